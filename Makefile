@@ -1,0 +1,56 @@
+# Everything a developer runs. CI runs `make check`; nothing here needs more than Python 3.11 and make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# --upgrade would let pip choose; the lock files choose.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help demo test check bench lock clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    see it run, with simulated providers; no keys needed"
+	@echo "make test    run the test suite"
+	@echo "make check   ruff, mypy and the tests, as CI does"
+	@echo "make bench   measure speed and size"
+	@echo "make lock    choose newer dependencies"
+
+.venv/pip:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/run: .venv/pip requirements.txt pyproject.toml
+	$(INSTALL) --require-hashes --requirement requirements.txt
+	$(INSTALL) --no-deps --editable .
+	touch $@
+
+.venv/dev: .venv/run requirements-dev.txt
+	$(INSTALL) --require-hashes --requirement requirements-dev.txt
+	touch $@
+
+demo: .venv/run
+	$(BIN)/cloud-browser-exporter demo --speed 60
+
+test: .venv/dev
+	$(BIN)/python -m pytest
+
+check: .venv/dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+bench: .venv/dev
+	$(BIN)/python -m bench.run
+
+# The lock files name no index, so that each machine uses its own.
+LOCK := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --upgrade
+lock: .venv/dev
+	$(INSTALL) pip-tools
+	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) --output-file requirements.txt pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) --extra dev --output-file requirements-dev.txt pyproject.toml
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
