@@ -1,0 +1,199 @@
+"""The words that every room speaks: sessions, their usage, and a listing of them.
+
+Times are whole microseconds since 1970 UTC, durations whole microseconds, traffic whole bytes and
+money whole nano-dollars (10^-9 USD), so that sums are exact. Nothing here does I/O.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+SECOND = 1_000_000
+HOUR = 3600 * SECOND
+NANO_USD = 1_000_000_000
+
+BROWSERBASE = "browserbase"
+BROWSER_USE = "browser_use"
+UNKNOWN = "unknown"
+OTHER = "other"
+
+# What is known in advance stands at 0 from the first pull on, so that increase() sees the first event.
+OPEN_STATUSES = {BROWSERBASE: ("pending", "running"), BROWSER_USE: ("active",)}
+ENDED_STATUSES = {BROWSERBASE: ("error", "timed_out", "completed"), BROWSER_USE: ("stopped",)}
+# A session that left the list while open has ended, but nobody says how: its ending is "unknown".
+ENDINGS = {
+    BROWSERBASE: (*ENDED_STATUSES[BROWSERBASE], UNKNOWN),
+    BROWSER_USE: ("stopped", "timed_out", UNKNOWN),
+}
+REGIONS = {
+    BROWSERBASE: ("us-west-2", "us-east-1", "eu-central-1", "ap-southeast-1"),
+    BROWSER_USE: (UNKNOWN,),
+}
+VALUES_PER_LABEL = 50
+
+# The counters that the ledger sums, by the names under which it keeps them.
+STARTED, ENDED, TIME, PROXY_BYTES = "started", "ended", "time", "proxy_bytes"
+COST, DURATION, DURATION_SUM, REVISIONS = "cost", "duration", "duration_sum", "revisions"
+COST_KINDS = ("browser", "proxy")
+# Upper bounds in seconds: from a failed start to the longest sessions that the providers offer.
+DURATION_BUCKETS = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TICK = timedelta(microseconds=1)
+_LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _TICK
+_UNCLEAN = re.compile(r"[^a-z0-9_-]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+class Account(msgspec.Struct, frozen=True, order=True):
+    """An account as its labels name it; `name` is unique for its provider."""
+
+    provider: str
+    name: str
+
+
+class Series(msgspec.Struct, frozen=True, order=True, array_like=True):
+    """The labels of a session's counters, beside those of its account."""
+
+    project: str
+    region: str
+
+
+# Of an account's totals, those that belong to no series.
+EVERYWHERE = Series("", "")
+
+
+class Usage(msgspec.Struct, frozen=True, array_like=True):
+    """What a session has used. `time` is how long it has run; costs are 0 where none is reported."""
+
+    time: int = 0
+    proxy_bytes: int = 0
+    browser_cost: int = 0
+    proxy_cost: int = 0
+
+
+class Entry(msgspec.Struct, frozen=True, order=True):
+    """The name of one total: a counter of a series; `detail` is its status, cost kind or bucket."""
+
+    series: Series
+    counter: str
+    detail: str = ""
+
+
+class Session(msgspec.Struct, frozen=True):
+    """One session as a provider lists it.
+
+    `created` orders sessions and ages them; `started` is None until it runs. `ended` is None while the
+    session is open; `ending` is the status under which its end counts.
+    """
+
+    id: str
+    series: Series
+    status: str
+    created: int
+    usage: Usage
+    started: int | None = None
+    ended: int | None = None
+    ending: str | None = None
+    expires: int | None = None
+    keep_alive: bool = False
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """What one pull read of an account.
+
+    time: the provider's clock at the reading.
+    sessions: the open ones, and the ended ones that the horizon asked for; one may stand here twice.
+    listed: how many sessions the provider lists, by series and status.
+    covers: None while something that the horizon asked for is still to be read (see `remaining`); else
+        the time at which this reading began: every session created before it has been read, has
+        settled, or has left the list.
+    missing: ids that the horizon holds and a complete reading did not find.
+    remaining: how many sessions are still to be read.
+    rejected: how many rows made no sense, by reason.
+    """
+
+    time: int
+    sessions: tuple[Session, ...]
+    listed: Mapping[tuple[Series, str], int]
+    covers: int | None
+    missing: tuple[str, ...] = ()
+    remaining: int = 0
+    rejected: Mapping[str, int] = {}
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What a pull brought of one account, and what the ledger holds of it.
+
+    listing: None when the provider could not be read. totals: None when they are not known, or the
+    history has not been read to its end. rows: how many sessions the ledger keeps. last_success: when a
+    listing was last recorded, in seconds since 1970. error: the reason of a failure. seconds: how long
+    the account took.
+    """
+
+    account: Account
+    listing: Listing | None
+    totals: Mapping[Entry, int] | None
+    complete: bool
+    rows: int | None
+    last_success: float | None
+    error: str | None
+    seconds: float
+
+
+class Horizon(msgspec.Struct, frozen=True):
+    """What a pull has to read.
+
+    Sessions created before `since` have settled (None: nothing has), except the `held`, which may
+    still change: their ids with the times they were created.
+    """
+
+    since: int | None = None
+    held: Mapping[str, int] = {}
+
+
+# Why a row makes no sense: a field is missing or of another type; a figure is negative or absurd; it
+# ends before it starts, or runs for years.
+REJECTIONS = ("malformed", "out_of_range", "times")
+# Beyond any session's, so that one nonsensical row cannot spoil a sum for ever.
+MOST_BYTES = 10**15
+MOST_NANO_USD = 10**15
+MOST_TIME = 366 * 24 * HOUR
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since 1970. A moment that names no time zone is taken as UTC, as both APIs mean it."""
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // _TICK
+
+
+def moment(stamp: int) -> datetime:
+    """The moment of so many microseconds since 1970, or the last that can be told if it lies beyond."""
+    return _EPOCH + min(stamp, _LAST) * _TICK
+
+
+def word(text: str | None) -> str:
+    """A status or region as a label value: lower case, `[a-z0-9_-]`, at most 40 characters."""
+    return _UNCLEAN.sub("_", (text or UNKNOWN).strip().lower()[:40])
+
+
+def line(text: str | None) -> str:
+    """A project's id as a label value: one printable line of at most 100 characters."""
+    return _CONTROL.sub("", text or "")[:100]
+
+
+def bound(values: Iterable[str], admitted: Iterable[str], known: Iterable[str]) -> dict[str, str]:
+    """What to show for each value: itself, or `other` once an account has shown enough different ones.
+
+    Those known in advance cost nothing; of the rest, those `admitted` before keep their place.
+    """
+    known = {*known, UNKNOWN, OTHER}
+    shown = {value: value for value in known | set(admitted)}
+    free = VALUES_PER_LABEL - len(shown.keys() - known)
+    for value in sorted(set(values) - shown.keys()):
+        shown[value] = value if free > 0 else OTHER
+        free -= 1
+    return shown
