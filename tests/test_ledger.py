@@ -1,0 +1,295 @@
+"""The ledger on real SQLite files: opened again, killed, shared, refused."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from test_accounting import RULES, SETTLE, SKIP, T0, WEST, World, listing, session
+
+from exporter.accounting import Rules, Words
+from exporter.ledger import Ledger, LedgerError, LedgerRefusedError
+from exporter.session import (
+    ENDED,
+    HOUR,
+    PROXY_BYTES,
+    SECOND,
+    STARTED,
+    Account,
+    Entry,
+    Horizon,
+    Listing,
+    Usage,
+)
+from exporter.state import NEVER, State
+
+ACCOUNT = Account("browserbase", "production")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Iterator[Ledger]:
+    with closing(Ledger(f"sqlite:///{path}")) as opened:
+        yield opened
+
+
+def record(ledger: Ledger, one: Listing, rules: Rules = RULES, account: Account = ACCOUNT) -> State:
+    return ledger.record(account, one, Words(), rules, at=1.5)
+
+
+class Durable:
+    """The books in a file, opened anew whenever the process is said to have stopped."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / f"{len(list(folder.iterdir()))}.db"
+        self.ledger = Ledger(f"sqlite:///{self.path}")
+        self.state = State()
+
+    def record(self, listing: Listing, rules: Rules) -> None:
+        self.state = record(self.ledger, listing, rules)
+
+    def held(self) -> dict[str, int]:
+        return dict(self.state.held)
+
+    def since(self) -> int | None:
+        return self.state.books.since if self.state.books else None
+
+    def totals(self) -> dict[Entry, int]:
+        return dict(self.state.totals)
+
+    def rows(self) -> int:
+        return self.state.rows
+
+    def reopen(self) -> None:
+        self.ledger.close()
+        self.ledger = Ledger(f"sqlite:///{self.path}")
+        shown, self.state = self.state, self.ledger.state(ACCOUNT)
+        assert self.state == shown
+
+
+@pytest.mark.parametrize("examples", [60])
+def test_books_in_a_file_equal_the_truth_over_random_histories(tmp_path: Path, examples: int) -> None:
+    class DurableWorld(World):
+        def make(self) -> Durable:
+            return Durable(tmp_path)
+
+        def teardown(self) -> None:
+            assert isinstance(self.store, Durable)
+            self.store.ledger.close()
+
+    case = DurableWorld.TestCase
+    case.settings = settings(
+        max_examples=examples, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    case().runTest()
+
+
+def test_an_unknown_account_has_nothing(ledger: Ledger) -> None:
+    assert ledger.state(ACCOUNT) == State()
+
+
+def test_what_is_returned_is_what_a_later_start_knows(ledger: Ledger, path: Path) -> None:
+    shown = record(ledger, listing(session(usage=Usage(SECOND, 7, 8, 9))))
+    with closing(Ledger(f"sqlite:///{path}")) as later:
+        assert later.state(ACCOUNT) == shown
+    assert shown.totals[Entry(WEST, PROXY_BYTES)] == 7
+    assert (shown.rows, shown.last_success) == (1, 1.5)
+
+
+def test_accounts_of_one_name_at_two_providers_are_two(ledger: Ledger) -> None:
+    record(ledger, listing(session()))
+    other = record(ledger, listing(session(), session(id="s2")), account=Account("browser_use", ACCOUNT.name))
+    assert other.totals[Entry(WEST, STARTED)] == 2
+    assert ledger.state(ACCOUNT).totals[Entry(WEST, STARTED)] == 1
+
+
+def test_words_once_shown_stay(ledger: Ledger, path: Path) -> None:
+    words = Words(frozenset({"paused"}), frozenset({"mars-1"}))
+    ledger.record(ACCOUNT, listing(session()), words, RULES, at=1.0)
+    with closing(Ledger(f"sqlite:///{path}")) as later:
+        assert later.state(ACCOUNT).words == words
+
+
+def test_two_ledgers_on_one_file_count_a_session_once(ledger: Ledger, path: Path) -> None:
+    with closing(Ledger(f"sqlite:///{path}")) as replica:
+        for used in range(1, 20):
+            one = record(ledger, listing(session(usage=Usage(SECOND, 10 * used))))
+            two = record(replica, listing(session(usage=Usage(SECOND, 10 * used + 5))))
+    assert one.totals[Entry(WEST, PROXY_BYTES)] == 190
+    assert two.totals[Entry(WEST, PROXY_BYTES)] == 195
+    assert two.totals[Entry(WEST, STARTED)] == 1
+
+
+def test_while_another_process_writes_nothing_is_counted_and_nothing_lost(ledger: Ledger, path: Path) -> None:
+    record(ledger, listing(session()))
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LedgerError, match=r"ledger\.db: database is locked; another process"):
+            record(ledger, listing(session(usage=Usage(SECOND, 9))))
+        other.execute("ROLLBACK")
+    assert record(ledger, listing(session(usage=Usage(SECOND, 9)))).totals[Entry(WEST, PROXY_BYTES)] == 9
+
+
+def test_a_missing_folder_is_said_and_may_come_later(tmp_path: Path) -> None:
+    with closing(Ledger(f"sqlite:///{tmp_path}/later/ledger.db")) as ledger:
+        with pytest.raises(LedgerError, match="its folder must exist"):
+            ledger.open()
+        (tmp_path / "later").mkdir()
+        assert record(ledger, listing(session())).rows == 1
+
+
+FOREIGN = {
+    "no database": (b"no database " * 100, "not a database"),
+    "a damaged ledger": (None, "malformed|not a database"),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_file_that_is_no_ledger_is_refused_and_left_as_it_is(path: Path, kind: str) -> None:
+    content, words = FOREIGN[kind]
+    if content is None:
+        with closing(Ledger(f"sqlite:///{path}")) as ledger:
+            record(ledger, listing(session()))
+        content = path.read_bytes()[:4096] + b"\xff" * 40_000
+    path.write_bytes(content)
+    with (
+        closing(Ledger(f"sqlite:///{path}")) as ledger,
+        pytest.raises(LedgerRefusedError, match=words) as told,
+    ):
+        ledger.open()
+    assert str(path) in str(told.value)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("statements", "words"),
+    [
+        (["CREATE TABLE customers (name)"], "other tables"),
+        (["CREATE TABLE migrations (name)", "INSERT INTO migrations VALUES ('9-later')"], "later version"),
+    ],
+)
+def test_somebody_elses_database_is_refused_and_left_as_it_is(
+    path: Path, statements: list[str], words: str
+) -> None:
+    with closing(sqlite3.connect(path)) as other, other:
+        for statement in statements:
+            other.execute(statement)
+    content = path.read_bytes()
+    with closing(Ledger(f"sqlite:///{path}")) as ledger, pytest.raises(LedgerRefusedError, match=words):
+        ledger.open()
+    assert path.read_bytes() == content
+
+
+def ended(number: int) -> tuple[Listing, ...]:
+    """A history of so many ended sessions, as partial listings."""
+    old = (
+        session(
+            id=f"s{n}",
+            created=T0 - (n + 1) * SECOND,
+            ended=T0 - n * SECOND,
+            status="stopped",
+            ending="stopped",
+        )
+        for n in range(number)
+    )
+    rows = tuple(old)
+    return tuple(listing(*rows[at : at + 5000], time=T0 + HOUR, covers=None) for at in range(0, number, 5000))
+
+
+def test_a_history_passes_through_and_leaves_neither_rows_nor_file(path: Path) -> None:
+    with closing(Ledger(f"sqlite:///{path}")) as ledger:
+        for part in ended(20_000):
+            state = record(ledger, part)
+    assert (state.rows, state.books and state.books.complete) == (20_000, False)
+    grown = path.stat().st_size
+    with closing(Ledger(f"sqlite:///{path}")) as ledger:
+        for _ in range(3):
+            state = record(ledger, listing(time=T0 + HOUR))
+    assert (state.rows, state.totals[Entry(WEST, ENDED, "stopped")]) == (0, 20_000)
+    assert path.stat().st_size < grown / 10
+
+
+def test_an_import_that_was_interrupted_counts_each_session_once(ledger: Ledger) -> None:
+    for part in (*ended(10_000), *ended(12_000)):
+        state = record(ledger, part)
+    assert state.totals[Entry(WEST, STARTED)] == 12_000
+
+
+def test_a_history_that_has_settled_when_first_seen_never_becomes_a_row(ledger: Ledger) -> None:
+    whole = [one for part in ended(3000) for one in part.sessions]
+    assert record(ledger, listing(*whole, session(id="now", created=T0 + HOUR), time=T0 + HOUR)).rows == 1
+
+
+def test_the_horizon_is_everything_then_the_watermark_and_what_is_held(ledger: Ledger) -> None:
+    assert State().horizon(RULES) == Horizon(None)
+    assert State().horizon(SKIP) == Horizon(NEVER)
+    state = record(ledger, listing(session(), session(id="s2", created=T0 + 2 * HOUR), time=T0 + 2 * HOUR))
+    assert state.horizon(RULES) == Horizon(T0 + 2 * HOUR - SETTLE + 1, {"s1": T0, "s2": T0 + 2 * HOUR})
+
+
+WRITER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from test_ledger import *
+with closing(Ledger(f"sqlite:///{sys.argv[1]}")) as ledger:
+    used = ledger.state(ACCOUNT).totals.get(Entry(WEST, PROXY_BYTES), 0) // 3
+    while True:
+        used += 1
+        rows = [session(id=f"s{n}", usage=Usage(SECOND, used)) for n in range(3)]
+        state = record(ledger, listing(*rows))
+        print(sum(state.totals.values()), flush=True)
+"""
+
+
+def test_no_value_was_shown_that_a_later_start_does_not_know(path: Path) -> None:
+    """A process that shows what it recorded is killed at 50 random moments."""
+    luck = random.Random(50)
+    for _ in range(50):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path), str(Path(__file__).parent)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        with writer:
+            assert writer.stdout is not None
+            shown = [int(writer.stdout.readline()) for _ in range(luck.randint(1, 12))]
+            # Somewhere within a transaction: so many bytes of the log later, or at once.
+            os.kill(writer.pid, signal.SIGKILL)
+            shown += [int(line) for line in writer.stdout if line.endswith("\n")]
+        with closing(Ledger(f"sqlite:///{path}")) as later:
+            known = sum(later.state(ACCOUNT).totals.values())
+        assert known >= shown[-1]
+        assert shown == sorted(shown)
+    with closing(sqlite3.connect(path)) as check:
+        assert check.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_every_commit_is_synced(ledger: Ledger, path: Path) -> None:
+    record(ledger, listing(session()))
+    with closing(ledger._engine.raw_connection()) as connection:  # noqa: SLF001 - no other way to see it
+        cursor = connection.cursor()
+        found = {
+            name: cursor.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
+        }
+    assert found == {"journal_mode": "wal", "synchronous": 2}
+
+
+def test_totals_are_whole_beyond_what_a_float_holds(ledger: Ledger) -> None:
+    big = 10**15
+    for number in range(40):
+        state = record(ledger, listing(session(id=f"s{number}", usage=Usage(0, big + 1))))
+    assert state.totals[Entry(WEST, PROXY_BYTES)] == 40 * (big + 1)
+    assert Counter(state.totals)[Entry(WEST, STARTED)] == 40
