@@ -1,0 +1,181 @@
+"""A YAML file taken apart by structs whose fields say, with `by`, what reads each value.
+
+One reading finds all faults of a file, and no small file makes it long. A scalar stays its text until
+its field's reader has it: a price passes through no float. What is read is builtins, by the fields'
+names; msgspec makes the structs of it.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+import yaml
+
+Reads: TypeAlias = Callable[[str], object] | type[msgspec.Struct] | list[type[msgspec.Struct]]
+
+DAY, MINUTE, SECOND = 86_400_000_000, 60_000_000, 1_000_000  # microseconds
+
+_UNITS = {"y": 365 * DAY, "w": 7 * DAY, "d": DAY, "h": 60 * MINUTE, "m": MINUTE, "s": SECOND, "ms": 1000}
+_DURATION = re.compile("0|(?=.)" + "".join(f"(?:([0-9]{{1,20}}){unit})?" for unit in _UNITS))
+_FILE_BYTES = 1 << 20
+_FAULTS = 100  # aliases can give a small file millions
+
+
+class ConfigError(Exception):
+    """What was given is not valid: `faults` has a line for each fault, naming file and key."""
+
+    def __init__(self, *faults: str) -> None:
+        self.faults = tuple(
+            "".join(char if char.isprintable() else "?" for char in fault) for fault in faults
+        )
+        super().__init__("\n".join(self.faults))
+
+
+def by(reads: Reads) -> msgspec.Meta:
+    """Marks a struct's field with what reads its text, so that a key stands in one place.
+
+    A function from text to value, which may raise ValueError; a struct; or a list of one struct.
+    """
+    return msgspec.Meta(extra={"by": reads})
+
+
+def line(most: int) -> msgspec.Meta:
+    """Marks a field of one printable line of at most `most` characters."""
+    return by(partial(matching, f".{{1,{most}}}", f"one printable line of 1 to {most} characters"))
+
+
+def duration(text: str) -> int:
+    """Microseconds of a Prometheus duration (`500ms`, `1h30m`, `0`) of at most 100y. Raises ValueError."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{shown(text)} is not a duration; allowed: such as 0s, 500ms, 10s, 1h30m")
+    total = sum(int(count) * unit for count, unit in zip(match.groups("0"), _UNITS.values(), strict=True))
+    if total > 100 * _UNITS["y"]:
+        raise ValueError(f"{shown(text)} is too long; allowed: at most 100y")
+    return total
+
+
+def number(least: int, most: int, decimals: int, text: str) -> int:
+    """The number in units of its last decimal, exactly: 0.12 of 9 decimals is 120,000,000.
+
+    Raises ValueError for one below `least` or above `most`, or of more decimals.
+    """
+    match = re.fullmatch(rf"([0-9]{{1,15}})(?:\.([0-9]{{0,{decimals}}}))?", text)
+    value = int(match[1] + (match[2] or "").ljust(decimals, "0")) if match else -1
+    if not least * 10**decimals <= value <= most * 10**decimals:
+        kind = f"a number of at most {decimals} decimals" if decimals else "a whole number"
+        raise ValueError(f"{shown(text)} is not {kind} from {least} to {most}")
+    return value
+
+
+def matching(pattern: str, wanted: str, text: str) -> str:
+    """The text itself. Raises ValueError without showing it: it may hold a password or, misplaced, a key."""
+    if not (text.isprintable() and re.fullmatch(pattern, text, re.ASCII)):
+        raise ValueError(f"not {wanted}")
+    return text
+
+
+def one_of(words: tuple[str, ...], text: str) -> str:
+    """The text itself. Raises ValueError if it is none of the words."""
+    if text not in words:
+        raise ValueError(f"{shown(text)} is not one of {', '.join(words)}")
+    return text
+
+
+def shown(text: str) -> str:
+    """The text as a fault quotes it: no more than its beginning."""
+    return repr(text) if len(text) <= 40 else f"{text[:40]!r}..."
+
+
+class Reader:
+    """Takes data apart by the structs' fields, and collects the faults."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+
+    def note(self, at: str, fault: str) -> None:
+        """Adds a fault of what stands `at`. Raises ConfigError when there are too many."""
+        self.faults.append(f"{at}: {fault}")
+        if len(self.faults) == _FAULTS:
+            raise ConfigError(*self.faults, "further faults are not shown")
+
+    def take(self, raw: object, at: str, reads: Reads, dot: str = ".") -> Any:
+        """What is read of `raw`; None where it is not allowed, with the fault noted."""
+        fault = "not a single value"
+        if isinstance(reads, type):
+            if isinstance(raw, dict):
+                return self._mapping(raw, at + dot, reads)
+            fault = "empty" if raw is None else "not a mapping"
+        elif isinstance(reads, list):
+            if isinstance(raw, list) and raw:
+                return [self.take(item, f"{at}[{index}]", reads[0]) for index, item in enumerate(raw)]
+            fault = "not a list of at least one"
+        elif isinstance(raw, str):
+            try:
+                return reads(raw)
+            except ValueError as error:
+                fault = str(error)
+        self.note(at, fault)
+        return None
+
+    def _mapping(
+        self, raw: Mapping[Any, object], prefix: str, struct: type[msgspec.Struct]
+    ) -> dict[str, Any]:
+        fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+        taken = {}
+        for key, value in raw.items():
+            if key not in fields:
+                self.note(f"{prefix}{str(key)[:50]}", f"unknown key; allowed: {', '.join(sorted(fields))}")
+            elif value is not None:
+                taken[key] = self.take(value, prefix + key, fields[key].type.__metadata__[0].extra["by"])
+        for key, field in fields.items():
+            if field.required and key not in taken:
+                self.note(prefix + key, "missing")
+        return taken
+
+
+def read_yaml(path: Path, reader: Reader) -> object:
+    """The data of a file: dicts, lists, texts and None. Raises ConfigError.
+
+    A key that stands twice in a mapping is noted in `reader`.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_FILE_BYTES + 1)
+        if len(data) > _FILE_BYTES:
+            raise ConfigError(f"{path}: too large; allowed: at most 1 MiB")
+        return _Loader(data.decode("utf-8-sig"), path, reader).get_single_data()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError(f"{path}: {_place(error.problem_mark)}: {error.problem}") from error
+    except (ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: {str(error).splitlines()[0]}; allowed: YAML in UTF-8") from error
+
+
+class _Loader(yaml.BaseLoader):
+    """Leaves scalars their text, so that the name `no` stays; null is None."""
+
+    def __init__(self, text: str, at: Path, reader: Reader) -> None:
+        super().__init__(text)
+        self.at, self.reader = at, reader
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - the base's
+        keys = set()
+        for key in [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]:
+            if key.value in keys:
+                self.reader.note(f"{self.at}: {_place(key.start_mark)}", f"{shown(key.value)} stands twice")
+            keys.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_NULL = "tag:yaml.org,2002:null"
+_Loader.add_implicit_resolver(_NULL, re.compile(r"(?:~|null|Null|NULL|)\Z"), ["~", "n", "N", ""])
+_Loader.add_constructor(_NULL, lambda _loader, _node: None)
+
+
+def _place(mark: yaml.Mark | None) -> str:
+    return f"line {mark.line + 1}, column {mark.column + 1}" if mark else "YAML"
