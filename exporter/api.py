@@ -1,0 +1,250 @@
+"""One authenticated GET: under a deadline, within a size, tried again where that can help.
+
+    ApiError
+    +-- AnswerTimeoutError   no whole answer by the deadline
+    +-- NoKeyError           no key to send
+    +-- UnreachableError     no connection, or one that broke
+    |   +-- TlsError         a connection that cannot be trusted
+    +-- StatusError          an HTTP status other than 200
+    |   +-- AuthError 401 403, PaymentError 402, RateLimitedError 429, ServerError 5xx,
+    |       ClientError the other 4xx, RedirectError 3xx
+    +-- TooLargeError        more bytes than may be read
+    +-- PayloadError         a body that is not what the API describes
+
+Every foreign exception becomes one of these here, once; none carries a key or a body.
+"""
+
+import random
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from http.client import HTTPException
+from typing import ClassVar, Protocol
+
+import msgspec
+import requests
+from urllib3.exceptions import DecodeError, HTTPError
+
+from exporter import __version__
+from exporter.session import micros
+from exporter.transport import pooled_session
+
+ATTEMPTS = 3
+BACKOFF_SECONDS = 0.2
+CHUNK = 1 << 18
+CONNECTIONS = 4
+RETRIED = {408, 429, 500, 502, 503, 504}
+
+
+class ApiError(Exception):
+    """A request that brought no usable answer; `reason` is the label under which it is counted."""
+
+    reason: ClassVar[str] = "internal"
+
+    def __init_subclass__(cls, reason: str = "internal") -> None:
+        cls.reason = reason
+
+
+class AnswerTimeoutError(ApiError, reason="timeout"):
+    """No whole answer by the deadline."""
+
+
+class NoKeyError(ApiError, reason="auth"):
+    """The account's key cannot be had, so nothing was sent."""
+
+
+class UnreachableError(ApiError, reason="unreachable"):
+    """No connection, or one that broke."""
+
+
+class TlsError(UnreachableError, reason="tls"):
+    """The other side could not prove who it is."""
+
+
+class StatusError(ApiError):
+    """An HTTP status other than 200. `wait` is what the answer asks for, in seconds."""
+
+    def __init__(self, status: int, wait: float | None) -> None:
+        super().__init__(f"HTTP status {status}")
+        self.status, self.wait = status, wait
+
+
+class AuthError(StatusError, reason="auth"):
+    """401 or 403: the key is refused."""
+
+
+class PaymentError(StatusError, reason="payment"):
+    """402: the account's spending limit is reached."""
+
+
+class RateLimitedError(StatusError, reason="rate_limited"):
+    """429: too many requests."""
+
+
+class ServerError(StatusError, reason="server"):
+    """5xx: the provider's own fault."""
+
+
+class ClientError(StatusError, reason="client"):
+    """Any other status: the provider does not know this request."""
+
+
+class RedirectError(StatusError, reason="redirect"):
+    """3xx: never followed, for the key would travel along in its header."""
+
+
+class TooLargeError(ApiError, reason="too_large"):
+    """More bytes than may be read."""
+
+
+class PayloadError(ApiError, reason="bad_payload"):
+    """A body that is not what the API describes."""
+
+
+class Meter(Protocol):
+    """Told of every request as it ends."""
+
+    def sent(self, endpoint: str, code: str, seconds: float) -> None:
+        """`code` is the HTTP status, or `error` when there was no answer."""
+
+    def rate_limit(self, remaining: int) -> None:
+        """How many requests the provider says are left."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A body, and the provider's clock when it was sent (the exporter's own where it names none)."""
+
+    body: bytes
+    time: int
+
+
+class Api:
+    """One account's way to its provider, with connections that are kept.
+
+    Args:
+        base_url: where paths are appended.
+        header: the name of the header that carries the key.
+        key: called for each request, so that a rotated key works at once; it may raise NoKeyError.
+        max_bytes: the largest body, decompressed.
+        meter: told of every request.
+        wall, clock, sleep: time in seconds since 1970, monotonic seconds, and how to wait.
+    """
+
+    def __init__(  # noqa: PLR0913 - three are the clocks, which only tests pass
+        self,
+        base_url: str,
+        header: str,
+        key: Callable[[], str],
+        *,
+        max_bytes: int,
+        meter: Meter,
+        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._base, self._header, self._key = base_url, header, key
+        self._max_bytes, self._meter = max_bytes, meter
+        self._wall, self.clock, self._sleep = wall, clock, sleep
+        self._http = pooled_session(CONNECTIONS)
+        self._http.headers["Accept"] = "application/json"
+        self._http.headers["User-Agent"] = f"cloud-browser-exporter/{__version__}"
+
+    def close(self) -> None:
+        """Give the connections up."""
+        self._http.close()
+
+    def get(self, path: str, params: Mapping[str, str | int], deadline: float) -> Answer:
+        """The answer to `GET base_url + path`, by a deadline on the monotonic clock.
+
+        The path is also the `endpoint` under which the request is counted.
+
+        Raises:
+            ApiError: the last attempt's; see the tree above.
+        """
+        for attempt in range(1, ATTEMPTS):
+            try:
+                return self._measured(path, params, deadline)
+            except (UnreachableError, StatusError) as error:
+                wait = self._pause(error, attempt)
+                if wait is None or self.clock() + wait >= deadline:
+                    raise
+            self._sleep(wait)
+        return self._measured(path, params, deadline)
+
+    def _pause(self, error: ApiError, attempt: int) -> float | None:
+        """How long to wait before the next attempt; None if none can help."""
+        backoff = BACKOFF_SECONDS * 2**attempt * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret
+        if isinstance(error, StatusError):
+            return max(backoff, error.wait or 0) if error.status in RETRIED else None
+        return None if isinstance(error, TlsError) else backoff
+
+    def _measured(self, path: str, params: Mapping[str, str | int], deadline: float) -> Answer:
+        key, begun, code = self._key(), self.clock(), "error"
+        if begun >= deadline:
+            raise AnswerTimeoutError("the deadline passed before the request was sent")
+        try:
+            answer = self._request(path, params, key, deadline - begun)
+            code = "200"
+        except StatusError as error:
+            code = str(error.status)
+            raise
+        finally:
+            self._meter.sent(path, code, self.clock() - begun)
+        return answer
+
+    def _request(self, path: str, params: Mapping[str, str | int], key: str, seconds: float) -> Answer:
+        try:
+            with self._http.get(
+                self._base + path, params=params, headers={self._header: key}, timeout=seconds, stream=True
+            ) as response:
+                self._check(response)
+                time = provider_time(response.headers.get("date"), self._wall())
+                return Answer(self._body(response), time)
+        except (OSError, HTTPError, HTTPException, UnicodeError) as error:
+            raise _mapped(error) from error
+
+    def _check(self, response: requests.Response) -> None:
+        remaining = response.headers.get("x-ratelimit-remaining", "")
+        if remaining.isdecimal():
+            self._meter.rate_limit(int(remaining[:9]))
+        status, wait = response.status_code, response.headers.get("retry-after", "")
+        if status != 200:
+            raise _status_error(status)(status, float(wait[:9]) if wait.isdecimal() else None)
+
+    def _body(self, response: requests.Response) -> bytes:
+        chunks, size = [], 0
+        while chunk := response.raw.read1(CHUNK, decode_content=True):
+            size += len(chunk)
+            if size > self._max_bytes:
+                raise TooLargeError(f"a body over scrape.max_response_bytes ({self._max_bytes})")
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+def provider_time(date: str | None, wall: float) -> int:
+    """The time in a `Date` header, in microseconds; where that is absent or nonsense, the wall clock's."""
+    try:
+        stamp = micros(parsedate_to_datetime(date or ""))
+    except (ValueError, OverflowError):
+        stamp = -1
+    return stamp if stamp >= 0 else int(wall * 1_000_000)
+
+
+def _mapped(error: Exception) -> ApiError:
+    """All requests', urllib3's and http.client's exceptions, and those of sockets, as one of ours."""
+    root: BaseException = error
+    while cause := root.__cause__ or root.__context__:
+        root = cause  # messages on the way down repeat the address and more
+    if isinstance(root, TimeoutError):
+        return AnswerTimeoutError("no whole answer by the deadline")
+    if isinstance(root, ssl.SSLError):
+        return TlsError("TLS failed: check base_url and the certificates this machine trusts")
+    if isinstance(error, DecodeError):
+        return PayloadError("the body is not compressed as its header says")
+    return UnreachableError(f"{type(root).__name__}: check base_url and the network")
+
+
+def _status_error(status: int) -> type[StatusError]:
+    exact = {401: AuthError, 403: AuthError, 402: PaymentError, 429: RateLimitedError}
+    return exact.get(status) or {3: RedirectError, 5: ServerError}.get(status // 100, ClientError)

@@ -1,0 +1,125 @@
+"""Pooled connections on which a request's timeout is for all of it: connecting, headers and body.
+
+A socket's timeout bounds one read, and a server that sends byte by byte would hold a thread for hours.
+Here each address and each read gets only what is left of the time.
+"""
+
+import io
+import socket
+from collections.abc import Sequence
+from http.client import HTTPResponse
+from http.cookiejar import DefaultCookiePolicy
+from time import monotonic
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager, Timeout
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+LEAST_SECONDS = 0.001  # a socket takes 0 for "do not wait at all"
+
+
+def pooled_session(connections: int) -> requests.Session:
+    """A session that keeps up to so many connections to its one host and no cookies; it follows no redirect.
+
+    Its requests must name a timeout, in seconds. They raise the exceptions of requests, urllib3 and
+    http.client; where the time was over, a TimeoutError is at the bottom of these.
+    """
+    session = _Session()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, _Adapter(pool_connections=1, pool_maxsize=connections))
+    return session
+
+
+def connect(addresses: Sequence[tuple[str, int]], seconds: float) -> socket.socket:
+    """A connection to the first address that takes one. Each gets its share of what is left of the time.
+
+    Raises:
+        OSError: the last address's.
+    """
+    until, failure = monotonic() + seconds, OSError("the host has no address")
+    for tried, address in enumerate(addresses):
+        share = (until - monotonic()) / (len(addresses) - tried)
+        try:
+            sock = socket.create_connection(address, max(share, LEAST_SECONDS))
+        except OSError as error:
+            failure = error
+        else:
+            sock.settimeout(max(until - monotonic(), LEAST_SECONDS))
+            return sock
+    raise failure
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Nowhere: headers would travel along, and even to tell where, requests reads all of the body."""
+
+
+class _Reader(io.RawIOBase):
+    """What a socket receives until its timeout, which it has at the beginning, is over."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock, self._file = sock, sock.makefile("rb", buffering=0)
+        self._until = monotonic() + (sock.gettimeout() or 0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._until - monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer was not whole in time")
+        self._sock.settimeout(left)
+        return self._file.readinto(buffer)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class _Response(HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp.close()
+        self.fp = io.BufferedReader(_Reader(sock))
+
+
+class _Connection(HTTPConnection):
+    response_class = _Response
+
+    def _new_conn(self) -> socket.socket:
+        found = socket.getaddrinfo(self.host.strip("[]"), self.port, type=socket.SOCK_STREAM)
+        return connect([(str(address[0]), self.port) for *_, address in found], self.timeout or 0)
+
+
+class _SecureConnection(_Connection, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+_POOLS = {"http": _Pool, "https": _SecurePool}
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        if isinstance(manager, ProxyManager):  # one for SOCKS has its own way to connect
+            manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+    def send(self, *args: Any, **kwargs: Any) -> Any:
+        kwargs["timeout"] = Timeout(total=kwargs["timeout"])
+        return super().send(*args, **kwargs)
