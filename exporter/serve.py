@@ -1,0 +1,128 @@
+"""The exporter, wired together: from a configuration to a front that serves."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from functools import partial
+from socket import socket
+
+import msgspec
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+
+from exporter import __version__, browser_use, browserbase
+from exporter.accounting import Rules
+from exporter.api import Api, NoKeyError
+from exporter.config import AccountConfig, Config
+from exporter.ledger import Ledger, LedgerError, LedgerRefusedError
+from exporter.meters import Meters
+from exporter.pull import Puller, Target
+from exporter.secret import KeyUnavailableError
+from exporter.session import BROWSER_USE, BROWSERBASE, Account
+from exporter.web import Front, Times, listener
+
+KEY_HEADERS = {BROWSERBASE: "X-BB-API-Key", BROWSER_USE: "X-Browser-Use-API-Key"}
+# Of the ten seconds that a supervisor may give: for pulls under way, their answers, and the ledger.
+PULL_SECONDS, ANSWER_SECONDS, RECORD_SECONDS = 5, 2, 1
+
+log = structlog.get_logger()
+
+
+def serve(config: Config, environ: Mapping[str, str], listen: tuple[str, int], path: str) -> None:
+    """Serve until a signal says otherwise; then answer what is under way, and close the ledger.
+
+    Raises:
+        LedgerRefusedError: for a ledger that must not be touched.
+        OSError: when the address is not to be had.
+    """
+    meters = Meters()
+    with closing(Ledger(config.ledger.url)) as ledger:
+        _open(ledger)
+        targets = [_target(account, config, environ, meters) for account in config.accounts]
+        puller = Puller(targets, ledger, meters, min_interval=config.scrape.min_interval)
+        times = Times(config.scrape.timeout, config.scrape.timeout_offset)
+        front = Front(puller, times, _sources(config), meters.registry, partial(_open, ledger), path)
+        try:
+            _run(front.app(), listen, puller.hurry)
+        finally:
+            puller.close(RECORD_SECONDS)
+
+
+def _open(ledger: Ledger) -> bool:
+    """Whether the ledger is open now. One that must not be touched ends the exporter at its start."""
+    try:
+        ledger.open()
+    except LedgerRefusedError:
+        raise
+    except LedgerError as error:
+        log.warning("the ledger cannot be opened yet", error=str(error))
+        return False
+    return True
+
+
+def _target(account: AccountConfig, config: Config, environ: Mapping[str, str], meters: Meters) -> Target:
+    def key() -> str:
+        try:
+            return account.key(environ).reveal()
+        except KeyUnavailableError as error:
+            raise NoKeyError(str(error)) from error
+
+    name = Account(account.provider, account.name)
+    endpoint = browserbase.PATH if account.provider == BROWSERBASE else browser_use.PATH
+    meter = meters.of(name, endpoint)
+    limit = config.scrape.max_response_bytes
+    api = Api(account.base_url, KEY_HEADERS[account.provider], key, max_bytes=limit, meter=meter)
+    prices = msgspec.structs.asdict(account.pricing) if account.pricing else {}
+    rules = Rules(config.ledger.settle_after, config.ledger.history == "skip", **prices)
+    if account.provider == BROWSERBASE:
+        return Target(name, rules, partial(browserbase.read, api, account.query))
+    lister = browser_use.BrowserUse(api)
+    return Target(name, rules, lister.read, lister.recorded)
+
+
+def _sources(config: Config) -> dict[Account, str]:
+    """Where each account's cost comes from; Browserbase's is estimated, if there are prices."""
+    shown = (one for one in config.accounts if one.provider != BROWSERBASE or one.pricing is not None)
+    return {
+        Account(one.provider, one.name): "estimated" if one.provider == BROWSERBASE else "reported"
+        for one in shown
+    }
+
+
+class _Server(uvicorn.Server):
+    """Told to end, it has what is under way hurried after a while."""
+
+    def __init__(self, config: uvicorn.Config, hurry: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._hurry = hurry
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        asyncio.get_running_loop().call_later(PULL_SECONDS, self._hurry)
+        await super().shutdown(sockets)
+
+
+def _run(app: Starlette, listen: tuple[str, int], hurry: Callable[[], None]) -> None:
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=PULL_SECONDS + ANSWER_SECONDS,
+    )
+    server = _Server(config, hurry)
+    with listener(*listen) as opened:
+        # uvicorn takes the signals over, and when it is done sends itself again those it got: to end well,
+        # and not by that signal, somebody must be there to take it.
+        at_signals(lambda: setattr(server, "should_exit", True))
+        log.info("serving", host=listen[0] or "all", port=opened.getsockname()[1], version=__version__)
+        server.run([opened])
+
+
+def at_signals(leave: Callable[[], None]) -> None:
+    """Have `leave` called when the process is asked to end."""
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, lambda *_: leave())
