@@ -18,13 +18,9 @@ from exporter.session import (
     DURATION_BUCKETS,
     DURATION_SUM,
     ENDED,
-    ENDED_STATUSES,
-    ENDINGS,
     EVERYWHERE,
     HOUR,
-    OPEN_STATUSES,
     PROXY_BYTES,
-    REGIONS,
     REVISIONS,
     SECOND,
     STARTED,
@@ -35,7 +31,6 @@ from exporter.session import (
     Series,
     Session,
     Usage,
-    bound,
 )
 
 GIGABYTE = 10**9
@@ -228,44 +223,3 @@ def _advanced(books: Books, listing: Listing, rules: Rules) -> Books:
         marks += [books.began - rules.settle_after] if rules.skip else []
     complete = books.complete or listing.covers is not None
     return Books(books.began, complete, max(marks, default=None), newest)
-
-
-class Words(msgspec.Struct, frozen=True):
-    """The statuses and regions that an account has shown and nobody knew in advance."""
-
-    statuses: frozenset[str] = frozenset()
-    regions: frozenset[str] = frozenset()
-
-
-def bounded(listing: Listing, provider: str, words: Words) -> tuple[Listing, Words]:
-    """The listing with no more different statuses and regions than an account may show, and what it shows."""
-    rows = listing.sessions
-    statuses = {status for _, status in listing.listed} | {row.status for row in rows}
-    statuses |= {row.ending for row in rows if row.ending is not None}
-    regions = {series.region for series, _ in listing.listed} | {row.series.region for row in rows}
-    known = {*OPEN_STATUSES[provider], *ENDED_STATUSES[provider], *ENDINGS[provider]}
-    status = bound(statuses, words.statuses, known)
-    region = bound(regions, words.regions, REGIONS[provider])
-    if statuses <= known and regions <= set(REGIONS[provider]):
-        return listing, words
-    shown = Words(
-        words.statuses | {one for one in statuses - known if status[one] == one},
-        words.regions | {one for one in regions - {*REGIONS[provider]} if region[one] == one},
-    )
-    return _renamed(listing, status, region), shown
-
-
-def _renamed(listing: Listing, status: Mapping[str, str], region: Mapping[str, str]) -> Listing:
-    def moved(series: Series) -> Series:
-        return Series(series.project, region[series.region])
-
-    listed: Counter[tuple[Series, str]] = Counter()
-    for (series, name), count in listing.listed.items():
-        listed[moved(series), status[name]] += count
-    sessions = (
-        msgspec.structs.replace(
-            row, series=moved(row.series), status=status[row.status], ending=row.ending and status[row.ending]
-        )
-        for row in listing.sessions
-    )
-    return msgspec.structs.replace(listing, sessions=tuple(sessions), listed=listed)

@@ -28,9 +28,9 @@ from exporter.session import (
     Session,
     Usage,
     micros,
-    word,
 )
 from exporter.walk import Page, Walk, advance, begin, resume
+from exporter.words import word
 
 PATH = "/browsers"
 OPEN, STOPPED, TIMED_OUT = "active", "stopped", "timed_out"

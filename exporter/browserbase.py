@@ -25,11 +25,10 @@ from exporter.session import (
     Series,
     Session,
     Usage,
-    line,
     micros,
     moment,
-    word,
 )
+from exporter.words import line, word
 
 PATH = "/v1/sessions"
 _OPEN, _ENDED = OPEN_STATUSES[BROWSERBASE], ENDED_STATUSES[BROWSERBASE]

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, create_engine, event, make_url
 from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
-from exporter.accounting import Rules, Words, post
+from exporter.accounting import Rules, post
 from exporter.schema import ForeignDatabaseError, check, migrate
 from exporter.session import Account, Listing
 from exporter.state import (
@@ -31,6 +31,7 @@ from exporter.state import (
     save_books,
     save_rows,
 )
+from exporter.words import Words
 
 BUSY_SECONDS = 2  # how long to wait for another process's write lock: well below a pull's deadline
 FREE_PAGES = 256  # 1 MiB of a file may be free

@@ -16,11 +16,12 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from exporter.accounting import Rules, Words, bounded
+from exporter.accounting import Rules
 from exporter.api import ApiError
 from exporter.ledger import Ledger, LedgerError
 from exporter.session import Account, Horizon, Listing, Outcome
 from exporter.state import NEVER, State
+from exporter.words import Words, bounded
 
 READING_SHARE = 0.9  # of a pull's time: the rest is for the ledger
 

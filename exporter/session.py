@@ -4,8 +4,7 @@ Times are whole microseconds since 1970 UTC, durations whole microseconds, traff
 money whole nano-dollars (10^-9 USD), so that sums are exact. Nothing here does I/O.
 """
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -31,7 +30,6 @@ REGIONS = {
     BROWSERBASE: ("us-west-2", "us-east-1", "eu-central-1", "ap-southeast-1"),
     BROWSER_USE: (UNKNOWN,),
 }
-VALUES_PER_LABEL = 50
 
 # The counters that the ledger sums, by the names under which it keeps them.
 STARTED, ENDED, TIME, PROXY_BYTES = "started", "ended", "time", "proxy_bytes"
@@ -42,9 +40,8 @@ DURATION_BUCKETS = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 216
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
+_FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _TICK
 _LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _TICK
-_UNCLEAN = re.compile(r"[^a-z0-9_-]")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class Account(msgspec.Struct, frozen=True, order=True):
@@ -171,29 +168,5 @@ def micros(moment: datetime) -> int:
 
 
 def moment(stamp: int) -> datetime:
-    """The moment of so many microseconds since 1970, or the last that can be told if it lies beyond."""
-    return _EPOCH + min(stamp, _LAST) * _TICK
-
-
-def word(text: str | None) -> str:
-    """A status or region as a label value: lower case, `[a-z0-9_-]`, at most 40 characters."""
-    return _UNCLEAN.sub("_", (text or UNKNOWN).strip().lower()[:40])
-
-
-def line(text: str | None) -> str:
-    """A project's id as a label value: one printable line of at most 100 characters."""
-    return _CONTROL.sub("", text or "")[:100]
-
-
-def bound(values: Iterable[str], admitted: Iterable[str], known: Iterable[str]) -> dict[str, str]:
-    """What to show for each value: itself, or `other` once an account has shown enough different ones.
-
-    Those known in advance cost nothing; of the rest, those `admitted` before keep their place.
-    """
-    known = {*known, UNKNOWN, OTHER}
-    shown = {value: value for value in known | set(admitted)}
-    free = VALUES_PER_LABEL - len(shown.keys() - known)
-    for value in sorted(set(values) - shown.keys()):
-        shown[value] = value if free > 0 else OTHER
-        free -= 1
-    return shown
+    """The moment of so many microseconds since 1970, or the nearest that can be told."""
+    return _EPOCH + max(_FIRST, min(stamp, _LAST)) * _TICK

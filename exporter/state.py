@@ -8,9 +8,10 @@ import msgspec
 from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
-from exporter.accounting import Books, Posting, Row, Rules, Words
+from exporter.accounting import Books, Posting, Row, Rules
 from exporter.schema import accounts, sessions, totals, words
 from exporter.session import Account, Entry, Horizon, Listing, Series, Usage
+from exporter.words import Words
 
 IDS_PER_QUERY = 10_000  # SQLite takes 32,766 parameters in one statement
 NEVER = 2**62  # later than any session

@@ -10,9 +10,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from exporter.accounting import Books, Posting, Row, Rules, Words, bounded, bucket, post
+from exporter.accounting import Books, Posting, Row, Rules, bucket, post
 from exporter.session import (
-    BROWSERBASE,
     COST,
     DURATION,
     DURATION_SUM,
@@ -415,18 +414,3 @@ def test_an_ended_session_that_opens_again_ends_once() -> None:
 )
 def test_a_bucket_holds_its_upper_bound(duration: int, bound: str) -> None:
     assert bucket(duration * SECOND) == bound
-
-
-def test_statuses_and_regions_beyond_fifty_are_other_and_stay_what_they_were() -> None:
-    odd = {(Series("p", f"r{n:02}"), f"st{n:02}"): 1 for n in range(60)}
-    first, words = bounded(listing(listed=odd), BROWSERBASE, Words())
-    assert len(words.regions) == len(words.statuses) == 50
-    assert sum(n for (series, _), n in first.listed.items() if series.region == "other") == 10
-    later, again = bounded(listing(session(series=Series("p", "aaa")), listed=odd), BROWSERBASE, words)
-    assert later.sessions[0].series.region == "other"
-    assert (later.listed, again) == (first.listed, words)
-
-
-def test_known_words_take_no_place() -> None:
-    plain = listing(session(), listed={(WEST, "running"): 1})
-    assert bounded(plain, BROWSERBASE, Words()) == (plain, Words())

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from test_accounting import RULES, SETTLE, SKIP, T0, WEST, World, listing, session
 
-from exporter.accounting import Rules, Words
+from exporter.accounting import Rules
 from exporter.ledger import Ledger, LedgerError, LedgerRefusedError
 from exporter.session import (
     ENDED,
@@ -30,6 +30,7 @@ from exporter.session import (
     Usage,
 )
 from exporter.state import NEVER, State
+from exporter.words import Words
 
 ACCOUNT = Account("browserbase", "production")
 

@@ -1,21 +1,15 @@
-"""Moments as whole microseconds, and words and lines that no page can choke on."""
+"""Moments as whole microseconds."""
 
-import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.session import OTHER, UNKNOWN, VALUES_PER_LABEL, bound, line, micros, moment, word
+from exporter.session import micros, moment
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST = datetime.max.replace(tzinfo=UTC)
-# Beside letters: what has lower cases of its own, splits lines, hides, or is half a character.
-ODD = "aZ09_- \t\n\r\"'\\{}\x00\x1f\x7f\x85\xa0\u0130\u1e9e\u2028\u2029\ufeff\ud800\udfff\U0001f600"
-TEXTS = st.text() | st.text(alphabet=ODD)
-BLANK = pytest.mark.xfail(strict=True, reason="session.word makes an empty label value of white space")
-WORDS = st.sampled_from([f"word{n}" for n in range(80)])
 
 
 @pytest.mark.parametrize(
@@ -46,105 +40,6 @@ def test_a_moment_that_cannot_be_told_is_the_last_that_can(stamp: int) -> None:
     assert moment(stamp) == LAST
 
 
-@pytest.mark.xfail(strict=True, reason="session.moment raises OverflowError before the year 1")
 def test_or_the_first() -> None:
     first = datetime.min.replace(tzinfo=timezone(timedelta(hours=14)))
     assert moment(micros(first)) == datetime.min.replace(tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("TIMED_OUT", "timed_out"),
-        ("us-west-2", "us-west-2"),
-        (" Half\nOpen ", "half_open"),
-        ('a"b\\c{d}', "a_b_c_d_"),
-        ("\u00dcber", "_ber"),
-        ("x" * 50, "x" * 40),
-        ("", UNKNOWN),
-        (None, UNKNOWN),
-    ],
-)
-def test_a_word_is_lower_case_and_plain(text: str | None, shown: str) -> None:
-    assert word(text) == shown
-
-
-@BLANK
-@given(TEXTS)
-@example(" ")
-def test_every_word_is_a_bounded_label_value(text: str) -> None:
-    assert re.fullmatch(r"[a-z0-9_-]{1,40}", word(text))
-
-
-@BLANK
-@given(TEXTS)
-@example(" ")
-def test_a_word_of_a_word_is_that_word(text: str) -> None:
-    assert word(word(text)) == word(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("6f1a-Projekt \u00dc", "6f1a-Projekt \u00dc"),
-        ("a\nb\r\x00c\u2028d\x85", "abcd"),
-        ("\ud800", ""),
-        ("x" * 101, "x" * 100),
-        ("\n" * 100 + "x", "x"),
-        ("", ""),
-        (None, ""),
-    ],
-)
-def test_a_line_keeps_what_can_be_printed(text: str | None, shown: str) -> None:
-    assert line(text) == shown
-
-
-@given(TEXTS)
-def test_every_line_is_one_that_can_be_sent(text: str) -> None:
-    shown = line(text)
-    assert len(shown.splitlines()) <= 1
-    assert len(shown) <= 100
-    shown.encode()
-
-
-def test_values_known_in_advance_cost_nothing() -> None:
-    values = [f"word{n}" for n in range(VALUES_PER_LABEL)]
-    known = ["running", "completed"]
-    assert bound([*values, *known], [], known) == {
-        value: value for value in [*values, *known, UNKNOWN, OTHER]
-    }
-
-
-def test_one_value_too_many_is_other() -> None:
-    values = [f"word{n:02}" for n in range(VALUES_PER_LABEL + 1)]
-    assert bound(reversed(values), [], [])[values[-1]] == OTHER
-    assert OTHER not in [bound(values, [], [])[value] for value in values[:-1]]
-
-
-def test_what_was_shown_before_keeps_its_place() -> None:
-    before = [f"old{n}" for n in range(VALUES_PER_LABEL - 1)]
-    shown = bound(["a", "b", before[0]], before, [])
-    assert (shown["a"], shown["b"], shown[before[0]]) == ("a", OTHER, before[0])
-
-
-@given(st.sets(WORDS), st.sets(WORDS, max_size=VALUES_PER_LABEL), st.sets(WORDS, max_size=5))
-def test_never_are_more_values_shown_than_allowed(
-    values: set[str], admitted: set[str], known: set[str]
-) -> None:
-    shown = bound(values, admitted, known)
-    assert values | admitted | known <= shown.keys()
-    assert all(to in (value, OTHER) for value, to in shown.items())
-    assert all(shown[value] == value for value in admitted | known)
-    unknown = {to for to in shown.values() if to not in known} - {UNKNOWN, OTHER}
-    assert len(unknown) <= VALUES_PER_LABEL
-    free = VALUES_PER_LABEL - len(admitted - known)
-    assert len(unknown) == min(VALUES_PER_LABEL, len((values | admitted) - known)) or free <= 0
-
-
-@given(st.sets(WORDS), st.sets(WORDS), st.sets(WORDS, max_size=5))
-def test_values_keep_their_place_from_pull_to_pull(first: set[str], then: set[str], known: set[str]) -> None:
-    shown = bound(first, [], known)
-    admitted = {value for value, to in shown.items() if to == value} - known - {UNKNOWN, OTHER}
-    assert {value: bound(then | first, admitted, known)[value] for value in admitted} == {
-        value: value for value in admitted
-    }
