@@ -152,9 +152,9 @@ def _advice(message: str) -> str:
 
 def _prepare_connection(connection: Any, _record: Any) -> None:
     # Synchronous FULL makes a commit durable even when the power fails; the log of a large import is cut
-    # back to 16 MiB. auto_vacuum can be chosen for a new file only, and would write to any other.
+    # back to 4 MiB. auto_vacuum can be chosen for a new file only, and would write to any other.
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(f"PRAGMA journal_size_limit = {1 << 24}")
+    connection.execute(f"PRAGMA journal_size_limit = {1 << 22}")
     if connection.execute("PRAGMA page_count").fetchone() == (0,):
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
 

@@ -13,7 +13,7 @@ from exporter.schema import accounts, sessions, totals, words
 from exporter.session import Account, Entry, Horizon, Listing, Series, Usage
 from exporter.words import Words
 
-IDS_PER_QUERY = 10_000  # SQLite takes 32,766 parameters in one statement
+IDS_PER_QUERY = 1000
 NEVER = 2**62  # later than any session
 
 
@@ -62,8 +62,11 @@ def load_rows(db: Connection, key: int | None, books: Books | None, listing: Lis
     rows = _select(db, (sessions.c.account == key) & ~sessions.c.settled)
     ids = [session.id for session in listing.sessions]
     for start in range(0, len(ids), IDS_PER_QUERY):
-        some = sessions.c.id.in_(ids[start : start + IDS_PER_QUERY])
-        rows |= _select(db, (sessions.c.account == key) & some)
+        some = ids[start : start + IDS_PER_QUERY]
+        some += some[-1:] * (
+            IDS_PER_QUERY - len(some)
+        )  # the driver keeps each length as a statement of its own
+        rows |= _select(db, (sessions.c.account == key) & sessions.c.id.in_(some))
     return rows
 
 

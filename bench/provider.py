@@ -1,0 +1,113 @@
+"""A provider that costs next to nothing: a fleet's list, whose clock moves only when it is told to.
+
+    python -m bench.provider (browserbase | browser_use) SESSIONS
+
+Prints its base URL. Each line on its standard input takes the clock on by the seconds that stand there;
+the end of its input ends it. Until the clock moves, everyone who asks gets the same bytes.
+"""
+
+import socketserver
+import sys
+import threading
+from email.utils import formatdate
+from typing import Self
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from exporter.fleet import BROWSERBASE, DAY, HOUR, SECOND, Fleet
+from exporter.rows import encoded_rows
+
+ORIGIN = 1_767_225_600 * SECOND
+WEEK = 7 * DAY
+BROWSERS_AN_HOUR = 60.0
+LONG = 20 * 365 * DAY
+
+
+def fleet_of(provider: str, size: int) -> Fleet:
+    """A fleet of which `size` sessions are listed.
+
+    Browserbase lists a week, so that a longer list means more sessions an hour. Browser Use lists all
+    that ever were: there as many come every hour whatever the length of the history.
+    """
+    if provider == BROWSERBASE:
+        return Fleet(origin=ORIGIN, history=size, rate=size * HOUR / WEEK, retention=WEEK)
+    return Fleet(origin=ORIGIN, history=size, rate=BROWSERS_AN_HOUR, retention=LONG)
+
+
+class Source:
+    """What is listed at the time it has come to."""
+
+    def __init__(self, provider: str, size: int) -> None:
+        self._provider, self._fleet = provider, fleet_of(provider, size)
+        self._now, self._whole = ORIGIN, b""
+        self.move(0)
+
+    def move(self, seconds: int) -> None:
+        """Let time pass; what everybody asks for is made ready."""
+        self._now += seconds * SECOND
+        if self._provider == BROWSERBASE:
+            listed = reversed(self._fleet.listed(BROWSERBASE, self._now))
+            self._whole = self._answer(encoded_rows(self._fleet, BROWSERBASE, listed, self._now))
+
+    def answer(self, path: str) -> bytes:
+        """The HTTP answer to `GET path`."""
+        if self._provider == BROWSERBASE:
+            return self._whole
+        query = {name: values[0] for name, values in parse_qs(urlsplit(path).query).items()}
+        number, size = int(query["pageNumber"]), int(query["pageSize"])
+        total, indices = self._fleet.page(self._now, number, size, query.get("filterBy"))
+        items = encoded_rows(self._fleet, self._provider, indices, self._now)
+        return self._answer({"items": items, "totalItems": total, "pageNumber": number, "pageSize": size})
+
+    def _answer(self, content: object) -> bytes:
+        body = msgspec.json.encode(content)
+        head = (
+            "HTTP/1.1 200 OK",
+            f"Date: {formatdate(self._now // SECOND, usegmt=True)}",
+            "Content-Type: application/json",
+            f"Content-Length: {len(body)}",
+        )
+        return "\r\n".join((*head, "", "")).encode() + body
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    disable_nagle_algorithm = True  # or every answer on a kept connection waits 40 ms for an ACK
+
+    def handle(self) -> None:
+        """Answer request after request; a GET has no body, so its first line says it all."""
+        assert isinstance(self.server, _Server)
+        while line := self.rfile.readline():
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(self.server.source.answer(line.split()[1].decode()))
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+def main(provider: str, size: str) -> None:
+    """Serve until the input ends."""
+    source = Source(provider, int(size))
+    with _Server(source) as server:
+        print("http://127.0.0.1:{1}".format(*server.server_address), flush=True)
+        for line in sys.stdin:
+            source.move(int(line))
+            print("moved", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

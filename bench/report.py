@@ -1,0 +1,169 @@
+"""What was measured, and the tables of it: Markdown that can be put into the README as it is.
+
+Times are medians in seconds, memory and files are in MiB.
+"""
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from bench.contest import Times
+
+GIBIBYTE = 1 << 30
+FREE = 4.0  # MiB of the ledger's file may be free; what is more it gives back
+NOTE = """\
+Times are medians of pulls in turns, as ratios. The floor fetches the bytes of a steady pull with `requests`
+and decodes them with `msgspec`; the obvious exporter is `requests`, `json`, a loop and the gauges of
+`prometheus_client`, and reads every page. Both are timed without serving what they read; this exporter from
+outside, with its answer. A pull's own time is without what the provider took, as a multiple of that at
+1,000. The lists: Browserbase's of a week; Browser Use's with 60 new sessions an hour. Between pulls 15
+seconds pass at the provider: sessions begin, grow, end and leave. Memory is that at the end, and the highest
+since the start, the first reading of everything included."""
+
+
+class Figure(msgspec.Struct, frozen=True):
+    """One figure: what it is, what is to be reached, what was measured, whether it is reached."""
+
+    name: str
+    target: str
+    measured: str
+    reached: bool
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """Browserbase's figures at one size."""
+
+    floor: float
+    obvious: float
+    ours: float
+    memory: float
+    highest: float
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """Browser Use's figures at one size. obvious: how often the obvious exporter's time ours is, if measured.
+
+    requests: in a steady pull. rows, ledger, log: what the ledger, its file and SQLite's log hold.
+    """
+
+    ours: Times
+    floor: float
+    memory: float
+    highest: float
+    rows: int
+    ledger: float
+    log: float
+    obvious: float | None
+
+
+class Report(msgspec.Struct, frozen=True):
+    """Everything: `start` to the first healthy answer, memory `idle`, and the figures by size."""
+
+    start: float
+    idle: float
+    listed: Mapping[int, Listed]
+    ended: Mapping[int, Ended]
+
+    def __str__(self) -> str:
+        """The tables."""
+        first = f"Measured by `make bench` on {_machine()}."
+        tables = (_figures(self), _listed(self.listed), _ended(self.ended))
+        return "\n\n".join((first, *tables, NOTE))
+
+
+def targets(report: Report) -> list[Figure]:
+    """The figures to reach."""
+    steady, few, many = report.listed[10_000], report.ended[1_000], report.ended[1_000_000]
+    own = many.ours.own / few.ours.own
+    pull = "steady pull at 10,000 Browserbase sessions"
+    return [
+        _limited(f"{pull}, against the floor", 1.5, " x", steady.ours / steady.floor),
+        _limited(f"{pull}, against the obvious exporter", 0.5, " x", steady.ours / steady.obvious),
+        _requests(many.ours.requests),
+        _limited("a pull's own time at 1,000,000 against 1,000 ended Browser Use sessions", 1.2, " x", own),
+        _kept(few, many),
+        _limited("memory, idle", 80, " MiB", report.idle),
+        _limited("highest memory at 10,000 Browserbase sessions", 150, " MiB", steady.highest),
+        _limited("highest memory at 1,000,000 ended Browser Use sessions", 150, " MiB", many.highest),
+        _limited("start to first healthy answer", 2, " s", report.start),
+    ]
+
+
+def _limited(name: str, limit: float, unit: str, measured: float) -> Figure:
+    """A figure with an upper limit; `unit` stands behind both."""
+    digits = 0 if unit == " MiB" else 2
+    return Figure(name, f"at most {limit:g}{unit}", f"{measured:.{digits}f}{unit}", measured <= limit)
+
+
+def _requests(most: int) -> Figure:
+    name = "requests in a steady pull at 1,000,000 ended Browser Use sessions, at most"
+    return Figure(name, "2", str(most), most == 2)
+
+
+def _kept(few: Ended, many: Ended) -> Figure:
+    name = "ledger after 1,000,000 Browser Use sessions have passed through"
+    target, kept = (f"{one.rows} rows, {one.ledger:.2f} MiB" for one in (few, many))
+    reached = many.rows <= few.rows and many.ledger <= few.ledger + FREE
+    return Figure(name, f"as after 1,000: {target}", kept, reached)
+
+
+def _machine() -> str:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIBIBYTE
+    system = f"{platform.system()} {platform.machine()}"
+    return f"{os.cpu_count()} cores, {memory:.0f} GiB of memory, {system}, Python {platform.python_version()}"
+
+
+def _figures(report: Report) -> str:
+    rows = [(one.name, one.target, one.measured, _answer(reached=one.reached)) for one in targets(report)]
+    return _table(("figure", "to reach", "measured", "reached"), rows)
+
+
+def _answer(*, reached: bool) -> str:
+    return "yes" if reached else "**no**"
+
+
+def _listed(listed: Mapping[int, Listed]) -> str:
+    head = ("Browserbase sessions", "pull / floor", "pull / obvious", "memory", "highest")
+    rows = [
+        (f"{size:,}", _ratio(one.ours / one.floor), _ratio(one.ours / one.obvious), *_memory(one))
+        for size, one in listed.items()
+    ]
+    return _table(head, rows)
+
+
+def _ended(ended: Mapping[int, Ended]) -> str:
+    head = (
+        "ended Browser Use sessions", "requests", "own time", "pull / floor", "pull / obvious",
+        "memory", "highest", "ledger rows", "ledger file", "its log",
+    )  # fmt: skip
+    first = ended[min(ended)]
+    return _table(head, [(f"{size:,}", *_history(one, first)) for size, one in ended.items()])
+
+
+def _history(one: Ended, first: Ended) -> tuple[str, ...]:
+    return (
+        str(one.ours.requests),
+        _ratio(one.ours.own / first.ours.own),
+        _ratio(one.ours.seconds / one.floor),
+        "not measured" if one.obvious is None else _ratio(one.obvious),
+        *_memory(one),
+        str(one.rows),
+        f"{one.ledger:.2f} MiB",
+        f"{one.log:.1f} MiB",
+    )
+
+
+def _ratio(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
+
+
+def _memory(one: Listed | Ended) -> tuple[str, str]:
+    return f"{one.memory:.0f} MiB", f"{one.highest:.0f} MiB"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """All columns but the first are figures."""
+    rule = ("---", *("---:" for _ in head[1:]))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
