@@ -19,7 +19,6 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException
 from typing import ClassVar, Protocol
 
 import msgspec
@@ -201,7 +200,7 @@ class Api:
                 self._check(response)
                 time = provider_time(response.headers.get("date"), self._wall())
                 return Answer(self._body(response), time)
-        except (OSError, HTTPError, HTTPException, UnicodeError) as error:
+        except (OSError, HTTPError, UnicodeError) as error:
             raise _mapped(error) from error
 
     def _check(self, response: requests.Response) -> None:
@@ -232,7 +231,7 @@ def provider_time(date: str | None, wall: float) -> int:
 
 
 def _mapped(error: Exception) -> ApiError:
-    """All requests', urllib3's and http.client's exceptions, and those of sockets, as one of ours."""
+    """All of requests' and urllib3's exceptions, and those of sockets, as one of ours."""
     root: BaseException = error
     while cause := root.__cause__ or root.__context__:
         root = cause  # messages on the way down repeat the address and more

@@ -152,12 +152,12 @@ class Horizon(msgspec.Struct, frozen=True):
 
 
 # Why a row makes no sense: a field is missing or of another type; a figure is negative or absurd; it
-# ends before it starts, or runs for years.
+# ends before it starts, or runs for many years.
 REJECTIONS = ("malformed", "out_of_range", "times")
 # Beyond any session's, so that one nonsensical row cannot spoil a sum for ever.
 MOST_BYTES = 10**15
 MOST_NANO_USD = 10**15
-MOST_TIME = 366 * 24 * HOUR
+MOST_TIME = 3653 * 24 * HOUR
 
 
 def micros(moment: datetime) -> int:

@@ -63,9 +63,8 @@ def load_rows(db: Connection, key: int | None, books: Books | None, listing: Lis
     ids = [session.id for session in listing.sessions]
     for start in range(0, len(ids), IDS_PER_QUERY):
         some = ids[start : start + IDS_PER_QUERY]
-        some += some[-1:] * (
-            IDS_PER_QUERY - len(some)
-        )  # the driver keeps each length as a statement of its own
+        # The driver would keep a statement for each length.
+        some += some[-1:] * (IDS_PER_QUERY - len(some))
         rows |= _select(db, (sessions.c.account == key) & sessions.c.id.in_(some))
     return rows
 

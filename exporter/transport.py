@@ -23,8 +23,8 @@ LEAST_SECONDS = 0.001  # a socket takes 0 for "do not wait at all"
 def pooled_session(connections: int) -> requests.Session:
     """A session that keeps up to so many connections to its one host and no cookies; it follows no redirect.
 
-    Its requests must name a timeout, in seconds. They raise the exceptions of requests, urllib3 and
-    http.client; where the time was over, a TimeoutError is at the bottom of these.
+    Its requests must name a timeout, in seconds. They raise the exceptions of requests and urllib3, and
+    UnicodeError for a host's name; where the time was over, a TimeoutError is at the bottom of these.
     """
     session = _Session()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))

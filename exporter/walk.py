@@ -124,7 +124,7 @@ def begin(begun: int, until: int | None, seeks: Mapping[str, int], past: Walk | 
     if past is None:
         return walk
     walk = replace(walk, order=past.order, newest=past.newest, total=past.total)
-    return _backwards(walk) if walk.order is Order.OLDEST and bound is not None else walk
+    return _backwards(walk) if walk.order is Order.OLDEST else walk
 
 
 def resume(walk: Walk) -> Walk:
@@ -160,17 +160,15 @@ def _adjoins(walk: Walk, page: Page) -> bool:
     more came onto the list than a page holds. Where no row makes sense, the indices must do.
     """
     if walk.last and page.created:
-        ordered = walk.slack > OVERLAP and walk.falling and walk.compared > 0
-        return ordered and walk.low is not None and max(page.old.values(), default=0) > walk.low
+        ordered = walk.falling and walk.compared > 0 and walk.low is not None
+        return ordered and max(page.old.values(), default=0) > (walk.low or 0)
     if walk.backwards:
         return page.start + page.length >= walk.edge + max(0, page.total - walk.total)
     return page.start <= walk.edge and page.start < page.total
 
 
 def _stepped_back(walk: Walk) -> Walk:
-    """Look for the edge where it may be now: further back, or at the new end if nothing was read yet."""
-    if walk.backwards and not walk.last:
-        return replace(walk, edge=walk.total)
+    """Look for the edge where it may be now: further back."""
     return replace(walk, edge=min(walk.edge, walk.total), slack=2 * walk.slack)
 
 
@@ -209,7 +207,7 @@ def _judged(walk: Walk) -> Walk:
     if walk.falling:
         return _stopped(walk)
     if walk.rising and not walk.turned:
-        return _backwards(replace(walk, turned=True))
+        return _backwards(replace(walk, newest=max(walk.newest, walk.top), turned=True))
     return replace(walk, order=Order.NONE)
 
 

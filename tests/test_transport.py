@@ -4,7 +4,6 @@ import gzip
 import socket
 import ssl
 from collections.abc import Iterator
-from http.client import HTTPException
 from pathlib import Path
 
 import pytest
@@ -41,7 +40,7 @@ DRIPS = {
 }
 
 
-FOREIGN = (OSError, HTTPError, HTTPException)
+FOREIGN = (OSError, HTTPError)
 
 
 @pytest.fixture
@@ -129,14 +128,17 @@ def test_connecting_takes_no_longer_than_its_time() -> None:
 def test_an_address_that_does_not_answer_leaves_time_for_the_next() -> None:
     with deaf() as one, serving() as server, connect([one, ("127.0.0.1", server.port)], 2) as connection:
         assert connection.getpeername() == ("127.0.0.1", server.port)
-        assert 0 < (connection.gettimeout() or 0) <= 1.5
+        assert 0.1 < (connection.gettimeout() or 0) <= 1
 
 
 def test_an_address_that_refuses_leaves_all_the_time_to_the_next() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         refusing = closed.getsockname()
-    with serving() as server, connect([refusing, ("127.0.0.1", server.port)], 1000) as connection:
-        assert (connection.gettimeout() or 0) > 900
+    with serving() as server:
+        accepting = ("127.0.0.1", server.port)
+        for addresses in ([refusing, accepting], [accepting, refusing]):
+            with connect(addresses, 1000) as connection:
+                assert (connection.gettimeout() or 0) > 900
     with pytest.raises(ConnectionRefusedError):
         connect([refusing], 1000)
 

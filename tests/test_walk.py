@@ -1,7 +1,7 @@
 """Which page to read next, against a list in every order, that changes while it is read."""
 
 from collections.abc import Callable, Iterator
-from itertools import cycle, repeat
+from itertools import chain, cycle, repeat
 
 import msgspec
 import pytest
@@ -32,6 +32,7 @@ KEYS: dict[str, Callable[[Ended], int]] = {
     "newest page first, oldest first within": lambda one: -one.created,
     "oldest first": lambda one: one.created,
     "none": lambda one: one.scattered,
+    "newest in the middle": lambda one: one.created if one.created // STEP % 2 else 10**9 - one.created,
     "last finished first": lambda one: -one.ended,
     "first finished first": lambda one: one.ended,
 }
@@ -162,7 +163,7 @@ def test_newest_first_takes_one_page_when_fewer_than_that_were_created(
     provider = Provider(order, count)
     past = known(provider)
     assert past.order is Order.NEWEST
-    for change in changes:
+    for change in [*changes, STILL]:
         provider.happen(change)
     reading = Reading(provider, begin(provider.now, recent(provider, ended), {}, past))
     assert len(reading.pages) == 1
@@ -211,6 +212,15 @@ def test_an_order_that_changes_is_noticed(before: str, after: str) -> None:
     reading = Reading(provider, begin(provider.now, since, {}, past))
     assert {one.id for one in provider.sessions if one.created >= since} <= reading.shown.keys()
     assert reading.walk.order is known(provider).order
+    assert len(reading.pages) <= 5 or "none" in {before, after}
+
+
+def test_an_end_that_is_not_the_newest_one_is_found_out() -> None:
+    """The first pages get newer, the last ones too, seen from the end: that is no order."""
+    provider = Provider("newest in the middle", 1000)
+    reading = Reading(provider, begin(provider.now, recent(provider, 20), {}))
+    assert len(reading.shown) == 1000
+    assert reading.walk.order is Order.NONE
 
 
 def test_one_page_that_lacks_the_newest_session_seen_before_is_not_enough() -> None:
@@ -269,17 +279,46 @@ def test_more_than_a_page_that_came_in_a_pause_does_not_set_a_walk_back(order: s
     provider.happen(Change(ages=(0,) * 250))
     reading = Reading(provider, resume(walk))
     assert min(one.start for one in reading.pages) > 300
+    assert reading.walk.order is Order.NEWEST
     assert {f"s{i}" for i in range(500)} <= reading.shown.keys()
 
 
-def test_a_list_in_no_order_that_moved_far_in_a_pause_is_read_again() -> None:
-    provider = Provider("first finished first", 1000)
-    walk = begin(provider.now, None, {})
+@pytest.mark.parametrize("order", list(KEYS))
+@pytest.mark.parametrize("left", [100, 450, 960, 1000])
+def test_a_list_that_got_much_shorter_in_a_pause_is_read_to_its_end(order: str, left: int) -> None:
+    provider = Provider(order, 1000)
+    walk, shown = begin(provider.now, None, {}), set[str]()
+    for _ in range(8):
+        seen = provider.page(walk)
+        walk, shown = advance(walk, seen), shown | seen.created.keys()
+    provider.happen(Change(leave=left))
+    reading = Reading(provider, resume(walk))
+    assert {one.id for one in provider.sessions} <= shown | reading.shown.keys()
+
+
+@pytest.mark.parametrize("order", list(KEYS))
+@pytest.mark.parametrize("leave", [20, 60])
+def test_a_list_that_gets_shorter_than_what_was_read_of_it_is_read_to_its_end(order: str, leave: int) -> None:
+    provider = Provider(order, 150)
+    reading = Reading(provider, begin(provider.now, None, {}), chain(repeat(Change((), leave), 4), NEVER))
+    assert {one.id for one in provider.sessions} <= reading.shown.keys()
+
+
+def test_an_order_that_changes_in_a_pause_is_noticed() -> None:
+    provider = Provider("newest first", 2000)
+    walk = begin(provider.now, 5000, {}, known(provider))
     for _ in range(5):
         walk = advance(walk, provider.page(walk))
-    provider.happen(Change(leave=450))
+    provider.order = "oldest first"
     reading = Reading(provider, resume(walk))
-    assert {one.id for one in provider.sessions} == reading.shown.keys()
+    assert {f"s{i}" for i in range(500, 2000)} <= reading.shown.keys()
+
+
+def test_sessions_created_at_the_same_moment_may_stand_on_several_pages() -> None:
+    provider = Provider("newest first", 2000)
+    past = known(provider)
+    provider.sessions = [Ended(f"s{i}", 20_000 if i > 1750 else 10_000, 20_100) for i in range(2000)]
+    assert len(Reading(provider, begin(provider.now, 20_000, {}, past)).shown) > 249
 
 
 @pytest.mark.parametrize("order", list(KEYS))
@@ -289,6 +328,7 @@ def test_a_provider_whose_pages_are_smaller_is_read_in_such_pages(order: str, la
     there = {one.id for one in provider.sessions}
     reading = Reading(provider, begin(provider.now, 0, {}, known(provider)), repeat(Change((0, 99), 1)))
     assert there & {one.id for one in provider.sessions} <= reading.shown.keys()
+    assert len(reading.pages) <= 500 // largest
 
 
 def test_what_is_left_gets_less() -> None:
@@ -332,6 +372,13 @@ def test_a_total_that_is_not_true_ends_somewhere(past: str | None) -> None:
         if not (walk.done or walk.stuck):
             walk = advance(walk, msgspec.structs.replace(provider.page(walk), total=10**9))
     assert walk.stuck if past == "oldest first" else walk.done
+
+
+@pytest.mark.parametrize("order", ["newest first", "oldest first"])
+def test_a_total_that_is_a_little_too_high_does_no_harm(order: str) -> None:
+    provider = Provider(order, 250)
+    walk = begin(provider.now, recent(provider, 9), {}, known(provider))
+    assert advance(walk, msgspec.structs.replace(provider.page(walk), total=255)).done
 
 
 def test_pages_without_one_row_that_makes_sense_are_passed() -> None:
