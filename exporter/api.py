@@ -7,7 +7,7 @@
     |   +-- TlsError         a connection that cannot be trusted
     +-- StatusError          an HTTP status other than 200
     |   +-- AuthError 401 403, PaymentError 402, RateLimitedError 429, ServerError 5xx,
-    |       ClientError the other 4xx, RedirectError 3xx
+    |       ClientError any other, RedirectError 3xx
     +-- TooLargeError        more bytes than may be read
     +-- PayloadError         a body that is not what the API describes
 
@@ -64,33 +64,47 @@ class TlsError(UnreachableError, reason="tls"):
 class StatusError(ApiError):
     """An HTTP status other than 200. `wait` is what the answer asks for, in seconds."""
 
+    advice: ClassVar[str] = "check base_url"
+
     def __init__(self, status: int, wait: float | None) -> None:
-        super().__init__(f"HTTP status {status}")
+        super().__init__(f"HTTP status {status}: {self.advice}")
         self.status, self.wait = status, wait
 
 
 class AuthError(StatusError, reason="auth"):
     """401 or 403: the key is refused."""
 
+    advice = "check the key"
+
 
 class PaymentError(StatusError, reason="payment"):
     """402: the account's spending limit is reached."""
+
+    advice = "the account's spending limit is reached"
 
 
 class RateLimitedError(StatusError, reason="rate_limited"):
     """429: too many requests."""
 
+    advice = "scrape less often, or set scrape.min_interval"
+
 
 class ServerError(StatusError, reason="server"):
     """5xx: the provider's own fault."""
+
+    advice = "the provider's own fault; the next pull tries again"
 
 
 class ClientError(StatusError, reason="client"):
     """Any other status: the provider does not know this request."""
 
+    advice = "check base_url and query"
+
 
 class RedirectError(StatusError, reason="redirect"):
     """3xx: never followed, for the key would travel along in its header."""
+
+    advice = "not followed; set base_url to the new address"
 
 
 class TooLargeError(ApiError, reason="too_large"):
@@ -198,8 +212,8 @@ class Api:
                 self._base + path, params=params, headers={self._header: key}, timeout=seconds, stream=True
             ) as response:
                 self._check(response)
-                time = provider_time(response.headers.get("date"), self._wall())
-                return Answer(self._body(response), time)
+                sent = provider_time(response.headers.get("date"), self._wall())
+                return Answer(self._body(response), sent)
         except (OSError, HTTPError, UnicodeError) as error:
             raise _mapped(error) from error
 

@@ -33,10 +33,11 @@ from exporter.walk import Page, Walk, advance, begin, resume
 from exporter.words import word
 
 PATH = "/browsers"
+KEY_HEADER = "X-Browser-Use-API-Key"
 OPEN, STOPPED, TIMED_OUT = "active", "stopped", "timed_out"
 PAGES_PER_PULL = 250  # what the API allows in ten seconds, and 25,000 sessions in memory at once
-READING_SHARE = 0.6  # of the time left: the rest is for the ledger and the answer
-PASSES = 3
+WALKING_SHARE = 0.6  # of what a pull leaves for reading: many pages take the ledger longer
+PASSES = 3  # over the open sessions' pages: a list that never stands still must not take the whole pull
 MEGABYTE = 1 << 20
 SERIES = Series("", UNKNOWN)
 _EXACT = Context(prec=80, rounding=ROUND_HALF_EVEN)
@@ -85,13 +86,13 @@ class BrowserUse:
             ApiError: when the account could not be read.
         """
         pages = _Pages(self._api, horizon, deadline)
-        settled = pages.read_open()
+        open_whole = pages.read_open()
         walk = pages.follow(STOPPED, self._walk(pages, horizon))
-        self._latest = walk if settled else self._recorded
+        self._latest = walk if open_whole else self._recorded
         ended = {session.id for session in pages.sessions if session.ended is not None}
         sessions = tuple(one for one in pages.sessions if one.ended is not None or one.id not in ended)
         still_open = {one.id: one.status for one in sessions if one.ended is None}
-        whole = settled and walk.done
+        whole = open_whole and walk.done
         return Listing(
             time=pages.time,
             sessions=sessions,
@@ -121,7 +122,7 @@ class _Pages:
 
     def __init__(self, api: Api, horizon: Horizon, deadline: float) -> None:
         self._api, self._horizon, self._deadline = api, horizon, deadline
-        self._stop = api.clock() + READING_SHARE * (deadline - api.clock())
+        self._stop = api.clock() + WALKING_SHARE * (deadline - api.clock())
         self._read = 0
         self.time = 0
         self.sessions: list[Session] = []
@@ -157,7 +158,7 @@ class _Pages:
         try:
             page = _ANSWER.decode(answer.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise PayloadError("a page of browsers is not what the API describes") from error
+            raise PayloadError("a page of browsers is not what the API describes; check base_url") from error
         size = min(page.page_size or walk.size, walk.size)
         rows = list(self._sessions(page, answer.time))
         created = {one.id: one.created for one in rows}

@@ -31,6 +31,7 @@ from exporter.session import (
 from exporter.words import line, word
 
 PATH = "/v1/sessions"
+KEY_HEADER = "X-BB-API-Key"
 _OPEN, _ENDED = OPEN_STATUSES[BROWSERBASE], ENDED_STATUSES[BROWSERBASE]
 _ENDED_WORDS = frozenset(status.upper() for status in _ENDED)
 _LONGEST = timedelta(microseconds=MOST_TIME)
@@ -92,9 +93,9 @@ def decode(body: bytes, now: int) -> tuple[list[Row], dict[str, int]]:
     try:
         rows = _rows(body, rejected)
     except msgspec.ValidationError as error:
-        raise PayloadError("the list of sessions is not an array") from error
+        raise PayloadError("the list of sessions is not an array; check base_url") from error
     except _UNREADABLE as error:
-        raise PayloadError("the list of sessions is not JSON") from error
+        raise PayloadError("the list of sessions is not JSON; check base_url") from error
     last = moment(now)
     sound = [row for row in rows if _in_range(row) and _in_time(row, last)]
     if len(sound) < len(rows):

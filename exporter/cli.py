@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Prometheus exporter for cloud browsers: Browserbase and Browser Use Cloud.",
         epilog="`COMMAND --help` lists a command's flags; without a command, serve is run.",
     )
-    parser.add_argument("--version", action="version", version=f"cloud-browser-exporter {__version__}")
+    _add_version(parser)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, run, text, adders in (
         ("serve", _serve_configured, "serve the metrics (the default)", (_add_serving, _add_logging)),
@@ -83,9 +83,13 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         command.set_defaults(run=run)
-        for add in adders:
+        for add in (*adders, _add_version):
             add(command)
     return parser
+
+
+def _add_version(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--version", action="version", version=f"cloud-browser-exporter {__version__}")
 
 
 def _add_logging(parser: argparse.ArgumentParser) -> None:
@@ -125,7 +129,7 @@ def _add_simulating(parser: argparse.ArgumentParser) -> None:
     add(
         "--fault",
         dest="faults",
-        type=simulator.parse_fault,
+        type=_fault,
         action="append",
         default=[],
         metavar="KIND:SHARE",
@@ -147,7 +151,17 @@ def _path(text: str) -> str:
 
 
 def _days(text: str) -> int:
-    return round(float(text) * DAY)
+    try:
+        return round(float(text) * DAY)
+    except (ValueError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days, such as 7") from error
+
+
+def _fault(text: str) -> simulator.Fault:
+    try:
+        return simulator.parse_fault(text)
+    except ValueError as error:  # of which argparse would say nothing
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _serve_configured(flags: argparse.Namespace) -> None:
@@ -157,8 +171,15 @@ def _serve_configured(flags: argparse.Namespace) -> None:
         config = load(flags.config, os.environ, flags.ledger)
     own = default_ledger(os.environ)
     if config.ledger.url == own:  # its folder is ours to make; another one is the user's
-        Path(own.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(Path(own.removeprefix("sqlite:///")).parent)
     serve(config, os.environ, flags.listen, flags.path)
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"{path} cannot be made ({error.strerror}); name a ledger with --ledger.url") from error
 
 
 def _simulate(flags: argparse.Namespace) -> None:

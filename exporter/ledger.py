@@ -12,10 +12,11 @@ other.
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, event, make_url
-from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from exporter.accounting import Rules, post
 from exporter.schema import ForeignDatabaseError, check, migrate
@@ -37,6 +38,15 @@ BUSY_SECONDS = 2  # how long to wait for another process's write lock: well belo
 FREE_PAGES = 256  # 1 MiB of a file may be free
 GIVEN_BACK = 2500  # beyond that, 10 MiB are given back after each pull: it takes some 30 ms
 
+DAMAGED = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
+ADVICE = {
+    **dict.fromkeys(DAMAGED, "put back a copy, or move it away: counters then start anew from the list"),
+    "SQLITE_CANTOPEN": "its folder must exist and be writable for this user",
+    "SQLITE_READONLY": "the file and its folder must be writable for this user",
+    "SQLITE_BUSY": "another process is writing to it; this one tries again at the next pull",
+    "SQLITE_FULL": "make room on its disk",
+}
+
 
 class LedgerError(Exception):
     """The ledger cannot be read or written now; nothing of the transaction has happened."""
@@ -54,6 +64,8 @@ class Ledger:
         self._engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "isolation_level": None})
         event.listen(self._engine, "connect", _prepare_connection)
         event.listen(self._engine, "begin", _begin)
+        # SQLite's own wait is unfair and ends; our threads queue here, and it is for other processes only.
+        self._turn = Lock()
         self._open = False
 
     def open(self) -> None:
@@ -67,8 +79,7 @@ class Ledger:
             with self._transaction() as db:
                 check(db)
                 migrate(db)
-            with self._explained():
-                self._outside("PRAGMA journal_mode = WAL")
+            self._outside("PRAGMA journal_mode = WAL")
             self._open = True
 
     def close(self) -> None:
@@ -106,18 +117,18 @@ class Ledger:
         if freed > FREE_PAGES:
             # What a first import needed is given back by and by. All is committed: if it fails now, for
             # another process has the lock, the next pull tries again.
-            with suppress(sqlite3.OperationalError):
+            with suppress(LedgerError):
                 self._outside(f"PRAGMA incremental_vacuum({GIVEN_BACK})")
         return state
 
     def _outside(self, pragma: str) -> None:
         """Run what SQLite does outside of a transaction only, and to its end: execute() does one step."""
-        with closing(self._engine.raw_connection()) as connection:
+        with self._explained(), closing(self._engine.raw_connection()) as connection:
             connection.cursor().executescript(pragma)
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        with self._explained(), self._engine.begin() as db:
+        with self._turn, self._explained(), self._engine.begin() as db:
             yield db
 
     @contextmanager
@@ -125,29 +136,20 @@ class Ledger:
         """Map the database's errors, once; each says which file it is and what can be done."""
         try:
             yield
-        except (OperationalError, sqlite3.OperationalError) as error:
-            reason = str(getattr(error, "orig", error))
-            raise LedgerError(f"{self._where}: {reason}; {_advice(reason)}") from error
         except ForeignDatabaseError as error:
-            raise LedgerRefusedError(
-                f"{self._where}: {error}; name another file with --ledger.url"
-            ) from error
-        except (DatabaseError, sqlite3.DatabaseError) as error:
-            reason = str(getattr(error, "orig", error))
-            advice = "put back a copy, or move it away: the counters then start anew from the provider's list"
-            raise LedgerRefusedError(f"{self._where}: {reason}; {advice}") from error
-        except SQLAlchemyError as error:
-            raise LedgerError(f"{self._where}: {error}") from error
+            advice = "name another file with --ledger.url"
+            raise LedgerRefusedError(f"{self._where}: {error}; {advice}") from error
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            cause = getattr(error, "orig", error)
+            name = getattr(cause, "sqlite_errorname", "")
+            kind = LedgerRefusedError if name.startswith(DAMAGED) else LedgerError
+            raise kind(f"{self._where}: {cause}; {_advice(name)}") from error
 
 
-def _advice(message: str) -> str:
-    if "unable to open" in message:
-        return "its folder must exist and be writable for this user"
-    if "locked" in message:
-        return "another process is writing to it; this one tries again at the next pull"
-    if "readonly" in message:
-        return "the file and its folder must be writable for this user"
-    return "counters stay as they are until it can be written again"
+def _advice(name: str) -> str:
+    """What to do about an error of SQLite's, by its name."""
+    found = (advice for start, advice in ADVICE.items() if name.startswith(start))
+    return next(found, "counters stay as they are until it can be written again")
 
 
 def _prepare_connection(connection: Any, _record: Any) -> None:

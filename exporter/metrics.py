@@ -98,13 +98,14 @@ def _add_health(page: _Page, outcome: Outcome) -> None:
     page.add(UP, account, outcome.listing is not None)
     page.add(SUCCESS, (*account, COLLECTOR), outcome.error is None)
     page.add(TOOK, (*account, COLLECTOR), outcome.seconds)
-    page.add(HISTORY, account, outcome.complete)
+    if outcome.complete is not None:
+        page.add(HISTORY, account, outcome.complete)
     if outcome.last_success is not None:
         page.add(LAST_SUCCESS, account, outcome.last_success)
-    if outcome.complete or outcome.listing is not None:
-        page.add(
-            REMAINING, account, 0 if outcome.complete or not outcome.listing else outcome.listing.remaining
-        )
+    if outcome.complete:
+        page.add(REMAINING, account, 0)
+    elif outcome.complete is False and outcome.listing is not None:
+        page.add(REMAINING, account, outcome.listing.remaining)
     if outcome.rows is not None:
         page.add(ROWS, account, outcome.rows)
 
@@ -166,6 +167,7 @@ def _buckets(sums: Mapping[tuple[str, str], int]) -> Iterator[tuple[str, float]]
     total = 0
     for bound in (*map(str, DURATION_BUCKETS), "+Inf"):
         total += sums.get((DURATION, bound), 0)
+        # As client libraries write it: "10" and "10.0" would be two series.
         yield bound if bound == "+Inf" else f"{bound}.0", total
 
 

@@ -117,15 +117,15 @@ class Puller:
         asked = {} if self._flight is None else {a: f for a, f in self._flight.asked.items() if not f.done()}
         for target in self._targets:
             if target.account not in asked:
-                asked[target.account] = self._in_thread(target, now + READING_SHARE * seconds)
+                asked[target.account] = self._in_thread(target, now + seconds)
         return _Flight(now, now + seconds, asked)
 
-    def _in_thread(self, target: Target, deadline: float) -> Future[Outcome]:
+    def _in_thread(self, target: Target, ends: float) -> Future[Outcome]:
         """Ask, in a thread that the end of the process does not wait for, as it would for a pool's."""
         future: Future[Outcome] = Future()
         future.set_running_or_notify_cancel()
         name = f"{target.account.provider}/{target.account.name}"
-        Thread(target=lambda: future.set_result(self._ask(target, deadline)), name=name, daemon=True).start()
+        Thread(target=lambda: future.set_result(self._ask(target, ends)), name=name, daemon=True).start()
         return future
 
     def _answer(self, flight: "_Flight") -> Report:
@@ -138,7 +138,7 @@ class Puller:
         return report
 
     def _outcome(self, account: Account, flight: "_Flight") -> Outcome:
-        """What an account brought. If it is still being asked, its thread counts the failure later."""
+        """What an account brought. That it was late, its thread counts when it ends."""
         future = flight.asked[account]
         if future.done():
             return future.result()
@@ -146,7 +146,7 @@ class Puller:
 
     def _shown(self, account: Account, listing: Listing | None, error: str | None, took: float) -> Outcome:
         state = self._states.get(account)
-        complete = state is not None and state.books is not None and state.books.complete
+        complete = None if state is None else state.books is not None and state.books.complete
         return Outcome(
             account=account,
             listing=listing,
@@ -158,12 +158,12 @@ class Puller:
             seconds=took,
         )
 
-    def _ask(self, target: Target, deadline: float) -> Outcome:
-        """One account, in its thread."""
+    def _ask(self, target: Target, ends: float) -> Outcome:
+        """One account, in its thread, for a pull that ends then."""
         begun, account = self._clock(), target.account
         listing, reason, detail = None, None, ""
         try:
-            listing, shown = self._read(target, deadline)
+            listing, shown = self._read(target, begun + READING_SHARE * (ends - begun))
             self._record(target, listing, shown)
         except ApiError as error:
             reason, detail = error.reason, str(error)
@@ -172,7 +172,10 @@ class Puller:
         except Exception:  # an account's outermost edge: a fault of ours here must not take the others along
             reason, detail = "internal", "a fault of the exporter, please report it"
             log.exception("account failed", **_labels(account))
-        self._tell(account, reason, detail)
+        late = reason is None and self._clock() >= ends
+        self._tell(
+            account, "timeout" if late else reason, "read, but too late for its pull" if late else detail
+        )
         return self._shown(account, listing, reason, self._clock() - begun)
 
     def _read(self, target: Target, deadline: float) -> tuple[Listing, Words]:
@@ -193,7 +196,7 @@ class Puller:
         account = target.account
         if account not in self._states:
             self._load(account)
-            return
+            raise LedgerError("the ledger could be read only after the provider was; the next pull counts")
         try:
             self._states[account] = self._ledger.record(account, listing, shown, target.rules, self._wall())
         except LedgerError:

@@ -75,7 +75,7 @@ words = Table(
     sqlite_with_rowid=False,
 )
 
-migrations = Table("migrations", metadata, Column("name", String, primary_key=True))
+migrations = Table("ledger_migrations", metadata, Column("name", String, primary_key=True))
 
 # In the order in which they are applied; a name, once released, keeps its place and its meaning.
 MIGRATIONS = {"1-tables": metadata.create_all}
@@ -94,10 +94,9 @@ def check(db: Connection) -> None:
     tables = set(inspect(db).get_table_names())
     if not tables:
         return
-    if "migrations" not in tables:
+    if not {"accounts", "sessions", "totals", migrations.name} <= tables:
         raise ForeignDatabaseError("it holds other tables than a ledger's")
-    later = set(db.scalars(select(migrations.c.name))) - MIGRATIONS.keys()
-    if later:
+    if set(db.scalars(select(migrations.c.name))) - MIGRATIONS.keys():
         raise ForeignDatabaseError("a later version of the exporter made it")
 
 

@@ -3,11 +3,10 @@
 import asyncio
 import signal
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from socket import socket
 
-import msgspec
 import structlog
 import uvicorn
 from starlette.applications import Starlette
@@ -15,15 +14,14 @@ from starlette.applications import Starlette
 from exporter import __version__, browser_use, browserbase
 from exporter.accounting import Rules
 from exporter.api import Api, NoKeyError
-from exporter.config import AccountConfig, Config
+from exporter.config import AccountConfig, Config, Pricing
 from exporter.ledger import Ledger, LedgerError, LedgerRefusedError
 from exporter.meters import Meters
 from exporter.pull import Puller, Target
 from exporter.secret import KeyUnavailableError
-from exporter.session import BROWSER_USE, BROWSERBASE, Account
+from exporter.session import BROWSERBASE, Account
 from exporter.web import Front, Times, listener
 
-KEY_HEADERS = {BROWSERBASE: "X-BB-API-Key", BROWSER_USE: "X-Browser-Use-API-Key"}
 # Of the ten seconds that a supervisor may give: for pulls under way, their answers, and the ledger.
 PULL_SECONDS, ANSWER_SECONDS, RECORD_SECONDS = 5, 2, 1
 
@@ -43,7 +41,7 @@ def serve(config: Config, environ: Mapping[str, str], listen: tuple[str, int], p
         targets = [_target(account, config, environ, meters) for account in config.accounts]
         puller = Puller(targets, ledger, meters, min_interval=config.scrape.min_interval)
         times = Times(config.scrape.timeout, config.scrape.timeout_offset)
-        front = Front(puller, times, _sources(config), meters.registry, partial(_open, ledger), path)
+        front = Front(puller, times, _sources(config), meters.registry, partial(_ready, ledger), path)
         try:
             _run(front.app(), listen, puller.hurry)
         finally:
@@ -62,6 +60,13 @@ def _open(ledger: Ledger) -> bool:
     return True
 
 
+def _ready(ledger: Ledger) -> bool:
+    """Whether the ledger is open now, or can be opened."""
+    with suppress(LedgerRefusedError):
+        return _open(ledger)
+    return False
+
+
 def _target(account: AccountConfig, config: Config, environ: Mapping[str, str], meters: Meters) -> Target:
     def key() -> str:
         try:
@@ -70,12 +75,18 @@ def _target(account: AccountConfig, config: Config, environ: Mapping[str, str], 
             raise NoKeyError(str(error)) from error
 
     name = Account(account.provider, account.name)
-    endpoint = browserbase.PATH if account.provider == BROWSERBASE else browser_use.PATH
-    meter = meters.of(name, endpoint)
+    room = browserbase if account.provider == BROWSERBASE else browser_use
+    meter = meters.of(name, room.PATH)
     limit = config.scrape.max_response_bytes
-    api = Api(account.base_url, KEY_HEADERS[account.provider], key, max_bytes=limit, meter=meter)
-    prices = msgspec.structs.asdict(account.pricing) if account.pricing else {}
-    rules = Rules(config.ledger.settle_after, config.ledger.history == "skip", **prices)
+    api = Api(account.base_url, room.KEY_HEADER, key, max_bytes=limit, meter=meter)
+    prices = account.pricing or Pricing(minimum=0)
+    rules = Rules(
+        settle_after=config.ledger.settle_after,
+        skip=config.ledger.history == "skip",
+        browser_per_hour=prices.browser_per_hour,
+        proxy_per_gb=prices.proxy_per_gb,
+        minimum=prices.minimum,
+    )
     if account.provider == BROWSERBASE:
         return Target(name, rules, partial(browserbase.read, api, account.query))
     lister = browser_use.BrowserUse(api)

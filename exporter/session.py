@@ -125,15 +125,15 @@ class Outcome(msgspec.Struct, frozen=True):
     """What a pull brought of one account, and what the ledger holds of it.
 
     listing: None when the provider could not be read. totals: None when they are not known, or the
-    history has not been read to its end. rows: how many sessions the ledger keeps. last_success: when a
-    listing was last recorded, in seconds since 1970. error: the reason of a failure. seconds: how long
-    the account took.
+    history has not been read to its end. complete: whether it has; None when that is not known.
+    rows: how many sessions the ledger keeps. last_success: when a listing was last recorded, in seconds
+    since 1970. error: the reason of a failure. seconds: how long the account took.
     """
 
     account: Account
     listing: Listing | None
     totals: Mapping[Entry, int] | None
-    complete: bool
+    complete: bool | None
     rows: int | None
     last_success: float | None
     error: str | None

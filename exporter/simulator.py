@@ -80,7 +80,12 @@ def parse_fault(text: str) -> Fault:
 
 
 def scaled_clock(origin: int, speed: float) -> Callable[[], int]:
-    """Make a clock that shows `origin` now, in microseconds, and runs `speed` times as fast as time does."""
+    """Make a clock that shows `origin` now, in microseconds, and runs `speed` times as fast as time does.
+
+    Raises ValueError for a speed that is none.
+    """
+    if not 0 < speed <= 1_000_000:
+        raise ValueError("speed must be above 0 and at most 1,000,000")
     begun = time.monotonic_ns()
     return lambda: origin + int((time.monotonic_ns() - begun) * speed) // 1000
 

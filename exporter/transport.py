@@ -1,4 +1,4 @@
-"""Pooled connections on which a request's timeout is for all of it: connecting, headers and body.
+"""Pooled connections on which a request's timeout is for all of it but the look-up of the host's name.
 
 A socket's timeout bounds one read, and a server that sends byte by byte would hold a thread for hours.
 Here each address and each read gets only what is left of the time.

@@ -60,7 +60,7 @@ class Walk(msgspec.Struct, frozen=True):
     limit: the largest page that is to be had. backwards: from the end to the beginning. edge: between
     the indices read and those to read. slack: how many of those read to ask for again. last: the ids of
     the last page. low, high: the span of its times. falling, rising: whether each page was older, newer
-    than the one before. compared: how often that was seen. turned: whether the direction was changed.
+    than the one before. compared: how often that was seen. turned: whether the end was tried.
     """
 
     begun: int
@@ -238,9 +238,8 @@ def _backwards(walk: Walk) -> Walk:
 
 
 def _restarted(walk: Walk) -> Walk:
-    """The end is not where the newest are: look from the beginning, and if that fails too, at all."""
-    order = Order.NONE if walk.turned else Order.UNKNOWN
-    return _anew(replace(walk, order=order, backwards=False, edge=0, turned=True))
+    """The end is not where the newest are: look from the beginning."""
+    return _anew(replace(walk, order=Order.UNKNOWN, backwards=False, edge=0))
 
 
 def _anew(walk: Walk) -> Walk:

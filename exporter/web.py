@@ -22,6 +22,7 @@ from exporter.metrics import families
 from exporter.pull import Puller, Report
 from exporter.session import Account
 
+LONGEST = 86_400.0  # seconds; a socket cannot wait for years
 TIMEOUT_HEADER = "x-prometheus-scrape-timeout-seconds"
 
 
@@ -32,13 +33,15 @@ class Times(msgspec.Struct, frozen=True):
     offset: float
 
     def budget(self, header: str | None) -> float:
-        """The seconds for a pull. Of a timeout as short as what is kept back, half remains."""
+        """The seconds for a pull: of the timeout named, less what is kept back, but half of it at least."""
         try:
             named = float(header or "nan")
         except ValueError:
             named = math.nan
-        timeout = named if math.isfinite(named) and named > 0 else self.timeout
-        return max(timeout - self.offset, timeout / 2)
+        if not (math.isfinite(named) and named > 0):
+            return self.timeout
+        named = min(named, LONGEST)
+        return max(named - self.offset, named / 2)
 
 
 def listener(host: str, port: int) -> socket.socket:
@@ -60,7 +63,7 @@ def listener(host: str, port: int) -> socket.socket:
     return opened
 
 
-class _Page:
+class _Collected:
     """What one answer shows: a pull, then the exporter itself."""
 
     def __init__(self, report: Report, sources: Mapping[Account, str], registry: CollectorRegistry) -> None:
@@ -101,7 +104,7 @@ class Front(msgspec.Struct, frozen=True):
     async def metrics(self, request: Request) -> Response:
         """Ask every account."""
         report = await self.puller.pull(self.times.budget(request.headers.get(TIMEOUT_HEADER)))
-        return _rendered(report, _Page(report, self.sources, self.registry), request)
+        return _rendered(report, _Collected(report, self.sources, self.registry), request)
 
     async def readiness(self, _request: Request) -> Response:
         """Whether counters can be kept."""
@@ -121,7 +124,7 @@ class Front(msgspec.Struct, frozen=True):
         return HTMLResponse(f"<!doctype html><title>{title}</title><h1>{title}</h1><ul>{items}</ul>")
 
 
-def _rendered(report: Report, page: _Page, request: Request) -> Response:
+def _rendered(report: Report, page: _Collected, request: Request) -> Response:
     """The page in the form the client asks for; rendered once for all who share the pull."""
     encode, content_type = choose_encoder(request.headers.get("accept", ""))
     headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}

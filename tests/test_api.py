@@ -199,7 +199,8 @@ def test_a_status_has_its_error_and_is_asked_again_where_that_can_help(
 ) -> None:
     with facing(*[answer(KEY.encode(), status)] * 4) as (rig, server):
         raised = rig.fails()
-    assert (type(raised), raised.reason, str(raised)) == (error, reason, f"HTTP status {status[:3]}")
+    assert (type(raised), raised.reason) == (error, reason)
+    assert str(raised) == f"HTTP status {status[:3]}: {error.advice}"
     assert rig.meter.codes == [status[:3]] * attempts
     assert len(server.requests) == attempts
     assert KEY not in text(raised)

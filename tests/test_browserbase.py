@@ -306,7 +306,7 @@ def test_the_most_that_makes_sense_is_used(figure: int) -> None:
     ids=lambda body: repr(body[:12]),
 )
 def test_a_body_that_is_no_array_of_json_is_bad_payload(body: bytes) -> None:
-    with pytest.raises(PayloadError, match=r"^the list of sessions is not (JSON|an array)$"):
+    with pytest.raises(PayloadError, match=r"^the list of sessions is not (JSON|an array); check base_url$"):
         browserbase.read(Canned(body), None, ALL, 0)
 
 

@@ -68,6 +68,8 @@ def test_flags_may_stand_before_or_after_the_command(
         (("simulate", "--fault", "503"), "KIND:SHARE"),
         (("simulate", "--rate", "-1"), "rate"),
         (("simulate", "--retention", "0"), "retention"),
+        (("simulate", "--retention", "abc"), "a number of days, such as 7"),
+        (("simulate", "--speed", "nan"), "speed must be above 0"),
     ],
 )
 def test_nonsense_is_refused_with_what_is_allowed(

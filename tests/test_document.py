@@ -64,7 +64,7 @@ def test_null_is_what_is_not_given(path: Path, null: str) -> None:
         ("kind: null", ["kind: missing"]),
         ("kind: ash", ["kind: 'ash' is not one of oak, elm"]),
         ("kind: [oak]", ["kind: not a single value"]),
-        (f"kind: {'x' * 41}", [f"kind: '{'x' * 40}'... is not one of oak, elm"]),
+        (f"kind: {'x' * 21}", ["kind: what stands there is not one of oak, elm"]),
         ("{kind: oak, leaves: []}", ["leaves: not a list of at least one"]),
         ("{kind: oak, leaves: {}}", ["leaves: not a list of at least one"]),
         (

@@ -178,7 +178,8 @@ def test_a_file_that_is_no_ledger_is_refused_and_left_as_it_is(path: Path, kind:
     ("statements", "words"),
     [
         (["CREATE TABLE customers (name)"], "other tables"),
-        (["CREATE TABLE migrations (name)", "INSERT INTO migrations VALUES ('9-later')"], "later version"),
+        (["CREATE TABLE migrations (id, migration)"], "other tables"),
+        (["CREATE TABLE ledger_migrations (name)", "CREATE TABLE users (name)"], "other tables"),
     ],
 )
 def test_somebody_elses_database_is_refused_and_left_as_it_is(

@@ -25,7 +25,7 @@ def test_an_empty_database_gets_all_tables_once(db: Connection) -> None:
     assert list(db.scalars(select(migrations.c.name))) == list(MIGRATIONS)
 
 
-@pytest.mark.parametrize("table", ["customers", "sessions", "totals"])
+@pytest.mark.parametrize("table", ["customers", "sessions", "migrations", "ledger_migrations"])
 def test_other_tables_are_refused(db: Connection, table: str) -> None:
     db.execute(text(f"CREATE TABLE {table} (name)"))
     with pytest.raises(ForeignDatabaseError, match="other tables"):

@@ -376,7 +376,12 @@ def test_a_scaled_clock_runs_faster_than_time() -> None:
     asked = time.monotonic_ns()
     shown = clock() - ORIGIN
     assert asked - made <= shown <= time.monotonic_ns() - before
-    assert scaled_clock(ORIGIN, 0)() == ORIGIN
+
+
+@pytest.mark.parametrize("speed", [0, -1, float("nan"), float("inf")])
+def test_a_clock_that_cannot_run_is_refused(speed: float) -> None:
+    with pytest.raises(ValueError, match="speed must be above 0"):
+        scaled_clock(ORIGIN, speed)
 
 
 def test_a_server_gives_back_its_address_and_its_thread() -> None:

@@ -271,6 +271,13 @@ def test_what_ends_late_among_the_pages_does_not_spoil_the_order(order: str) -> 
 
 
 @pytest.mark.parametrize("order", NEWEST)
+def test_a_page_with_nothing_new_on_it_does_no_harm(order: str) -> None:
+    provider = Provider(order, 1000)
+    reading = Reading(provider, begin(provider.now, None, {}), chain([Change((0,) * 97)], NEVER))
+    assert {f"s{i}" for i in range(1000)} <= reading.shown.keys()
+
+
+@pytest.mark.parametrize("order", NEWEST)
 def test_more_than_a_page_that_came_in_a_pause_does_not_set_a_walk_back(order: str) -> None:
     provider = Provider(order, 1000)
     walk = begin(provider.now, None, {})
@@ -297,9 +304,11 @@ def test_a_list_that_got_much_shorter_in_a_pause_is_read_to_its_end(order: str, 
 
 
 @pytest.mark.parametrize("order", list(KEYS))
-@pytest.mark.parametrize("leave", [20, 60])
-def test_a_list_that_gets_shorter_than_what_was_read_of_it_is_read_to_its_end(order: str, leave: int) -> None:
-    provider = Provider(order, 150)
+@pytest.mark.parametrize(("count", "leave"), [(103, 20), (150, 60)])
+def test_a_list_that_gets_shorter_than_what_was_read_is_read_to_its_end(
+    order: str, count: int, leave: int
+) -> None:
+    provider = Provider(order, count)
     reading = Reading(provider, begin(provider.now, None, {}), chain(repeat(Change((), leave), 4), NEVER))
     assert {one.id for one in provider.sessions} <= reading.shown.keys()
 
