@@ -86,7 +86,10 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Posting(msgspec.Struct, frozen=True):
-    """What one listing changes. Rows that have settled and lie before `books.since` may then go."""
+    """What one listing changes. Rows that have settled and lie before `books.since` may then go.
+
+    But those of sessions that had left the list must stay a while: come back, they would count again.
+    """
 
     books: Books
     changed: tuple[Row, ...]
@@ -134,11 +137,12 @@ def _highest(one: Usage, other: Usage) -> Usage:
 
 def _new_row(books: Books, session: Session, rules: Rules, added: Counter[Entry]) -> Row | None:
     """The row of a session not known yet; None if it has been counted, or is not to be."""
-    if books.since is not None and session.created < books.since:
-        return None
+    if books.since is not None and session.created < books.since and session.ended is not None:
+        return None  # it has settled; one that is open never has, however late it was first listed
     row = Row(session.id, session.series, session.created)
     if rules.skip and session.created < books.began:
-        if session.ended is not None and session.ended <= books.began:
+        # The provider's clock is read in whole seconds: it ended in the one that the ledger began in.
+        if session.ended is not None and session.ended < books.began + SECOND:
             return None
         return msgspec.structs.replace(row, high=session.usage, billed=_billable(session, rules))
     added[Entry(row.series, STARTED)] += 1
@@ -179,9 +183,9 @@ def _billable(session: Session, rules: Rules) -> int:
 
 
 def _lowered(row: Row, session: Session) -> int:
-    """Which figures the provider has taken back. An open session's time is our own sum, not a figure."""
+    """Which figures the provider has taken back. While a session is open its time is our own sum."""
     below = list(map(lt, msgspec.structs.astuple(session.usage), msgspec.structs.astuple(row.high)))
-    below[0] &= session.ended is not None
+    below[0] &= session.ended is not None and row.ended is not None
     return sum(1 << bit for bit, low in enumerate(below) if low)
 
 

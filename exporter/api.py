@@ -15,11 +15,12 @@ Every foreign exception becomes one of these here, once; none carries a key or a
 """
 
 import random
+import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, TypeVar
 
 import msgspec
 import requests
@@ -33,6 +34,9 @@ ATTEMPTS = 3
 BACKOFF_SECONDS = 0.2
 CHUNK = 1 << 18
 CONNECTIONS = 4
+_HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_HALF = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
+Decoded = TypeVar("Decoded")
 RETRIED = {408, 429, 500, 502, 503, 504}
 
 
@@ -242,6 +246,19 @@ def provider_time(date: str | None, wall: float) -> int:
     except (ValueError, OverflowError):
         stamp = -1
     return stamp if stamp >= 0 else int(wall * 1_000_000)
+
+
+def mended(decode: Callable[[bytes], Decoded], body: bytes) -> Decoded:
+    """What is decoded of a body, if need be without the halves of characters that JavaScript leaves.
+
+    It cuts text between the two escapes of one character, and no decoder takes the half that remains.
+    """
+    try:
+        return decode(body)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        return decode(_HALF.sub(rb"\\ufffd", body))
 
 
 def _mapped(error: Exception) -> ApiError:

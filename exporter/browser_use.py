@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from exporter.api import AnswerTimeoutError, Api, PayloadError
+from exporter.api import AnswerTimeoutError, Api, PayloadError, mended
 from exporter.session import (
     MOST_BYTES,
     MOST_NANO_USD,
@@ -156,7 +156,7 @@ class _Pages:
         self._read += 1
         self.time = self.time or answer.time
         try:
-            page = _ANSWER.decode(answer.body)
+            page = mended(_ANSWER.decode, answer.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise PayloadError("a page of browsers is not what the API describes; check base_url") from error
         size = min(page.page_size or walk.size, walk.size)
@@ -211,7 +211,7 @@ def decode(raw: bytes | msgspec.Raw, now: int) -> Session:
         created=started,
         usage=_usage(row, lasted),
         started=started,
-        ended=None if is_open else _end(finished, timeout, now),
+        ended=None if is_open else _end(started, finished, timeout, now),
         ending=None if is_open else _ending(status, finished, timeout),
         expires=timeout,
     )
@@ -239,9 +239,9 @@ def _whole(figure: Decimal | None, units: int, most: int) -> int:
     return int(_EXACT.to_integral_value(_EXACT.multiply(figure, Decimal(units))))
 
 
-def _end(finished: int | None, timeout: int | None, now: int) -> int:
-    """When it ended. A stopped session without `finishedAt` had by now, and by its timeout."""
-    return finished if finished is not None else min(now, timeout or now)
+def _end(started: int, finished: int | None, timeout: int | None, now: int) -> int:
+    """When it ended. A stopped session without `finishedAt` had by now, and by its timeout if it has one."""
+    return finished if finished is not None else min(now, started if timeout is None else timeout)
 
 
 def _ending(status: str, finished: int | None, timeout: int | None) -> str:

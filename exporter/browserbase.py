@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from exporter.api import Api, PayloadError
+from exporter.api import Api, PayloadError, mended
 from exporter.session import (
     BROWSERBASE,
     ENDED_STATUSES,
@@ -71,12 +71,11 @@ def read(api: Api, query: str | None, horizon: Horizon, deadline: float) -> List
     answer = api.get(PATH, {"q": query} if query else {}, deadline)
     rows, rejected = decode(answer.body, answer.time)
     ids = {row.id for row in rows}
-    if len(ids) < len(rows):
-        rows = list({row.id: row for row in rows}.values())
+    once = rows if len(ids) == len(rows) else {row.id: row for row in rows}.values()
     return Listing(
         time=answer.time,
         sessions=tuple(_session(row, answer.time) for row in _matter(rows, horizon)),
-        listed=_listed(rows),
+        listed=_listed(once),
         covers=answer.time,
         missing=tuple(held for held in horizon.held if held not in ids),
         rejected=rejected,
@@ -91,7 +90,7 @@ def decode(body: bytes, now: int) -> tuple[list[Row], dict[str, int]]:
     """
     rejected: Counter[str] = Counter()
     try:
-        rows = _rows(body, rejected)
+        rows = mended(lambda text: _rows(text, rejected), body)
     except msgspec.ValidationError as error:
         raise PayloadError("the list of sessions is not an array; check base_url") from error
     except _UNREADABLE as error:

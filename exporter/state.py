@@ -10,11 +10,12 @@ from sqlalchemy.dialects.sqlite import insert
 
 from exporter.accounting import Books, Posting, Row, Rules
 from exporter.schema import accounts, sessions, totals, words
-from exporter.session import Account, Entry, Horizon, Listing, Series, Usage
+from exporter.session import HOUR, Account, Entry, Horizon, Listing, Series, Usage
 from exporter.words import Words
 
 IDS_PER_QUERY = 1000
 NEVER = 2**62  # later than any session
+RETENTION = 31 * 24 * HOUR  # as long as a provider lists a session at most
 
 
 class State(msgspec.Struct, frozen=True):
@@ -100,7 +101,10 @@ def save_books(db: Connection, key: int | None, account: Account, books: Books, 
 
 
 def save_rows(db: Connection, key: int, known: Mapping[str, Row], posting: Posting) -> None:
-    """Keep the changed rows, and let go of those that settled and lie before the watermark."""
+    """Keep the changed rows, and let go of those that settled and lie before the watermark.
+
+    One that had left the list stays for a month: should it come back, it must not count again.
+    """
     since = -NEVER if posting.books.since is None else posting.books.since
     new = insert(sessions)
     replace = new.on_conflict_do_update(
@@ -111,9 +115,8 @@ def save_rows(db: Connection, key: int, known: Mapping[str, Row], posting: Posti
     kept = [row for row in posting.changed if row.id in known or not row.settled or row.created >= since]
     if kept:
         db.execute(replace, [_columns(key, row) for row in kept])
-    db.execute(
-        delete(sessions).where(sessions.c.account == key, sessions.c.settled, sessions.c.created < since)
-    )
+    past = (sessions.c.account == key) & sessions.c.settled & (sessions.c.created < since)
+    db.execute(delete(sessions).where(past, func.coalesce(sessions.c.missing, -NEVER) < since - RETENTION))
 
 
 def _columns(key: int, row: Row) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class Memory:
         self.kept = {
             name: row
             for name, row in self.kept.items()
-            if not (row.settled and since is not None and row.created < since)
+            if not (row.settled and since is not None and row.created < since and row.missing is None)
         }
 
     def held(self) -> dict[str, int]:
@@ -125,8 +125,7 @@ class World(RuleBasedStateMachine):
         return msgspec.structs.replace(one, usage=msgspec.structs.replace(one.usage, time=time))
 
     def changeable(self) -> list[str]:
-        late = (n for n, s in self.live.items() if s.ended is None or self.now < s.ended + SETTLE)
-        return sorted(name for name in late if name not in self.closed)
+        return sorted(n for n, s in self.live.items() if s.ended is None or self.now < s.ended + SETTLE)
 
     @initialize(history=st.integers(0, 5))
     def begin(self, history: int) -> None:
@@ -245,10 +244,10 @@ class World(RuleBasedStateMachine):
                 self.endings.setdefault(name, ("unknown", self.truth[name].time))
 
     def see(self, sessions: Iterable[Session], since: int) -> None:
-        """Written off are those gone too long, or kept back when the list had later ones."""
+        """Written off are those that had ended when they were first listed, after much later ones."""
         for one in sessions:
             self.absent.pop(one.id, None)
-            if one.id in self.closed or (one.id not in self.truth and one.created < since):
+            if one.id not in self.truth and one.created < since and one.ended is not None:
                 continue
             self.first.setdefault(one.id, one.series)
             old = self.truth.get(one.id, Usage())
@@ -287,7 +286,7 @@ class World(RuleBasedStateMachine):
         self.now += SETTLE + SECOND
         self.pull(self.complete(data))
         still_open = sum(1 for one in self.live.values() if one.ended is None)
-        assert self.store.rows() <= still_open
+        assert self.store.rows() <= still_open + len(self.closed)
 
 
 TestWorld = World.TestCase
@@ -414,3 +413,21 @@ def test_an_ended_session_that_opens_again_ends_once() -> None:
 )
 def test_a_bucket_holds_its_upper_bound(duration: int, bound: str) -> None:
     assert bucket(duration * SECOND) == bound
+
+
+def test_an_open_session_counts_however_late_it_is_listed() -> None:
+    one = post(None, {}, listing(session(created=T0 + HOUR), time=T0 + 2 * HOUR), RULES)
+    late = session(id="late", created=T0)
+    assert after(one, listing(late, time=T0 + 2 * HOUR)).added[Entry(WEST, STARTED)] == 1
+
+
+def test_skip_leaves_out_what_ended_in_the_second_in_which_the_ledger_began() -> None:
+    done = session(status="error", ending="error", ended=T0 + MINUTE + SECOND // 2)
+    one = post(None, {}, listing(done), SKIP)
+    assert (one.added, one.changed) == ({}, ())
+
+
+def test_an_end_before_the_last_reading_is_no_revision() -> None:
+    one = post(None, {}, listing(session(usage=Usage(MINUTE))), RULES)
+    done = session(status="error", ending="error", ended=T0 + MINUTE - 1, usage=Usage(MINUTE - 1))
+    assert Entry(Series("", ""), REVISIONS) not in after(one, listing(done)).added

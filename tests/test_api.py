@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+import msgspec
 import pytest
 import trustme
 from hypothesis import given
@@ -35,6 +36,7 @@ from exporter.api import (
     TlsError,
     TooLargeError,
     UnreachableError,
+    mended,
     provider_time,
 )
 
@@ -394,3 +396,17 @@ def test_without_a_sensible_date_the_time_is_our_own(header: str | None) -> None
 @given(st.text(alphabet="MonJa,: GT+-0123456789") | st.text())
 def test_no_date_is_too_odd(header: str) -> None:
     assert provider_time(header, WALL) >= 0
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (rb'"a\ud83d"', "a\ufffd"),
+        (rb'"\uDE00b"', "\ufffdb"),
+        (rb'"\ud83d\ude00"', "\U0001f600"),
+        (rb'"\ud83d\ud83d\ude00\ude00"', "\ufffd\U0001f600\ufffd"),
+        (rb'"plain"', "plain"),
+    ],
+)
+def test_half_a_character_spoils_no_body(body: bytes, text: str) -> None:
+    assert mended(msgspec.json.decode, body) == text

@@ -18,7 +18,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
-from tools import COMMAND, KEYS, LOCAL, Exporter, configuration, exporter, run, until
+from tools import COMMAND, KEYS, LOCAL, Exporter, Process, configuration, exporter, run, until
 
 from exporter.fleet import BROWSER_USE, BROWSERBASE, HOUR, MINUTE, SECOND, Fleet, Life, life_of, truth
 from exporter.simulator import Server, create_app
@@ -358,3 +358,15 @@ def test_told_to_end_it_answers_without_a_provider_that_never_does(tmp_path: Pat
         command.signal(signal.SIGTERM)
         assert command.ended(10) == 0
         assert b'cloud_browser_up{account="ours",provider="browserbase"} 0.0' in pull.getresponse().read()
+
+
+def test_the_demo_counts_a_fleet_of_its_own_without_a_key() -> None:
+    flags = ("--web.listen-address", f"{LOCAL}:0", "--listen-address", f"{LOCAL}:0", "--speed", "60")
+    with Process(COMMAND, "demo", *flags, environ={}) as demo:
+        port = demo.says(r"msg=serving .*port=(\d+)")[1]
+        page = requests.get(f"http://{LOCAL}:{port}/metrics", timeout=60).text
+        demo.signal(signal.SIGTERM)
+        assert demo.ended(10) == 0
+    assert 'cloud_browser_up{account="demo",provider="browserbase"} 1.0' in page
+    assert 'cloud_browser_up{account="demo",provider="browser_use"} 1.0' in page
+    assert 'cloud_browser_history_complete{account="demo",provider="browser_use"} 1.0' in page

@@ -113,12 +113,6 @@ def recent(provider: Provider, count: int) -> int:
     return sorted(one.created for one in provider.sessions)[-count]
 
 
-def page(*numbers: int, start: int = 0, total: int | None = None) -> Page:
-    """A page of sessions named by their times."""
-    total = start + len(numbers) if total is None else total
-    return Page(start, len(numbers), total, {f"s{number}": number for number in numbers})
-
-
 @given(
     order=st.sampled_from(list(KEYS)),
     count=st.integers(0, 700),
@@ -224,10 +218,11 @@ def test_an_end_that_is_not_the_newest_one_is_found_out() -> None:
 
 
 def test_one_page_that_lacks_the_newest_session_seen_before_is_not_enough() -> None:
-    past = known(Provider("newest first", 300))
-    walk = begin(5000, 2500, {}, past)
-    assert advance(walk, page(*range(2400, 2991, 10), total=900)).done
-    assert not advance(walk, page(*range(2400, 2981, 10), total=900)).done
+    provider = Provider("newest first", 300)
+    walk = begin(provider.now, 2500, {}, known(provider))
+    assert advance(walk, provider.page(walk)).done
+    provider.sessions.pop()
+    assert not advance(walk, provider.page(walk)).done
 
 
 def test_a_page_is_not_enough_while_it_lacks_what_should_be_on_it() -> None:
