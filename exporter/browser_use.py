@@ -99,7 +99,9 @@ class BrowserUse:
             listed=Counter({(SERIES, status): n for status, n in Counter(still_open.values()).items()})
             + Counter({(SERIES, STOPPED): walk.total}),
             covers=walk.begun if whole else None,
-            missing=tuple(name for name in walk.seeks if name not in still_open) if whole else (),
+            missing=tuple(name for name in walk.seeks if name not in still_open)
+            if whole and not pages.rejected
+            else (),
             remaining=walk.remaining,
             rejected=dict(pages.rejected),
         )
