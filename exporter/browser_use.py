@@ -99,9 +99,7 @@ class BrowserUse:
             listed=Counter({(SERIES, status): n for status, n in Counter(still_open.values()).items()})
             + Counter({(SERIES, STOPPED): walk.total}),
             covers=walk.begun if whole else None,
-            missing=tuple(name for name in walk.seeks if name not in still_open)
-            if whole and not pages.rejected
-            else (),
+            missing=tuple(filter(pages.lacks, walk.seeks.keys() - still_open.keys())) if whole else (),
             remaining=walk.remaining,
             rejected=dict(pages.rejected),
         )
@@ -129,6 +127,7 @@ class _Pages:
         self.time = 0
         self.sessions: list[Session] = []
         self.rejected: Counter[str] = Counter()
+        self._nonsense: list[bytes] = []
 
     def read_open(self) -> bool:
         """Read the open sessions; whether that were as many as are said to be, or the same ones again."""
@@ -142,6 +141,10 @@ class _Pages:
             if found == before or found + self.rejected.total() - rejected >= walk.total:
                 return True
         return False
+
+    def lacks(self, name: str) -> bool:
+        """Whether no row has this id, not even one that made no sense."""
+        return not any(name.encode() in raw for raw in self._nonsense)
 
     def follow(self, status: str, walk: Walk) -> Walk:
         """Read page after page, one at least, until the walk is done or the pull must end."""
@@ -175,6 +178,7 @@ class _Pages:
                 session = decode(raw, now)
             except RowError as error:
                 self.rejected[error.reason] += 1
+                self._nonsense.append(bytes(raw))
                 continue
             yield session
             if since is None or session.created >= since or session.ended is None or session.id in held:

@@ -77,8 +77,12 @@ def read(api: Api, query: str | None, horizon: Horizon, deadline: float) -> List
         sessions=tuple(_session(row, answer.time) for row in _matter(rows, horizon)),
         listed=_listed(once),
         covers=answer.time,
-        # A row that made no sense may be one of those held: then none is known to be missing.
-        missing=() if rejected else tuple(held for held in horizon.held if held not in ids),
+        # One whose row made no sense is listed all the same: its id stands in the body.
+        missing=tuple(
+            held
+            for held in horizon.held
+            if held not in ids and not (rejected and held.encode() in answer.body)
+        ),
         rejected=rejected,
     )
 

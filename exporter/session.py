@@ -107,7 +107,7 @@ class Listing(msgspec.Struct, frozen=True):
     covers: None while something that the horizon asked for is still to be read (see `remaining`); else
         the time at which this reading began: every session created before it has been read, has
         settled, or has left the list.
-    missing: ids that the horizon holds and a complete reading, all of which made sense, did not find.
+    missing: ids that the horizon holds and a complete reading did not find, rejected rows included.
     remaining: how many sessions are still to be read.
     rejected: how many rows made no sense, by reason.
     """
