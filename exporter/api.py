@@ -1,17 +1,6 @@
 """One authenticated GET: under a deadline, within a size, tried again where that can help.
 
-    ApiError
-    +-- AnswerTimeoutError   no whole answer by the deadline
-    +-- NoKeyError           no key to send
-    +-- UnreachableError     no connection, or one that broke
-    |   +-- TlsError         a connection that cannot be trusted
-    +-- StatusError          an HTTP status other than 200
-    |   +-- AuthError 401 403, PaymentError 402, RateLimitedError 429, ServerError 5xx,
-    |       ClientError any other, RedirectError 3xx
-    +-- TooLargeError        more bytes than may be read
-    +-- PayloadError         a body that is not what the API describes
-
-Every foreign exception becomes one of these here, once; none carries a key or a body.
+Every foreign exception becomes one of `errors` here, once.
 """
 
 import random
@@ -20,13 +9,23 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import ClassVar, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 import requests
 from urllib3.exceptions import DecodeError, HTTPError
 
 from exporter import __version__
+from exporter.errors import (
+    AnswerTimeoutError,
+    ApiError,
+    PayloadError,
+    StatusError,
+    TlsError,
+    TooLargeError,
+    UnreachableError,
+    status_error,
+)
 from exporter.session import micros
 from exporter.transport import pooled_session
 
@@ -38,85 +37,6 @@ _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2
 _HALF = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
 Decoded = TypeVar("Decoded")
 RETRIED = {408, 429, 500, 502, 503, 504}
-
-
-class ApiError(Exception):
-    """A request that brought no usable answer; `reason` is the label under which it is counted."""
-
-    reason: ClassVar[str] = "internal"
-
-    def __init_subclass__(cls, reason: str = "internal") -> None:
-        cls.reason = reason
-
-
-class AnswerTimeoutError(ApiError, reason="timeout"):
-    """No whole answer by the deadline."""
-
-
-class NoKeyError(ApiError, reason="auth"):
-    """The account's key cannot be had, so nothing was sent."""
-
-
-class UnreachableError(ApiError, reason="unreachable"):
-    """No connection, or one that broke."""
-
-
-class TlsError(UnreachableError, reason="tls"):
-    """The other side could not prove who it is."""
-
-
-class StatusError(ApiError):
-    """An HTTP status other than 200. `wait` is what the answer asks for, in seconds."""
-
-    advice: ClassVar[str] = "check base_url"
-
-    def __init__(self, status: int, wait: float | None) -> None:
-        super().__init__(f"HTTP status {status}: {self.advice}")
-        self.status, self.wait = status, wait
-
-
-class AuthError(StatusError, reason="auth"):
-    """401 or 403: the key is refused."""
-
-    advice = "check the key"
-
-
-class PaymentError(StatusError, reason="payment"):
-    """402: the account's spending limit is reached."""
-
-    advice = "the account's spending limit is reached"
-
-
-class RateLimitedError(StatusError, reason="rate_limited"):
-    """429: too many requests."""
-
-    advice = "scrape less often, or set scrape.min_interval"
-
-
-class ServerError(StatusError, reason="server"):
-    """5xx: the provider's own fault."""
-
-    advice = "the provider's own fault; the next pull tries again"
-
-
-class ClientError(StatusError, reason="client"):
-    """Any other status: the provider does not know this request."""
-
-    advice = "check base_url and query"
-
-
-class RedirectError(StatusError, reason="redirect"):
-    """3xx: never followed, for the key would travel along in its header."""
-
-    advice = "not followed; set base_url to the new address"
-
-
-class TooLargeError(ApiError, reason="too_large"):
-    """More bytes than may be read."""
-
-
-class PayloadError(ApiError, reason="bad_payload"):
-    """A body that is not what the API describes."""
 
 
 class Meter(Protocol):
@@ -227,7 +147,7 @@ class Api:
             self._meter.rate_limit(int(remaining[:9]))
         status, wait = response.status_code, response.headers.get("retry-after", "")
         if status != 200:
-            raise _status_error(status)(status, float(wait[:9]) if wait.isdecimal() else None)
+            raise status_error(status)(status, float(wait[:9]) if wait.isdecimal() else None)
 
     def _body(self, response: requests.Response) -> bytes:
         chunks, size = [], 0
@@ -273,8 +193,3 @@ def _mapped(error: Exception) -> ApiError:
     if isinstance(error, DecodeError):
         return PayloadError("the body is not compressed as its header says")
     return UnreachableError(f"{type(root).__name__}: check base_url and the network")
-
-
-def _status_error(status: int) -> type[StatusError]:
-    exact = {401: AuthError, 403: AuthError, 402: PaymentError, 429: RateLimitedError}
-    return exact.get(status) or {3: RedirectError, 5: ServerError}.get(status // 100, ClientError)

@@ -14,7 +14,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from exporter.api import AnswerTimeoutError, Api, PayloadError, mended
+from exporter.api import Api, mended
+from exporter.errors import AnswerTimeoutError, PayloadError
 from exporter.session import (
     MOST_BYTES,
     MOST_NANO_USD,

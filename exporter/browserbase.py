@@ -13,7 +13,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from exporter.api import Api, PayloadError, mended
+from exporter.api import Api, mended
+from exporter.errors import PayloadError
 from exporter.session import (
     BROWSERBASE,
     ENDED_STATUSES,

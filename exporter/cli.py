@@ -22,7 +22,8 @@ from exporter.config import (
 )
 from exporter.fleet import DAY, ORDERS, Fleet
 from exporter.ledger import LedgerRefusedError
-from exporter.serve import at_signals, serve
+from exporter.serve import serve
+from exporter.server import at_signals
 
 OK, FAILED, INVALID = 0, 1, 2
 COMMANDS = ("serve", "simulate", "demo")

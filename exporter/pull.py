@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from exporter.accounting import Rules
-from exporter.api import ApiError
+from exporter.errors import ApiError
 from exporter.ledger import Ledger, LedgerError
 from exporter.session import Account, Horizon, Listing, Outcome
 from exporter.state import NEVER, State

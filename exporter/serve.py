@@ -1,29 +1,25 @@
 """The exporter, wired together: from a configuration to a front that serves."""
 
-import asyncio
-import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from functools import partial
-from socket import socket
 
 import structlog
-import uvicorn
-from starlette.applications import Starlette
 
-from exporter import __version__, browser_use, browserbase
+from exporter import browser_use, browserbase
 from exporter.accounting import Rules
-from exporter.api import Api, NoKeyError
+from exporter.api import Api
 from exporter.config import AccountConfig, Config, Pricing
+from exporter.errors import NoKeyError
 from exporter.ledger import Ledger, LedgerError, LedgerRefusedError
 from exporter.meters import Meters
 from exporter.pull import Puller, Target
 from exporter.secret import KeyUnavailableError
+from exporter.server import run
 from exporter.session import BROWSERBASE, Account
-from exporter.web import Front, Times, listener
+from exporter.web import Front, Times
 
-# Of the ten seconds that a supervisor may give: for pulls under way, their answers, and the ledger.
-PULL_SECONDS, ANSWER_SECONDS, RECORD_SECONDS = 5, 2, 1
+RECORD_SECONDS = 1  # for the ledger, at the end, when the front has gone
 
 log = structlog.get_logger()
 
@@ -43,7 +39,7 @@ def serve(config: Config, environ: Mapping[str, str], listen: tuple[str, int], p
         times = Times(config.scrape.timeout, config.scrape.timeout_offset)
         front = Front(puller, times, _sources(config), meters.registry, partial(_ready, ledger), path)
         try:
-            _run(front.app(), listen, puller.hurry)
+            run(front.app(), listen, puller.hurry)
         finally:
             puller.close(RECORD_SECONDS)
 
@@ -100,40 +96,3 @@ def _sources(config: Config) -> dict[Account, str]:
         Account(one.provider, one.name): "estimated" if one.provider == BROWSERBASE else "reported"
         for one in shown
     }
-
-
-class _Server(uvicorn.Server):
-    """Told to end, it has what is under way hurried after a while."""
-
-    def __init__(self, config: uvicorn.Config, hurry: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._hurry = hurry
-
-    async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        asyncio.get_running_loop().call_later(PULL_SECONDS, self._hurry)
-        await super().shutdown(sockets)
-
-
-def _run(app: Starlette, listen: tuple[str, int], hurry: Callable[[], None]) -> None:
-    config = uvicorn.Config(
-        app,
-        http="h11",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=PULL_SECONDS + ANSWER_SECONDS,
-    )
-    server = _Server(config, hurry)
-    with listener(*listen) as opened:
-        # uvicorn takes the signals over, and when it is done sends itself again those it got: to end well,
-        # and not by that signal, somebody must be there to take it.
-        at_signals(lambda: setattr(server, "should_exit", True))
-        log.info("serving", host=listen[0] or "all", port=opened.getsockname()[1], version=__version__)
-        server.run([opened])
-
-
-def at_signals(leave: Callable[[], None]) -> None:
-    """Have `leave` called when the process is asked to end."""
-    for one in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(one, lambda *_: leave())

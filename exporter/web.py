@@ -2,8 +2,6 @@
 
 import gzip
 import math
-import os
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from html import escape
 
@@ -42,25 +40,6 @@ class Times(msgspec.Struct, frozen=True):
             return self.timeout
         named = min(named, LONGEST)
         return max(named - self.offset, named / 2)
-
-
-def listener(host: str, port: int) -> socket.socket:
-    """A socket that listens; an empty host means every address of this machine.
-
-    Raises:
-        OSError: when the address is not to be had; says which.
-    """
-    both = not host and socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if both or ":" in host else socket.AF_INET
-    try:
-        opened = socket.create_server((host, port), family=family, dualstack_ipv6=both, backlog=512)
-    except OSError as error:
-        # Python adds the address to a system error's words; a name that is not found has its own.
-        reason = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror
-        raise OSError(f"cannot listen on {host}:{port}: {reason}; see --web.listen-address") from error
-    # asyncio does so for sockets of its own making only: an answer would wait for the client's ACK.
-    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return opened
 
 
 class _Collected:

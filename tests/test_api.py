@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from misbehave import Script, Server, answer, broken_off, reset, serving, silent
 
-from exporter.api import (
+from exporter.api import Api, mended, provider_time
+from exporter.errors import (
     AnswerTimeoutError,
-    Api,
     ApiError,
     AuthError,
     ClientError,
@@ -36,8 +36,6 @@ from exporter.api import (
     TlsError,
     TooLargeError,
     UnreachableError,
-    mended,
-    provider_time,
 )
 
 KEY = "key-4f1c0de5"

@@ -16,8 +16,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from exporter import fleet
-from exporter.api import AnswerTimeoutError, Api, PayloadError
+from exporter.api import Api
 from exporter.browser_use import PAGES_PER_PULL, SERIES, BrowserUse, RowError, decode
+from exporter.errors import AnswerTimeoutError, PayloadError
 from exporter.session import HOUR, MOST_TIME, REJECTIONS, SECOND, Horizon, Listing, Session, Usage, micros
 from exporter.simulator import Server, create_app
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from misbehave import answer, serving
 
 from exporter import browserbase
-from exporter.api import Answer, Api, PayloadError
+from exporter.api import Answer, Api
+from exporter.errors import PayloadError
 from exporter.session import (
     ENDED_STATUSES,
     HOUR,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporter.api import ApiError
+from exporter.errors import ApiError
 from exporter.meters import REASONS, Meters
 from exporter.session import REJECTIONS, Account
 

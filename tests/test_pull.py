@@ -10,7 +10,7 @@ from threading import Event, Thread
 import pytest
 from test_accounting import RULES, T0, WEST, listing, session
 
-from exporter.api import AuthError, UnreachableError
+from exporter.errors import AuthError, UnreachableError
 from exporter.ledger import Ledger
 from exporter.pull import Puller, Report, Target
 from exporter.session import (

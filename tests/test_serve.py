@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from exporter.accounting import Rules
-from exporter.api import NoKeyError, TooLargeError
 from exporter.config import AccountConfig, Config, LedgerConfig, Pricing, Scrape
+from exporter.errors import NoKeyError, TooLargeError
 from exporter.fleet import SECOND, Fleet
 from exporter.meters import Meters
 from exporter.pull import Target

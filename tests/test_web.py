@@ -16,7 +16,7 @@ from exporter.ledger import Ledger
 from exporter.meters import Meters
 from exporter.pull import Puller
 from exporter.simulator import Server
-from exporter.web import Front, Times, listener
+from exporter.web import Front, Times
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -117,18 +117,3 @@ def test_prometheus_timeout_ends_the_pull(site: Site) -> None:
 )  # fmt: skip
 def test_the_time_for_a_pull(header: str | None, seconds: float) -> None:
     assert Times(10, 0.5).budget(header) == pytest.approx(seconds)
-
-
-def test_an_address_in_use_is_said() -> None:
-    with listener("127.0.0.1", 0) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(
-            OSError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use; see --web"
-        ):
-            listener("127.0.0.1", port)
-
-
-@pytest.mark.parametrize("host", ["", "127.0.0.1", "localhost"])
-def test_addresses_that_can_be_listened_on(host: str) -> None:
-    with listener(host, 0) as opened:
-        assert opened.getsockname()[1] > 0

@@ -1,0 +1,102 @@
+"""What can go wrong between the exporter and a provider, each with the reason it is counted under.
+
+    ApiError
+    +-- AnswerTimeoutError   no whole answer by the deadline
+    +-- NoKeyError           no key to send
+    +-- UnreachableError     no connection, or one that broke
+    |   +-- TlsError         a connection that cannot be trusted
+    +-- StatusError          an HTTP status other than 200
+    |   +-- AuthError 401 403, PaymentError 402, RateLimitedError 429, ServerError 5xx,
+    |       ClientError any other, RedirectError 3xx
+    +-- TooLargeError        more bytes than may be read
+    +-- PayloadError         a body that is not what the API describes
+
+None carries a key or a body.
+"""
+
+from typing import ClassVar
+
+
+class ApiError(Exception):
+    """A request that brought no usable answer; `reason` is the label under which it is counted."""
+
+    reason: ClassVar[str] = "internal"
+
+    def __init_subclass__(cls, reason: str = "internal") -> None:
+        cls.reason = reason
+
+
+class AnswerTimeoutError(ApiError, reason="timeout"):
+    """No whole answer by the deadline."""
+
+
+class NoKeyError(ApiError, reason="auth"):
+    """The account's key cannot be had, so nothing was sent."""
+
+
+class UnreachableError(ApiError, reason="unreachable"):
+    """No connection, or one that broke."""
+
+
+class TlsError(UnreachableError, reason="tls"):
+    """The other side could not prove who it is."""
+
+
+class StatusError(ApiError):
+    """An HTTP status other than 200. `wait` is what the answer asks for, in seconds."""
+
+    advice: ClassVar[str] = "check base_url"
+
+    def __init__(self, status: int, wait: float | None) -> None:
+        super().__init__(f"HTTP status {status}: {self.advice}")
+        self.status, self.wait = status, wait
+
+
+class AuthError(StatusError, reason="auth"):
+    """401 or 403: the key is refused."""
+
+    advice = "check the key"
+
+
+class PaymentError(StatusError, reason="payment"):
+    """402: the account's spending limit is reached."""
+
+    advice = "the account's spending limit is reached"
+
+
+class RateLimitedError(StatusError, reason="rate_limited"):
+    """429: too many requests."""
+
+    advice = "scrape less often, or set scrape.min_interval"
+
+
+class ServerError(StatusError, reason="server"):
+    """5xx: the provider's own fault."""
+
+    advice = "the provider's own fault; the next pull tries again"
+
+
+class ClientError(StatusError, reason="client"):
+    """Any other status: the provider does not know this request."""
+
+    advice = "check base_url and query"
+
+
+class RedirectError(StatusError, reason="redirect"):
+    """3xx: never followed, for the key would travel along in its header."""
+
+    advice = "not followed; set base_url to the new address"
+
+
+class TooLargeError(ApiError, reason="too_large"):
+    """More bytes than may be read."""
+
+
+class PayloadError(ApiError, reason="bad_payload"):
+    """A body that is not what the API describes."""
+
+
+def status_error(status: int) -> type[StatusError]:
+    """The class for a status."""
+    exact = {401: AuthError, 403: AuthError, 402: PaymentError, 429: RateLimitedError}
+    return exact.get(status) or {3: RedirectError, 5: ServerError}.get(status // 100, ClientError)
