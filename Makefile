@@ -5,7 +5,7 @@ BIN := .venv/bin
 # --upgrade would let pip choose; the lock files choose.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test check bench dashboards lint-dashboards lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,8 @@ help:
 	@echo "make test    run the test suite"
 	@echo "make check   ruff, mypy and the tests, as CI does"
 	@echo "make bench   measure speed and size"
+	@echo "make dashboards       write grafana/dashboards from grafana/*.py"
+	@echo "make lint-dashboards  Grafana's own linter on them; needs Go 1.24"
 	@echo "make lock    choose newer dependencies"
 
 .venv/pip:
@@ -43,6 +45,15 @@ check: .venv/dev
 
 bench: .venv/dev
 	$(BIN)/python -m bench.run
+
+dashboards: .venv/dev
+	$(BIN)/python -m grafana
+
+# grafana/lint/go.sum pins the linter and all that it is made of; building it takes minutes, once.
+lint-dashboards:
+	for file in grafana/dashboards/*.json; do \
+		go -C grafana/lint tool dashboard-linter lint --strict "../../$$file" || exit; \
+	done
 
 # The lock files name no index, so that each machine uses its own.
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \

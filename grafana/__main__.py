@@ -1,0 +1,5 @@
+"""Writes the dashboards: `python -m grafana`."""
+
+from grafana.build import write
+
+write()
