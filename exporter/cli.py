@@ -20,7 +20,7 @@ from exporter.config import (
     from_environment,
     load,
 )
-from exporter.fleet import DAY, ORDERS, Fleet
+from exporter.fleet import DAY, ORDERS, Fleet, Wave, parse_wave
 from exporter.ledger import LedgerRefusedError
 from exporter.serve import serve
 from exporter.server import at_signals
@@ -128,6 +128,15 @@ def _add_simulating(parser: argparse.ArgumentParser) -> None:
     add("--error-ratio", dest="error_ratio", type=float, default=0.04, help="of Browserbase's sessions")
     add("--timeout-ratio", dest="timeout_ratio", type=float, default=0.03)
     add(
+        "--wave",
+        dest="waves",
+        type=_wave,
+        action="append",
+        default=[],
+        metavar="KIND:SHARE:BEGIN:END",
+        help="a share of new sessions ends in error or timeout, between two minutes of its clock",
+    )
+    add(
         "--fault",
         dest="faults",
         type=_fault,
@@ -156,6 +165,13 @@ def _days(text: str) -> int:
         return round(float(text) * DAY)
     except (ValueError, OverflowError) as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of days, such as 7") from error
+
+
+def _wave(text: str) -> Wave:
+    try:
+        return parse_wave(text)
+    except ValueError as error:  # of which argparse would say nothing
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _fault(text: str) -> simulator.Fault:
@@ -201,7 +217,8 @@ def _simulator(flags: argparse.Namespace) -> simulator.Server:
     origin = time.time_ns() // 1000
     names = ("seed", "rate", "history", "retention", "error_ratio", "timeout_ratio", "order")
     try:
-        fleet = Fleet(origin=origin, **{name: getattr(flags, name) for name in names})
+        options = {name: getattr(flags, name) for name in names}
+        fleet = Fleet(origin=origin, waves=tuple(flags.waves), **options)
         clock = simulator.scaled_clock(origin, flags.speed)
         return simulator.Server(simulator.create_app(fleet, clock, faults=flags.faults), *flags.simulator)
     except ValueError as error:

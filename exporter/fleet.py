@@ -6,6 +6,7 @@ range of indices, and a history of any length costs nothing.
 Times are microseconds since 1970 UTC, for Browserbase whole milliseconds; durations are microseconds.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
@@ -82,6 +83,27 @@ class Life(msgspec.Struct, frozen=True):
         return max(1, -((self.started - min(t, self.ended)) // MINUTE)) * BROWSER_USD_PER_MINUTE
 
 
+class Wave(msgspec.Struct, frozen=True):
+    """A time after the fleet's origin in which `share` of the new sessions end otherwise: with `ending`."""
+
+    ending: str
+    share: float
+    begin: int
+    end: int
+
+
+def parse_wave(text: str) -> Wave:
+    """Read `KIND:SHARE:BEGIN:END`, such as `error:0.5:10:25`, in minutes. Raises ValueError."""
+    match = re.fullmatch(r"(error|timeout):(0|1|0?\.[0-9]+):([0-9]{1,6}):([0-9]{1,6})", text)
+    if match is None:
+        wanted = "KIND error or timeout, SHARE from 0 to 1, then the minutes at which it begins and ends"
+        raise ValueError(f"{text!r} is not KIND:SHARE:BEGIN:END; allowed: {wanted}")
+    kind, share, begin, end = match.groups()
+    return Wave(
+        "error" if kind == "error" else "timed_out", float(share), int(begin) * MINUTE, int(end) * MINUTE
+    )
+
+
 class Fleet(msgspec.Struct, frozen=True, kw_only=True):
     """The sessions of one account with each provider.
 
@@ -89,6 +111,7 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True):
     rate: sessions created in an hour, with each provider; up to 3,600,000.
     retention: how long after its creation a session is listed; longest: the most that one lasts.
     error_ratio, timeout_ratio: shares of sessions that end so; Browser Use knows no errors.
+    waves: when the shares are others; two at once are not meant, and the first counts.
     order: Browser Use's list by start: newest first; oldest first; newest page first but oldest first
         within each page; or none: by id, which costs a look at every session.
     Raises ValueError for values that make no fleet, naming what is allowed.
@@ -102,6 +125,7 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True):
     longest: int = HOUR
     error_ratio: float = 0.04
     timeout_ratio: float = 0.03
+    waves: tuple[Wave, ...] = ()
     order: str = "newest"
 
     def __post_init__(self) -> None:
@@ -112,10 +136,18 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True):
             "longest must be at least a minute": self.longest < MINUTE,
             "retention must be at least longest and ten minutes": self.retention < self.longest + METERING,
             "error_ratio and timeout_ratio must be 0 to 1 together": min(ratios) < 0 or not sum(ratios) <= 1,
+            "a wave's share must be 0 to 1": not all(0 <= wave.share <= 1 for wave in self.waves),
             f"order must be one of {', '.join(ORDERS)}": self.order not in ORDERS,
         }
         if any(faults.values()):
             raise ValueError("; ".join(text for text, found in faults.items() if found))
+
+    def ratios(self, created: int) -> tuple[float, float]:
+        """The shares of errors and of timeouts among sessions created at a time."""
+        for wave in self.waves:
+            if wave.begin <= created - self.origin < wave.end:
+                return (wave.share, 0.0) if wave.ending == "error" else (0.0, wave.share)
+        return self.error_ratio, self.timeout_ratio
 
     def gap(self, index: int) -> range:
         """The time in which session `index` is created: whole milliseconds, so that both APIs can show it."""
@@ -234,12 +266,13 @@ def _course(fleet: Fleet, provider: str, gap: range, dice: list[int]) -> tuple[i
     started = created + (SECOND + _within(4 * SECOND, dice[1], tick) if own else 0)
     expires = created + fleet.longest // (1, 2, 4)[dice[2] % 3] // MILLISECOND * MILLISECOND
     chance = dice[3] / 2**32
-    if chance < fleet.timeout_ratio:
+    errors, timeouts = fleet.ratios(created)
+    if chance < timeouts:
         ending, ended = "timed_out", expires - (0 if own or dice[4] % 2 else _within(SECOND + 1, dice[4]))
     else:  # the cube makes most of them short; none ends so late that it seems to have timed out
         ended = created + _SHORTEST
         ended += _within(expires - ended - 2 * SECOND, dice[4] ** 3 >> 64, tick)
-        failed = own and chance < fleet.timeout_ratio + fleet.error_ratio
+        failed = own and chance < timeouts + errors
         ending = "error" if failed else "completed" if own else "stopped"
     lag = _within(METERING, dice[5], tick) if dice[5] % 3 else 0
     return created, started, ended, expires, ended + lag, ending

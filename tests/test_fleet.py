@@ -21,7 +21,9 @@ from exporter.fleet import (
     SECOND,
     Fleet,
     Life,
+    Wave,
     life_of,
+    parse_wave,
     truth,
 )
 
@@ -43,6 +45,16 @@ fleets = st.builds(
     error_ratio=st.floats(0, 0.5),
     timeout_ratio=st.floats(0, 0.5),
     order=st.sampled_from(ORDERS),
+    waves=st.lists(
+        st.builds(
+            Wave,
+            ending=st.sampled_from(["error", "timed_out"]),
+            share=st.floats(0, 1),
+            begin=st.integers(-HOUR, 5 * HOUR),
+            end=st.integers(-HOUR, 5 * HOUR),
+        ),
+        max_size=2,
+    ).map(tuple),
 )
 
 
@@ -305,3 +317,21 @@ def test_what_makes_no_fleet_is_refused(field: str, value: object, message: str)
     with pytest.raises(ValueError) as refusal:  # noqa: PT011 - the whole message is compared below
         msgspec.structs.replace(FLEET, **{field: value})
     assert str(refusal.value) == message
+
+
+@pytest.mark.parametrize(("kind", "ending"), [("error", "error"), ("timeout", "timed_out")])
+def test_a_wave_changes_how_sessions_end_that_began_in_it_and_no_others(kind: str, ending: str) -> None:
+    calm = msgspec.structs.replace(LONG, error_ratio=0.0, timeout_ratio=0.0)
+    stormy = msgspec.structs.replace(calm, waves=(parse_wave(f"{kind}:0.5:60:120"),))
+    created = [(life_of(calm, BROWSERBASE, i), life_of(stormy, BROWSERBASE, i)) for i in range(180)]
+    within = [after for before, after in created if HOUR <= before.created - ORIGIN < 2 * HOUR]
+    assert all(before == after for before, after in created if after not in within)
+    assert len(within) / 4 < sum(life.ending == ending for life in within) < len(within) * 3 / 4
+
+
+@pytest.mark.parametrize(
+    "text", ["", "errors:0.5:1:2", "error:2:1:2", "error:0.5:1", "error:0.5:1:2:3"]
+)
+def test_what_is_no_wave_is_said(text: str) -> None:
+    with pytest.raises(ValueError, match="KIND:SHARE:BEGIN:END"):
+        parse_wave(text)
