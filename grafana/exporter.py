@@ -63,8 +63,8 @@ _STATE = (
     number(
         _small(
             "Ledger write errors",
-            "How often the ledger could not be written in the time range above: is the disk full, or the "
-            "file not the exporter's?",
+            "How often the ledger could not be written in the time range above. Look for a full disk, or "
+            "for a file that is not the exporter's.",
             limits=ANY,
         ),
         total(increase(WRITE_ERRORS)),
