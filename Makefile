@@ -5,11 +5,12 @@ BIN := .venv/bin
 # --upgrade would let pip choose; the lock files choose.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check bench dashboards lint-dashboards lock clean
+.PHONY: help demo stack test check bench dashboards lint-dashboards lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    see it run, with simulated providers; no keys needed"
+	@echo "make stack   the same with Prometheus, its rules, Alertmanager, and Grafana if installed"
 	@echo "make test    run the test suite"
 	@echo "make check   ruff, mypy and the tests, as CI does"
 	@echo "make bench   measure speed and size"
@@ -33,6 +34,9 @@ help:
 
 demo: .venv/run
 	$(BIN)/cloud-browser-exporter demo --speed 60
+
+stack: .venv/dev
+	$(BIN)/python deploy/stack.py
 
 test: .venv/dev
 	$(BIN)/python -m pytest
