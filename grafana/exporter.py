@@ -84,9 +84,9 @@ _PULLS = (
     graph(
         About(
             title="Pull time",
-            text="How long reading an account took at a scrape. Yellow line: the deadline where Prometheus "
-            "names none (10 s). Red line: that of scrape_timeout: 15s, less half a second. What is not "
-            "done by the deadline fails with the reason timeout.",
+            text="How long reading an account took at a scrape. What is not done by the deadline fails with "
+            "the reason timeout. The deadline is scrape_timeout less half a second, or 10 s, the red line, "
+            "where Prometheus names none. From the yellow line on an alert warns.",
             unit="s",
             none=UNWATCHED,
             width=12,

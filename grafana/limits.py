@@ -1,4 +1,7 @@
-"""From which values on a panel takes a colour: what people will want to change stands here, together."""
+"""From which values on a panel takes a colour: what people will want to change stands here, together.
+
+Where `deploy/prometheus/rules` have a threshold for the same, an alert fires at a colour's change.
+"""
 
 Limits = tuple[tuple[float, str], ...]
 
@@ -6,8 +9,8 @@ Limits = tuple[tuple[float, str], ...]
 FAILING: Limits = ((0.05, "yellow"), (0.2, "red"))
 # Seconds that a session has been open. Browserbase ends one after six hours, whatever the plan.
 OLD: Limits = ((3600, "yellow"), (6 * 3600, "red"))
-# Seconds of a pull: the exporter's deadline where Prometheus names none, and that of `scrape_timeout: 15s`.
-SLOW: Limits = ((10, "yellow"), (14.5, "red"))
+# Seconds of a pull: the alert's, and the exporter's deadline where Prometheus names none.
+SLOW: Limits = ((8, "yellow"), (10, "red"))
 # Seconds since an account was read: several scrapes missed, an outage.
 STALE: Limits = ((300, "yellow"), (900, "red"))
 # Requests left until the provider refuses more.

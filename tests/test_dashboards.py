@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from itertools import combinations, pairwise, product
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,11 @@ from expressions import (
 from prometheus_client.parser import text_string_to_metric_families
 from tools import COMMAND, LOCAL, Process
 
+from grafana import limits
 from grafana.build import FOLDER, files
 from grafana.promql import VARIABLES
 
+ROOT = FOLDER.parent.parent
 UIDS = [
     "cloud-browser-errors",
     "cloud-browser-exporter",
@@ -125,6 +128,20 @@ def test_limits_rise(path: Path) -> None:
         ]
         assert base["value"] is None
         assert all(one["value"] < other["value"] for one, other in pairwise(steps))
+
+
+def test_colours_change_where_alerts_fire() -> None:
+    groups = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules" / "cloud-browser.yml").read_text())
+    rules = {rule.get("record"): rule["expr"] for group in groups["groups"] for rule in group["rules"]}
+    for name, steps in {
+        "session_errors": limits.FAILING,
+        "session_timeouts": limits.FAILING,
+        "session_age_seconds": limits.OLD,
+        "pull_seconds": limits.SLOW,
+    }.items():
+        factors = re.fullmatch(r"vector\(([\d.* ]+)\)", rules[f"cloud_browser:{name}:threshold"])
+        assert factors
+        assert prod(map(float, factors[1].split("*"))) in dict(steps)
 
 
 def test_units_are_grafanas() -> None:
@@ -253,6 +270,15 @@ def test_variables_offer_labels_that_are_there(path: Path, exposed: Exposed) -> 
         expression, label = offered(variable)
         (selector,) = selectors(expression)
         assert {label, *selector.labels} <= exposed[selector.metric]
+
+
+def test_the_readmes_expressions_use_what_the_exporter_exposes(exposed: Exposed) -> None:
+    (block,) = re.findall(r"```promql\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    expressions = re.sub(r" +#.*|\n(?= )", "", block).splitlines()
+    assert len(expressions) > 2
+    for expression in expressions:
+        for selector in selectors(expression):
+            assert selector.labels <= exposed[selector.metric]
 
 
 def test_provisioning_names_the_variables_that_the_readme_does() -> None:
