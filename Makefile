@@ -15,7 +15,7 @@ help:
 	@echo "make check   ruff, mypy and the tests, as CI does"
 	@echo "make bench   measure speed and size"
 	@echo "make dashboards       write grafana/dashboards from grafana/*.py"
-	@echo "make lint-dashboards  Grafana's own linter on them; needs Go 1.24"
+	@echo "make lint-dashboards  Grafana's linter on them, and pint on the rules; needs Go 1.24"
 	@echo "make lock    choose newer dependencies"
 
 .venv/pip:
@@ -58,6 +58,8 @@ lint-dashboards:
 	for file in grafana/dashboards/*.json; do \
 		go -C grafana/lint tool dashboard-linter lint --strict "../../$$file" || exit; \
 	done
+	go -C deploy/prometheus/lint tool pint --offline --config pint.hcl lint \
+		--min-severity warning --fail-on warning ../rules
 
 # The lock files name no index, so that each machine uses its own.
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \

@@ -103,7 +103,7 @@ def _grafana(folder: Path) -> dict[str, str]:
         "GF_PATHS_DATA": str(folder / "grafana"),
         "GF_AUTH_ANONYMOUS_ENABLED": "true",
         "CLOUD_BROWSER_DASHBOARDS": str(GRAFANA / "dashboards"),
-        "CLOUD_BROWSER_PROMETHEUS": "http://localhost:9090",
+        "PROMETHEUS_URL": "http://localhost:9090",
     }
 
 
