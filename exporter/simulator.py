@@ -144,13 +144,17 @@ class Server:
 
 
 class _Api(msgspec.Struct, frozen=True):
-    """The handlers. Requests are numbered to choose which get a fault; of the fleet nothing is kept."""
+    """The handlers. Requests are numbered to choose which get a fault; of the fleet nothing is kept.
+
+    counted: Browser Use's requests in the window of its rate limit that was last asked in.
+    """
 
     fleet: Fleet
     clock: Callable[[], int]
     keys: frozenset[str]
     faults: tuple[Fault, ...]
     numbers: Iterator[int] = msgspec.field(default_factory=itertools.count)
+    counted: dict[int, int] = msgspec.field(default_factory=dict)
 
     async def answer(self, provider: str, request: Request) -> Response:
         """One request to a provider: its fault if it gets one, then its key, then what it asks for."""
@@ -165,7 +169,7 @@ class _Api(msgspec.Struct, frozen=True):
         key = request.headers.get(name)
         if not key or (self.keys and key not in self.keys):
             return _failure(provider, t, 401, "Invalid API key" if key else f"Missing {name.lower()} header")
-        listing = self._sessions if provider == BROWSERBASE else partial(self._browsers, number)
+        listing = self._sessions if provider == BROWSERBASE else self._browsers
         response = listing(dict(request.query_params), t)
         return _Cut(response.body, response.status_code, response.headers) if fault == "cut" else response
 
@@ -197,8 +201,8 @@ class _Api(msgspec.Struct, frozen=True):
             indices = (i for i in indices if query.asks_for(life_of(self.fleet, BROWSERBASE, i), t))
         return _json(t, encoded_rows(self.fleet, BROWSERBASE, indices, t))
 
-    def _browsers(self, number: int, params: Mapping[str, str], t: int) -> Response:
-        headers = _limits(t, REQUESTS_PER_WINDOW - 1 - number % REQUESTS_PER_WINDOW)
+    def _browsers(self, params: Mapping[str, str], t: int) -> Response:
+        headers = _limits(t, self._remaining(t))
         try:
             query = msgspec.convert(params, BrowsersQuery, strict=False)
         except msgspec.ValidationError as error:
@@ -209,6 +213,13 @@ class _Api(msgspec.Struct, frozen=True):
         items = encoded_rows(self.fleet, BROWSER_USE, indices, t)
         page = {"pageNumber": query.page_number, "pageSize": query.page_size}
         return _json(t, {"items": items, "totalItems": total} | page, headers=headers)
+
+    def _remaining(self, t: int) -> int:
+        """How many requests the rate limit leaves after this one."""
+        count = self.counted.get(t // WINDOW, 0) + 1
+        self.counted.clear()
+        self.counted[t // WINDOW] = count
+        return max(0, REQUESTS_PER_WINDOW - count)
 
 
 class _Cut(Response):

@@ -329,9 +329,7 @@ def test_a_wave_changes_how_sessions_end_that_began_in_it_and_no_others(kind: st
     assert len(within) / 4 < sum(life.ending == ending for life in within) < len(within) * 3 / 4
 
 
-@pytest.mark.parametrize(
-    "text", ["", "errors:0.5:1:2", "error:2:1:2", "error:0.5:1", "error:0.5:1:2:3"]
-)
+@pytest.mark.parametrize("text", ["", "errors:0.5:1:2", "error:2:1:2", "error:0.5:1", "error:0.5:1:2:3"])
 def test_what_is_no_wave_is_said(text: str) -> None:
     with pytest.raises(ValueError, match="KIND:SHARE:BEGIN:END"):
         parse_wave(text)

@@ -186,6 +186,14 @@ def test_browser_use_tells_its_rate_limit_in_every_answer() -> None:
     assert {answer.headers["X-RateLimit-Reset"] for answer in answers} == {str(5 - NOW // SECOND % 5)}
 
 
+def test_each_window_of_the_rate_limit_begins_anew() -> None:
+    now = [NOW]
+    with Server(create_app(FLEET, lambda: now[0])) as server:
+        for later, left in ((0, "124"), (0, "123"), (5 * SECOND, "124"), (0, "123")):
+            now[0] += later
+            assert get(server.url + BROWSERS).headers["X-RateLimit-Remaining"] == left
+
+
 @pytest.mark.parametrize(
     ("path", "header", "missing"),
     [
