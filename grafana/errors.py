@@ -6,7 +6,7 @@ from grafana_foundation_sdk.models.dashboard import Panel
 from exporter.catalog import ENDS, ERRORS, LOWERED, REJECTED, UP
 from grafana.board import Board
 from grafana.limits import ANY, FAILING
-from grafana.panels import UNCOUNTED, UNENDED, UNWATCHED, About, Query, graph, number, states, table
+from grafana.panels import CALM, UNCOUNTED, UNENDED, UNWATCHED, About, Query, graph, number, states, table
 from grafana.promql import (
     ERROR,
     FAILED,
@@ -90,6 +90,7 @@ def _ratio(kind: str, status: str, place: str, by: tuple[str, ...]) -> Builder[P
         none=UNENDED,
         width=12,
         limits=FAILING,
+        pace=CALM,
     )
     return graph(about, Query(share(status, ENDS, by), legend(by)))
 

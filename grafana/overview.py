@@ -3,7 +3,7 @@
 from exporter.catalog import BYTES, DURATIONS, ENDS, OLDEST, SESSIONS, STARTS, UP
 from grafana.board import Board
 from grafana.limits import ANY, FAILING, OLD
-from grafana.panels import UNCOUNTED, UNENDED, UNREAD, UNWATCHED, About, Query, graph, number, states
+from grafana.panels import CALM, UNCOUNTED, UNENDED, UNREAD, UNWATCHED, About, Query, graph, number, states
 from grafana.promql import (
     ERROR,
     OPEN,
@@ -109,6 +109,7 @@ _SESSIONS = (
             none=UNENDED,
             width=12,
             limits=FAILING,
+            pace=CALM,
         ),
         Query(share(ERROR, ENDS, ("provider",)), legend(("provider",), "errors")),
         Query(share(TIMED_OUT, ENDS, ("provider",)), legend(("provider",), "timeouts")),
@@ -124,6 +125,7 @@ _USAGE = (
             unit="s",
             none=UNENDED,
             width=12,
+            pace=CALM,
         ),
         Query(quantile(0.5, DURATIONS, ("provider",)), legend(("provider",), "p50")),
         Query(quantile(0.95, DURATIONS, ("provider",)), legend(("provider",), "p95")),

@@ -42,6 +42,10 @@ from grafana.limits import Limits
 SOURCE = DataSourceRef("prometheus", "${datasource}")
 # The longest pause between scrapes that rates put up with: $__rate_interval is four of it at least.
 SCRAPE_INTERVAL = "1m"
+# The same where single sessions would show as leaps: ratios and quantiles of those that ended, and costs.
+CALM = "5m"
+# Up to where an axis goes at least: of nothing but zeros Grafana makes one up to 100, and 10000% of ratios.
+_REACH, _REACH_OF_RATIOS = 1, 0.01
 
 Kind = TypeVar("Kind", bargauge.Panel, stat.Panel, statetimeline.Panel, tables.Panel, timeseries.Panel)
 
@@ -57,7 +61,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
 
     text: how to read it. none: what it says when there is no data. limits: values from which on it takes
     a colour; below the first it is green. since: the time that it covers, if not the dashboard's range.
-    width: of the 24 columns; height in the grid's rows of 30 pixels.
+    width: of the 24 columns; height in the grid's rows of 30 pixels. pace: the least time between points.
     """
 
     title: str
@@ -69,6 +73,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     decimals: int | None = None
     limits: Limits = ()
     since: str | None = None
+    pace: str = SCRAPE_INTERVAL
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -93,7 +98,7 @@ def graph(about: About, *queries: Query, stacked: bool = False) -> Builder[Panel
     """Lines over time, or areas upon each other, from 0 up."""
     panel = _described(timeseries.Panel(), about).min(0)
     for place, query in enumerate(queries):
-        panel.with_target(_ranged(query, chr(ord("A") + place)))
+        panel.with_target(_ranged(query, chr(ord("A") + place), about.pace))
     if stacked:
         panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL))
     if about.limits:
@@ -101,6 +106,7 @@ def graph(about: About, *queries: Query, stacked: bool = False) -> Builder[Panel
         panel.thresholds(_thresholds(about.limits)).thresholds_style(lines)
     return (
         panel.fill_opacity(40 if stacked else 8)
+        .axis_soft_max(_REACH_OF_RATIOS if about.unit == "percentunit" else _REACH)
         .color_scheme(builders.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC))
         .show_points(VisibilityMode.NEVER)
         .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING))
@@ -126,7 +132,7 @@ def states(about: About, query: Query) -> Builder[Panel]:
     mapping = ValueMap(
         {value: ValueMappingResult(text=text, color=colour) for value, (text, colour) in names.items()}
     )
-    panel = _described(statetimeline.Panel(), about).with_target(_ranged(query, "A"))
+    panel = _described(statetimeline.Panel(), about).with_target(_ranged(query, "A", about.pace))
     return (
         panel.mappings([mapping])
         .thresholds(_thresholds(((1, "green"),), "red"))
@@ -171,9 +177,9 @@ def _thresholds(limits: Limits, below: str = "transparent") -> builders.Threshol
     return builders.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps)
 
 
-def _ranged(query: Query, name: str) -> prometheus.Dataquery:
+def _ranged(query: Query, name: str, pace: str) -> prometheus.Dataquery:
     target = prometheus.Dataquery().expr(query.expression).range().legend_format(query.legend)
-    return target.ref_id(name).datasource(SOURCE).interval(SCRAPE_INTERVAL)
+    return target.ref_id(name).datasource(SOURCE).interval(pace)
 
 
 def _instant(expression: str) -> prometheus.Dataquery:

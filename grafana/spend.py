@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
+import msgspec
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import Panel
 
 from exporter.catalog import BYTES, COSTS, ENDS, SECONDS, Spec
 from grafana.board import Board
-from grafana.panels import UNCOUNTED, About, Query, bars, graph, number, table
+from grafana.panels import CALM, UNCOUNTED, About, Query, bars, graph, number, table
 from grafana.promql import TARGET, an_hour, increase, legend, rate, ratio, total
 
 _USD, _UNPRICED = "currencyUSD", "No cost: no prices set?"
@@ -94,8 +95,12 @@ _MONEY = (
 )
 
 
+def _calm(title: str, text: str) -> About:
+    return msgspec.structs.replace(_money(title, text, 12, height=8), pace=CALM)
+
+
 def _hourly(title: str, text: str, by: tuple[str, ...]) -> Builder[Panel]:
-    about = _money(f"Spend an hour by {title}", f"US dollars in an hour. {text}", 12, height=8)
+    about = _calm(f"Spend an hour by {title}", f"US dollars in an hour. {text}")
     return graph(about, Query(an_hour(total(rate(COSTS), by)), legend(by)), stacked=True)
 
 
@@ -114,6 +119,7 @@ _WHERE = (
             unit="Bps",
             none=UNCOUNTED,
             width=12,
+            pace=CALM,
         ),
         Query(total(rate(BYTES), _ACCOUNT), legend(_ACCOUNT)),
         stacked=True,
@@ -122,24 +128,18 @@ _WHERE = (
 
 _LATE = " Costs are metered a little after the fact: look at the level, not at single peaks."
 
+
+def _one(title: str, text: str, expression: str) -> Builder[Panel]:
+    about = _calm(title, f"{text}, proxy traffic included.{_LATE}")
+    return graph(about, Query(expression, legend(_PROVIDER)))
+
+
 _ONE = (
-    graph(
-        _money(
-            "Cost of a session over time",
-            "Spend for each session that ended, proxy traffic included." + _LATE,
-            12,
-            height=8,
-        ),
-        Query(_each(ENDS, rate, _PROVIDER), legend(_PROVIDER)),
-    ),
-    graph(
-        _money(
-            "Cost of a browser hour over time",
-            "Spend for each hour that browsers ran, proxy traffic included." + _LATE,
-            12,
-            height=8,
-        ),
-        Query(an_hour(_each(SECONDS, rate, _PROVIDER)), legend(_PROVIDER)),
+    _one("Cost of a session over time", "Spend for each session that ended", _each(ENDS, rate, _PROVIDER)),
+    _one(
+        "Cost of a browser hour over time",
+        "Spend for each hour that browsers ran",
+        an_hour(_each(SECONDS, rate, _PROVIDER)),
     ),
 )
 
