@@ -5,7 +5,7 @@ BIN := .venv/bin
 # --upgrade would let pip choose; the lock files choose.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo stack test check bench dashboards lint-dashboards lock clean
+.PHONY: help demo stack test check bench dashboards preview lint-dashboards lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make check   ruff, mypy and the tests, as CI does"
 	@echo "make bench   measure speed and size"
 	@echo "make dashboards       write grafana/dashboards from grafana/*.py"
+	@echo "make preview          draw their pictures, with data of a real Prometheus"
 	@echo "make lint-dashboards  Grafana's linter on them, and pint on the rules; needs Go 1.24"
 	@echo "make lock    choose newer dependencies"
 
@@ -52,6 +53,9 @@ bench: .venv/dev
 
 dashboards: .venv/dev
 	$(BIN)/python -m grafana
+
+preview: .venv/dev
+	$(BIN)/python -m grafana.preview
 
 # grafana/lint/go.sum pins the linter and all that it is made of; building it takes minutes, once.
 lint-dashboards:

@@ -1,0 +1,1 @@
+"""Pictures of the dashboards, without Grafana: `python -m grafana.preview` draws them."""
