@@ -5,13 +5,14 @@ BIN := .venv/bin
 # --upgrade would let pip choose; the lock files choose.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test check soak bench lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    see it run, with simulated providers; no keys needed"
 	@echo "make test    run the test suite"
 	@echo "make check   ruff, mypy and the tests, as CI does"
+	@echo "make soak    10,000 pulls through faults, kills and restarts: five minutes"
 	@echo "make bench   measure speed and size"
 	@echo "make lock    choose newer dependencies"
 
@@ -40,6 +41,9 @@ check: .venv/dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+soak: .venv/dev
+	SOAK_PULLS=10000 $(BIN)/python -m pytest -s tests/test_soak.py
 
 bench: .venv/dev
 	$(BIN)/python -m bench.run
