@@ -1,9 +1,7 @@
 """The front: which path answers what, within the time that Prometheus gives."""
 
 import gzip
-import math
-from collections.abc import Callable, Iterator, Mapping
-from html import escape
+from collections.abc import Awaitable, Callable, Iterator
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -14,61 +12,56 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from exporter import __version__
-from exporter.metrics import families
-from exporter.pull import Puller, Report
-from exporter.session import Account
+from exporter.flight import Report
+from exporter.metrics import families, of_accounts
+from exporter.page import html
+from exporter.pull import Puller
 
-LONGEST = 86_400.0  # seconds; a socket cannot wait for years
+RELOAD = "/-/reload"
 TIMEOUT_HEADER = "x-prometheus-scrape-timeout-seconds"
 
-
-class Times(msgspec.Struct, frozen=True):
-    """Seconds a pull may take when Prometheus names no timeout, and what to keep back when it does."""
-
-    timeout: float
-    offset: float
-
-    def budget(self, header: str | None) -> float:
-        """The seconds for a pull: of the timeout named, less what is kept back, but half of it at least."""
-        try:
-            named = float(header or "nan")
-        except ValueError:
-            named = math.nan
-        if not (math.isfinite(named) and named > 0):
-            return self.timeout
-        named = min(named, LONGEST)
-        return max(named - self.offset, named / 2)
+# The page is words and links: a browser shall load, run, frame, keep and tell others nothing of it.
+HARDENED = (
+    (
+        b"content-security-policy",
+        b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+)
 
 
 class _Collected:
     """What one answer shows: a pull, then the exporter itself."""
 
-    def __init__(self, report: Report, sources: Mapping[Account, str], registry: CollectorRegistry) -> None:
-        self._report, self._sources, self._registry = report, sources, registry
+    def __init__(self, report: Report, registry: CollectorRegistry) -> None:
+        self._report, self._registry = report, registry
 
     def collect(self) -> Iterator[Metric]:
-        yield from families(self._report.outcomes, self._sources)
-        yield from self._registry.collect()
+        outcomes = self._report.outcomes
+        yield from families(outcomes, self._report.plan.sources)
+        yield from of_accounts({outcome.account for outcome in outcomes}, self._registry.collect())
 
 
 class Front(msgspec.Struct, frozen=True):
     """What the paths answer.
 
-    puller: asked at every GET of `path`, and at no other. times: how long it may take.
-    sources: of whose sessions the cost is shown, and where it comes from.
+    puller: asked at every GET of `path`, and at no other.
     registry: the exporter's own metrics. ready: whether the ledger can be used; may block for a moment.
+    reload: takes the configuration anew, and returns its faults; None where that is not enabled.
     """
 
     puller: Puller
-    times: Times
-    sources: Mapping[Account, str]
     registry: CollectorRegistry
     ready: Callable[[], bool]
     path: str = "/metrics"
+    reload: Callable[[], Awaitable[tuple[str, ...]]] | None = None
 
-    def app(self) -> Starlette:
+    def app(self) -> ASGIApp:
         """The application."""
         handlers = {
             "/": self.index,
@@ -76,14 +69,25 @@ class Front(msgspec.Struct, frozen=True):
             "/-/healthy": self.healthy,
             "/-/ready": self.readiness,
         }
-        app = Starlette(routes=[Route(path, handler) for path, handler in handlers.items()])
+        routes = [Route(path, handler) for path, handler in handlers.items()]
+        app = Starlette(routes=[*routes, Route(RELOAD, self.reloading, methods=["POST", "PUT"])])
         app.router.redirect_slashes = False  # a path that is not ours is not found, whatever it is like
         return app
 
     async def metrics(self, request: Request) -> Response:
         """Ask every account."""
-        report = await self.puller.pull(self.times.budget(request.headers.get(TIMEOUT_HEADER)))
-        return _rendered(report, _Collected(report, self.sources, self.registry), request)
+        times = self.puller.plan.times
+        report = await self.puller.pull(times.budget(request.headers.get(TIMEOUT_HEADER)))
+        return _rendered(report, _Collected(report, self.registry), request)
+
+    async def reloading(self, _request: Request) -> Response:
+        """Take the configuration anew."""
+        if self.reload is None:
+            return PlainTextResponse("Not enabled; see --web.enable-lifecycle.\n", 403)
+        faults = await self.reload()
+        if faults:
+            return PlainTextResponse("".join(f"{fault}\n" for fault in faults), 500)
+        return PlainTextResponse("Reloaded.\n")
 
     async def readiness(self, _request: Request) -> Response:
         """Whether counters can be kept."""
@@ -96,11 +100,23 @@ class Front(msgspec.Struct, frozen=True):
         return PlainTextResponse("Healthy.\n")
 
     async def index(self, _request: Request) -> Response:
-        """A list of links."""
+        """What the last pull brought, and links."""
         links = {self.path: "Metrics", "/-/healthy": "Healthy", "/-/ready": "Ready"}
-        items = "".join(f'<li><a href="{escape(path)}">{name}</a></li>' for path, name in links.items())
-        title = f"Cloud Browser Exporter {__version__}"
-        return HTMLResponse(f"<!doctype html><title>{title}</title><h1>{title}</h1><ul>{items}</ul>")
+        return HTMLResponse(html(self.puller.plan, self.puller.last, links))
+
+
+def hardened(app: ASGIApp) -> ASGIApp:
+    """The same, with every answer telling browsers how little they may do with it."""
+
+    async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *HARDENED]
+            await send(message)
+
+        await app(scope, receive, sending)
+
+    return answering
 
 
 def _rendered(report: Report, page: _Collected, request: Request) -> Response:
