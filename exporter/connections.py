@@ -1,8 +1,7 @@
 """Who is let in: connections, no more than there is room for, each in a task of its own.
 
-What streams need for a socket that was accepted, and need not be told by a server of asyncio's, is taken
-from there by name: `StreamReader`, `StreamReaderProtocol` and `StreamWriter`, made as
-`asyncio.start_server` makes them. It is not used itself for it counts nobody before TLS's handshake ends.
+`asyncio.start_server` counts nobody before TLS's handshake has ended, so that clients are accepted here. The
+streams are asyncio's: `StreamReader`, `StreamReaderProtocol`, `StreamWriter`, made as it makes them itself.
 """
 
 import asyncio

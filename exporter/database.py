@@ -66,7 +66,7 @@ class Database:
         self._writer = create_engine(url, max_overflow=-1, connect_args=options)
         self._reader, self._frozen = (
             create_engine("sqlite://", creator=partial(_connect, self._path, way), poolclass=NullPool)
-            for way in ("mode=ro", "immutable=1")
+            for way in ("mode=ro", "mode=ro&immutable=1")
         )
         for engine in (self._writer, self._reader, self._frozen):
             event.listen(engine, "begin", _begin)
@@ -110,8 +110,8 @@ class Database:
             except SQLAlchemyError as error:
                 if not _name(error).startswith(NO_LOG) or _size(f"{self._path}-wal"):
                     raise
-                # Somebody was killed before there was a log, which only a writer undoes; or nobody can write
-                # to it nor has left a log, and it may be read as if nobody ever did.
+                # A process killed before there was a log left a journal, which only a writer can undo. Else
+                # nobody can write here, and no log is left: the file can be read alone.
                 cut_off = _size(f"{self._path}-journal")
                 engine = self._writer if cut_off else self._frozen
                 db = stack.enter_context(_transaction(engine, READ, seconds))
@@ -136,13 +136,13 @@ class Database:
             self._turn.release()
 
     def outside(self, pragma: str) -> None:
-        """Run what SQLite does outside of a transaction only; where another process is in the way, not."""
+        """Run a pragma that SQLite takes only outside of a transaction; not while another process writes."""
         with suppress(LedgerError), self._explained(), closing(self._writer.raw_connection()) as connection:
             # execute() would do one step of it.
             connection.cursor().executescript(f"PRAGMA busy_timeout = 0; {pragma}")
 
     def check(self) -> None:
-        """Hold that the file is not known to be damaged, and is still the one that was opened.
+        """Refuse a file that is known to be damaged, or is not the one that was opened.
 
         What is written to a file that was deleted, or to a log that was, would not be found again.
 

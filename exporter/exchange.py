@@ -4,7 +4,8 @@ h11 speaks HTTP/1.1, the application ASGI. Nothing here takes a body, so that no
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import suppress
 from email.utils import formatdate
 from enum import Enum, auto
 from http import HTTPStatus
@@ -14,7 +15,7 @@ from urllib.parse import unquote
 import h11
 import msgspec
 import structlog
-from starlette.types import ASGIApp, Message, Receive, Scope
+from starlette.types import ASGIApp, Message, Scope
 
 PIECE = 16_384  # bytes read or written at a time: a page under way to many slow clients is held once
 LINGER_PIECES = 64  # what is still read of a client that has had its last answer
@@ -158,10 +159,10 @@ class Exchange:
             sent.append(message)
 
         try:
-            await self._app(scope, _without_body(), send)
+            await self._app(scope, _nothing_more, send)
         except Exception:  # the application's outermost edge: its fault is not the server's end
             log.exception("a request failed", path=scope["path"])
-        if not sent:
+        if not sent or sent[-1].get("more_body", "status" in sent[-1]):
             return _bare(HTTPStatus.INTERNAL_SERVER_ERROR)
         start, *parts = sent
         body = b"".join(part.get("body", b"") for part in parts)
@@ -175,13 +176,14 @@ class Exchange:
         await self._send(answer)
 
     async def _part(self) -> None:
-        """Read on for a moment: what was said is taken back by TCP from who has sent more than was read."""
+        """Read what is still sent: to close with bytes unread resets the connection, and loses the answer."""
         if self._writer.can_write_eof():
             self._writer.write_eof()
-        async with asyncio.timeout(self._limits.linger):
-            for _ in range(LINGER_PIECES):
-                if not await self._reader.read(PIECE):
-                    return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.linger):
+                for _ in range(LINGER_PIECES):
+                    if not await self._reader.read(PIECE):
+                        return
 
     async def _send(self, answer: Answer, *, head_only: bool = False) -> None:
         headers = [*answer.headers, (b"date", formatdate(usegmt=True).encode())]
@@ -189,28 +191,20 @@ class Exchange:
             headers.append((b"connection", b"close"))
         reason = HTTPStatus(answer.status).phrase.encode()
         start = h11.Response(status_code=answer.status, headers=headers, reason=reason)
-        parts = [self._http.send(start), b""]
+        parts = [self._http.send(start) or b""]
         if answer.body and not head_only:
-            parts.append(self._http.send(h11.Data(data=answer.body)))
-        parts.append(self._http.send(h11.EndOfMessage()))
-        whole = memoryview(b"".join(parts))
+            parts.append(self._http.send(h11.Data(data=answer.body)) or b"")
+        parts.append(self._http.send(h11.EndOfMessage()) or b"")
         async with asyncio.timeout(self._limits.answer):
-            for start_at in range(0, len(whole), PIECE):
-                self._writer.write(whole[start_at : start_at + PIECE])
-                await self._writer.drain()
+            for part in parts:  # not joined: that would be a copy for each client
+                for begin in range(0, len(part), PIECE):
+                    self._writer.write(memoryview(part)[begin : begin + PIECE])
+                    await self._writer.drain()
 
 
-def _without_body() -> Receive:
-    """What an application receives of a request whose body is empty: that, and then nothing more."""
-    whole: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
-
-    async def receive() -> Message:
-        if whole:
-            return whole.pop()
-        nothing: Awaitable[Message] = asyncio.get_running_loop().create_future()
-        return await nothing
-
-    return receive
+async def _nothing_more() -> Message:
+    """What an application receives: no request here has a body."""
+    return {"type": "http.disconnect"}
 
 
 def _bare(status: HTTPStatus) -> Answer:

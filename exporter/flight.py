@@ -30,9 +30,10 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """An account that is being asked, or was; for a pull of so many seconds."""
+    """An account that is being asked, or was: since when, and for a pull of so many seconds."""
 
     target: Target
+    begun: float
     seconds: float
     future: Future[Outcome]
 
@@ -67,16 +68,16 @@ class Flight:
         """Whether nobody is being asked any more."""
         return all(one.future.done() for one in self.asked.values())
 
-    def fresh(self, now: float) -> bool:
-        """Whether what it brought, or will bring, is as good as what is asked for now."""
-        return now < self.begun + self.plan.min_interval or self._under_way(now)
-
     def serves(self, plan: Plan, now: float, seconds: float) -> bool:
         """Whether a pull that comes now, and may take so many seconds, shares it."""
-        enough = seconds <= MUCH_LONGER * self.seconds or not self._under_way(now)
-        return self.plan is plan and self.fresh(now) and enough
+        if self.plan is not plan:
+            return False
+        if self.under_way(now):
+            return seconds <= MUCH_LONGER * self.seconds
+        return now < min(one.begun for one in self.asked.values()) + plan.min_interval
 
-    def _under_way(self, now: float) -> bool:
+    def under_way(self, now: float) -> bool:
+        """Whether somebody still waits for it."""
         return now < self.deadline and not self.done()
 
 

@@ -54,7 +54,7 @@ class Ledger:
         self._open = False
 
     def open(self, seconds: float = BUSY_SECONDS) -> None:
-        """Create the tables or bring them to this version. Once open, say whether it is known to be lost.
+        """Create the tables or bring them to this version; once open, check that it is still the same file.
 
         Raises:
             LedgerRefusedError: for a database that must not be touched.

@@ -97,9 +97,14 @@ class Puller:
         return self._answer(flight)
 
     def _start(self, now: float, seconds: float) -> Flight:
-        fresh = self._flight is not None and self._flight.fresh(now)
+        shared = self._flight is not None and self._flight.under_way(now)
+        since = now - self.plan.min_interval
         # Also of an account that a reload took away: it may come back before its thread has ended.
-        self._asked = {key: one for key, one in self._asked.items() if fresh or not one.future.done()}
+        self._asked = {
+            account: one
+            for account, one in self._asked.items()
+            if shared or not one.future.done() or one.begun > since
+        }
         for target in self.plan.targets:
             before = self._asked.get(target.account)
             if before is None or not before.serves(target, seconds):
@@ -110,17 +115,17 @@ class Puller:
 
     def _ask_after(self, before: Asked | None, target: Target, seconds: float) -> Asked:
         """Ask when what the account was asked before has ended: its listings are recorded in order."""
-        ends = self._clock() + seconds
+        now = self._clock()
 
         def ask() -> Outcome:
             if before is not None:
                 outcome = before.future.result()
                 if before.asks_as(target) and outcome.error != TIMEOUT:
                     return outcome
-            return self._ask(target, ends)
+            return self._ask(target, now + seconds)
 
         name = f"{target.account.provider}/{target.account.name}"
-        return Asked(target, seconds, in_thread(name, ask))
+        return Asked(target, now, seconds, in_thread(name, ask))
 
     def _answer(self, flight: Flight) -> Report:
         if flight.report is not None:

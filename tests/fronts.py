@@ -24,7 +24,7 @@ App = TypeVar("App", bound=ASGIApp)
 
 
 class Site:
-    """An application: `/held` waits until `open`, `/big` is long, `/broken` and `/silent` are faulty.
+    """An application: `/held` waits until `open`, `/big` is long, `/broken`, `/begun`, `/silent` are faulty.
 
     asked: the scopes of all requests. waiting: released at each `/held`.
     """
@@ -47,6 +47,8 @@ class Site:
         body = BIG if path == "/big" else path.encode()
         headers = [(b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
+        if path == "/begun":
+            raise ValueError
         await send({"type": "http.response.body", "body": body})
 
     def open(self) -> None:
@@ -112,7 +114,9 @@ class Client:
     def __init__(self, port: int, *, tls: bool = False) -> None:
         self.socket = socket.create_connection((LOCAL, port), timeout=PATIENCE)
         if tls:
-            self.socket = CLIENT_SIDE.wrap_socket(self.socket, server_hostname="localhost")
+            self.socket = CLIENT_SIDE.wrap_socket(
+                self.socket, server_hostname="localhost", suppress_ragged_eofs=False
+            )
         self._left = bytearray()
 
     def __enter__(self) -> Self:
@@ -146,12 +150,12 @@ class Client:
         self.request(path)
         return self.answer()[0]
 
-    def ended(self) -> bool:
-        """Wait until the server ends the connection; whether without another word."""
+    def ended(self, *, in_order: bool = False) -> bool:
+        """Wait until the server ends the connection; whether without another word, and as TLS wants it."""
         try:
             return not self._left and not self.socket.recv(1)
-        except ConnectionError:
-            return True
+        except (ConnectionError, ssl.SSLEOFError):
+            return not in_order
 
     def _receive(self) -> None:
         received = self.socket.recv(1 << 16)

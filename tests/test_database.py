@@ -114,15 +114,6 @@ def test_a_lock_that_stays_is_an_error_that_names_the_file(file: Database, path:
     assert found(path) == ["one", "two"]
 
 
-def test_a_lock_is_not_waited_for_beyond_the_time_there_is(file: Database, path: Path) -> None:
-    with locked(path) as other:
-        released = Timer(1.5, lambda: other.execute("COMMIT"))
-        released.start()
-        with pytest.raises(LedgerError, match="locked"):
-            add(file, ADD.format("two"), 0.01)
-        released.join()
-
-
 def test_a_file_that_is_locked_even_for_readers_is_an_error_and_no_more(file: Database, path: Path) -> None:
     with opened(path) as fresh:
         file.close()
@@ -265,6 +256,13 @@ def test_a_damaged_file_is_left_as_it_is_from_then_on(file: Database, path: Path
         with pytest.raises(LedgerRefusedError, match="malformed"):
             add(later, ADD.format("two"))
     assert path.read_bytes() == content
+
+
+def test_reading_makes_no_file_where_one_has_gone(path: Path) -> None:
+    with opened(path) as file:
+        with pytest.raises(LedgerError, match="unable to open database file; its folder must exist"):
+            words(file)
+        assert not path.exists()
 
 
 def test_a_file_comes_where_none_is_and_not_where_none_can_be(tmp_path: Path) -> None:

@@ -21,12 +21,12 @@ def target(asks: str = "this") -> Target:
     return Target(ONE, RULES, never, asks=asks)
 
 
-def asked(error: str | None = None, *, done: bool = True) -> Asked:
+def asked(error: str | None = None, *, begun: float = 100, done: bool = True) -> Asked:
     """For a pull of ten seconds."""
     future: Future[Outcome] = Future()
     if done:
         future.set_result(Outcome(ONE, listing(), {}, None, None, None, error, 1))
-    return Asked(target(), 10, future)
+    return Asked(target(), begun, 10, future)
 
 
 def test_what_is_asked_serves_who_asks_the_same_in_about_that_time() -> None:
@@ -61,6 +61,8 @@ def test_an_answer_is_shared_for_min_interval() -> None:
     flight = Flight(plan, 100, 10, {ONE: asked()})
     assert flight.serves(plan, 129, 1000)
     assert not flight.serves(plan, 130, 10)
+    kept = Flight(plan, 120, 10, {ONE: asked()})
+    assert not kept.serves(plan, 130, 10), "what it has is of a pull before it"
 
 
 def test_a_thread_gives_its_result_or_its_error_and_does_not_hold_up_the_end() -> None:

@@ -113,33 +113,35 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front[Target]]:
     assert {line["log_level"] for line in logs} == {"debug"}
 
 
-@settings(max_examples=INPUTS // AT_ONCE)
-@given(st.lists(inputs, min_size=AT_ONCE, max_size=AT_ONCE))
-def test_anything_gets_well_made_answers_or_the_end(
-    front: Front[Target], examples: list[tuple[bytes, list[int]]]
-) -> None:
-    site = front.site
-    for data, cuts in examples:
-        site.asked.clear()
-        pulls = site.puller.pulls
-        left = exchanged(front.port, data, cuts)
-        for method, _ in site.asked:
-            status, left = answered(left, method)
-            assert status < 500
-            site.answered[status] += 1
-        if left:  # was said to what never was a request
-            status, left = answered(left, "GET")
-            assert (status in REFUSALS, left) == (True, b"")
-            site.answered[status] += 1
-        assert site.puller.pulls - pulls == sum(request in PULLING for request in site.asked)
+def test_anything_gets_well_made_answers_or_the_end(front: Front[Target]) -> None:
+    @settings(max_examples=INPUTS // AT_ONCE)
+    @given(st.lists(inputs, min_size=AT_ONCE, max_size=AT_ONCE))
+    def send(examples: list[tuple[bytes, list[int]]]) -> None:
+        for data, cuts in examples:
+            send_one(front, data, cuts)
 
-
-def test_afterwards_it_answers_as_before(front: Front[Target]) -> None:
-    """And the inputs were such that everything has happened."""
+    send()
     with front.client() as client:
-        assert client.get("/metrics") == 200
+        assert client.get("/metrics") == 200, "it answers as before"
+    # The inputs were such that everything has happened.
     assert front.site.answered.keys() >= {200, 403, 404, 405, *REFUSALS}
     assert front.site.puller.pulls > INPUTS / 20
+
+
+def send_one(front: Front[Target], data: bytes, cuts: list[int]) -> None:
+    site = front.site
+    site.asked.clear()
+    pulls = site.puller.pulls
+    left = exchanged(front.port, data, cuts)
+    for method, _ in site.asked:
+        status, left = answered(left, method)
+        assert status < 500
+        site.answered[status] += 1
+    if left:  # was said to what never was a request
+        status, left = answered(left, "GET")
+        assert (status in REFUSALS, left) == (True, b"")
+        site.answered[status] += 1
+    assert site.puller.pulls - pulls == sum(request in PULLING for request in site.asked)
 
 
 def exchanged(port: int, data: bytes, cuts: list[int]) -> bytes:

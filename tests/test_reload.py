@@ -136,6 +136,15 @@ def test_after_a_reload_min_interval_goes_on_for_who_is_still_there(puller: Make
     assert (len(stays.horizons), len(comes.horizons)) == (1, 1)
 
 
+def test_reloads_do_not_keep_an_answer_beyond_min_interval(ledger: Ledger) -> None:
+    provider, now = Provider(listing()), 0.0
+    pulls = Puller(Plan(()), ledger, Meters(), clock=lambda: now)
+    for now in (0, 20, 40, 60):  # noqa: B007 - the clock shows it
+        pulls.plan = Plan((provider.target(ONE),), min_interval=30)
+        asyncio.run(pulls.pull(LONG))
+    assert len(provider.horizons) == 2, "at 0 and at 40; at 20 and 60 there is an answer"
+
+
 class Maker:
     """Makes the plans that a test gives, or raises; waits at a gate, and counts who is in."""
 
