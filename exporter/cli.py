@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -156,7 +157,7 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def _path(text: str) -> str:
-    if not text.startswith("/") or text == "/" or text.startswith("/-/") or set(text) & set("{}?# "):
+    if not text.startswith("/") or text == "/" or text.startswith("/-/") or set(text) & set("{}?#% "):
         raise argparse.ArgumentTypeError(f"{text!r} is not a path of its own, such as /metrics")
     return text
 
@@ -176,6 +177,7 @@ def _fault(text: str) -> simulator.Fault:
 
 
 def _serve_configured(flags: argparse.Namespace) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     environ = dict(os.environ)
     read = partial(from_environment, environ, flags.ledger)
     if flags.config is not None:

@@ -9,6 +9,7 @@ import resource
 import socket
 import ssl
 from functools import partial
+from itertools import chain
 
 import msgspec
 import structlog
@@ -43,6 +44,7 @@ class Connections:
     def __init__(self, app: ASGIApp, limits: Limits, tls: ssl.SSLContext | None) -> None:
         self._app, self._limits, self._tls = app, limits, tls
         self._turns: dict[asyncio.Task[None], Turn] = {}  # whose turn began first comes first
+        self._readers: dict[asyncio.Task[None], asyncio.StreamReader] = {}
         self._leaving = False
         self._warn_after = 0.0
 
@@ -104,18 +106,21 @@ class Connections:
             self.open(listener)
 
     def _make_room(self) -> bool:
-        """End the connection that has been waiting for its client the longest."""
+        """End the connection that has been waiting for its client the longest, or whose client has left."""
         waiting = (task for task, turn in self._turns.items() if turn is not Turn.WORK)
-        task = next(waiting, None)
+        left = (task for task, reader in self._readers.items() if reader.at_eof())
+        task = next(chain(waiting, left), None)
         if task is None:
             return False
-        log.debug("connection ended: idle for the longest time, it makes room for another")
+        log.debug("connection ended: it makes room for another")
         del self._turns[task]
+        self._readers.pop(task, None)
         task.cancel()
         return True
 
     def _ended(self, accepted: socket.socket, task: asyncio.Task[None]) -> None:
         self._turns.pop(task, None)
+        self._readers.pop(task, None)
         accepted.close()  # it is still ours where the task ended before it began
 
     def _turn(self, turn: Turn) -> None:
@@ -141,6 +146,8 @@ class Connections:
         # Its least: what is drained is with the kernel, and an end need not wait for a client to read.
         transport.set_write_buffer_limits(high=1)
         writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        if (task := asyncio.current_task()) in self._turns:
+            self._readers[task] = reader
         exchange = Exchange(self._app, limits, reader, writer, turn=self._turn, last=lambda: self._leaving)
         try:
             await exchange.serve()

@@ -9,6 +9,7 @@ from contextlib import suppress
 from email.utils import formatdate
 from enum import Enum, auto
 from http import HTTPStatus
+from itertools import chain
 from typing import Any
 from urllib.parse import unquote
 
@@ -116,6 +117,9 @@ class Exchange:
             return None
         if not isinstance(event, h11.Request):
             return None
+        if sum(map(len, (event.target, *chain(*event.headers)))) > self._limits.head_bytes:
+            await self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)  # which came whole, in one piece
+            return None
         headers = dict(event.headers)
         if b"transfer-encoding" in headers or int(headers.get(b"content-length", 0)) > 0:
             await self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
@@ -134,7 +138,7 @@ class Exchange:
         return event
 
     def _scope(self, request: h11.Request) -> Scope:
-        path, _, query = request.target.partition(b"?")
+        path, _, query = _origin(request.target).partition(b"?")
         tls = self._writer.get_extra_info("sslcontext") is not None
         return {
             "type": "http",
@@ -177,8 +181,9 @@ class Exchange:
 
     async def _part(self) -> None:
         """Read what is still sent: to close with bytes unread resets the connection, and loses the answer."""
-        if self._writer.can_write_eof():
-            self._writer.write_eof()
+        if not self._writer.can_write_eof():
+            return  # TLS has an end of its own, for which both sides wait
+        self._writer.write_eof()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._limits.linger):
                 for _ in range(LINGER_PIECES):
@@ -200,6 +205,14 @@ class Exchange:
                 for begin in range(0, len(part), PIECE):
                     self._writer.write(memoryview(part)[begin : begin + PIECE])
                     await self._writer.drain()
+
+
+def _origin(target: bytes) -> bytes:
+    """The path and query of a target that may name scheme and host before them."""
+    if not target.startswith((b"http://", b"https://")):
+        return target
+    _, slash, rest = target.partition(b"://")[2].partition(b"/")
+    return slash + rest or b"/"
 
 
 async def _nothing_more() -> Message:

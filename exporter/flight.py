@@ -1,5 +1,6 @@
 """A pull under way: whom it asks, in threads of their own, and who may share it."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ class Report(msgspec.Struct, frozen=True):
     plan: Plan
     outcomes: tuple[Outcome, ...]
     at: float
-    pages: dict[str, bytes]
+    pages: dict[str, asyncio.Future[bytes]]
 
 
 class Asked(msgspec.Struct, frozen=True):

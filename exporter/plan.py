@@ -8,7 +8,9 @@ import msgspec
 from exporter.accounting import Rules
 from exporter.session import Account, Horizon, Listing
 
-LONGEST = 600.0  # seconds: whoever names a longer time must not have a provider's silence last a day
+LONGEST = (
+    120.0  # seconds: so long, and no longer, may a silent provider keep all pulls of its account waiting
+)
 
 
 class Target(msgspec.Struct, frozen=True):

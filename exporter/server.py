@@ -22,12 +22,12 @@ log = structlog.get_logger()
 
 
 def listener(host: str, port: int) -> socket.socket:
-    """A socket that listens; an empty host means every address of this machine.
+    """A socket that listens; an empty host, or `::`, means every address of this machine.
 
     Raises:
         OSError: when the address is not to be had; says which.
     """
-    both = not host and socket.has_dualstack_ipv6()
+    both = host in ("", "::") and socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if both or ":" in host else socket.AF_INET
     try:
         opened = socket.create_server((host, port), family=family, dualstack_ipv6=both, backlog=512)

@@ -1,7 +1,12 @@
 """The front: which path answers what, within the time that Prometheus gives."""
 
+import asyncio
 import gzip
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import product
+from typing import Any
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -33,6 +38,18 @@ HARDENED = (
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 )
+
+
+# What a page can be; what else a client writes of versions is nobody's to choose a new form by.
+_KINDS = "application/openmetrics-text;version=1.0.0", "text/plain;version=0.0.4", "text/plain;version=1.0.0"
+_ESCAPINGS = "underscores", "allow-utf-8", "dots", "values"
+_FORMS = {
+    choose_encoder(accept)[1]
+    for accept in (
+        "application/openmetrics-text",
+        *(f"{kind};escaping={escaping}" for kind, escaping in product(_KINDS, _ESCAPINGS)),
+    )
+}
 
 
 class _Collected:
@@ -72,13 +89,19 @@ class Front(msgspec.Struct, frozen=True):
         routes = [Route(path, handler) for path, handler in handlers.items()]
         app = Starlette(routes=[*routes, Route(RELOAD, self.reloading, methods=["POST", "PUT"])])
         app.router.redirect_slashes = False  # a path that is not ours is not found, whatever it is like
-        return app
+
+        async def exact(scope: Scope, receive: Receive, send: Send) -> None:
+            # To a route's pattern a path ends before a line break, too.
+            ours = app if scope["path"].isprintable() else PlainTextResponse("Not Found", 404)
+            await ours(scope, receive, send)
+
+        return exact
 
     async def metrics(self, request: Request) -> Response:
         """Ask every account."""
         times = self.puller.plan.times
         report = await self.puller.pull(times.budget(request.headers.get(TIMEOUT_HEADER)))
-        return _rendered(report, _Collected(report, self.registry), request)
+        return await _rendered(report, _Collected(report, self.registry), request)
 
     async def reloading(self, _request: Request) -> Response:
         """Take the configuration anew."""
@@ -119,18 +142,28 @@ def hardened(app: ASGIApp) -> ASGIApp:
     return answering
 
 
-def _rendered(report: Report, page: _Collected, request: Request) -> Response:
+async def _rendered(report: Report, page: _Collected, request: Request) -> Response:
     """The page in the form the client asks for; rendered once for all who share the pull."""
-    encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    encode, content_type = _form(request.headers.get("accept", ""))
     headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
-    zipped = gzip_accepted(request.headers.get("accept-encoding", ""))
-    body = report.pages.get(content_type)
-    if body is None:
-        body = report.pages[content_type] = encode(page)
-    if zipped:
+    body = await _once(report, content_type, partial(encode, page))
+    if gzip_accepted(request.headers.get("accept-encoding", "")):
         headers["Content-Encoding"] = "gzip"
-        key = f"{content_type} gzip"
-        if key not in report.pages:
-            report.pages[key] = gzip.compress(body, compresslevel=1)
-        body = report.pages[key]
+        body = await _once(report, f"{content_type} gzip", partial(gzip.compress, body, compresslevel=1))
     return Response(body, headers=headers)
+
+
+def _form(accept: str) -> tuple[Callable[[Any], bytes], str]:
+    """How a page is encoded for who accepts this, and the name of that."""
+    with suppress(TypeError, ValueError):  # of a version that is none
+        form = choose_encoder(accept)
+        if form[1] in _FORMS:
+            return form
+    return choose_encoder("")
+
+
+async def _once(report: Report, form: str, make: Callable[[], bytes]) -> bytes:
+    """What is made in a thread, so that a long page holds nobody up; the first who asks has it made."""
+    if form not in report.pages:
+        report.pages[form] = asyncio.ensure_future(run_in_threadpool(make))
+    return await asyncio.shield(report.pages[form])

@@ -177,6 +177,9 @@ FAULTS = (
     Fault("a reset", "unreachable", always(reset)),
     Fault("closed without an answer", "unreachable", always(broken_off())),
     Fault("closed within the status line", "unreachable", always(broken_off(b"HTTP/1.1 20"))),
+    Fault(
+        "closed within the headers", "unreachable", always(broken_off(b"HTTP/1.1 200 OK\r\nServer: a\r\n"))
+    ),
     Fault("a body cut short", "unreachable", always(broken_off(answer(b'[{"id": "a"}]')[:-4]))),
     Fault("something that is not HTTP", "unreachable", always(broken_off(b"220 ready\r\n"))),
     Fault("a certificate of an unknown authority", "tls", tls(ca=trustme.CA()), secure=True),

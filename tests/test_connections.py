@@ -141,3 +141,13 @@ def test_without_files_the_idle_make_room_and_one_line_says_so() -> None:
         assert process.running
         assert process.log.count("\n") == 2
         assert 'level=warning msg="no connection can be accepted" error="Too many open files"' in process.log
+
+
+def test_who_has_left_makes_room_although_there_is_an_answer_to_come() -> None:
+    with fronts(connections=2, linger=0.1) as front:
+        for _ in range(2):
+            with front.client() as client:
+                client.request("/held")
+                assert front.site.waiting.acquire(timeout=PATIENCE)
+        with front.client() as client:
+            assert client.get() == 200

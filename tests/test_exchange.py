@@ -175,6 +175,20 @@ def test_who_asks_without_end_and_reads_nothing_is_not_read_either(front: Front[
     assert len(front.site.asked) < 100
 
 
+@pytest.mark.parametrize(("target", "path"), [("http://localhost/a", "/a"), ("http://localhost", "/")])
+def test_a_target_may_name_scheme_and_host(front: Front[Site], target: str, path: str) -> None:
+    with front.client() as client:
+        client.request(target)
+        assert client.answer()[2] == path.encode()
+
+
+def test_a_head_is_measured_also_when_it_comes_at_once(front: Front[Site]) -> None:
+    with front.client() as client:
+        client.request("/", headers=f"X-Long: {'x' * Limits().head_bytes}\r\n")
+        assert client.answer()[0] == 431
+    assert not front.site.asked
+
+
 @pytest.mark.parametrize("tls", [False, True])
 def test_a_head_must_be_whole_in_time(*, tls: bool) -> None:
     with fronts(tls=tls, head=SOON) as front, front.client() as silent, front.client() as dripping:

@@ -49,6 +49,13 @@ def test_an_address_in_use_is_said() -> None:
             listener("127.0.0.1", port)
 
 
+@pytest.mark.parametrize("host", ["", "::"])
+def test_every_address_is_every_address_of_both_kinds(host: str) -> None:
+    with listener(host, 0) as opened:
+        for address in ("127.0.0.1", "::1"):
+            socket.create_connection((address, opened.getsockname()[1]), timeout=PATIENCE).close()
+
+
 def test_an_answer_does_not_wait_for_the_client_to_acknowledge_its_first_half() -> None:
     with listener("127.0.0.1", 0) as opened, socket.create_connection(opened.getsockname()):
         accepted, _ = opened.accept()
