@@ -5,14 +5,16 @@ BIN := .venv/bin
 # --upgrade would let pip choose; the lock files choose.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo stack test check bench dashboards preview lint-dashboards lock clean
+.PHONY: help demo stack test check soak audit bench dashboards preview lint-dashboards lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    see it run, with simulated providers; no keys needed"
 	@echo "make stack   the same with Prometheus, its rules, Alertmanager, and Grafana if installed"
 	@echo "make test    run the test suite"
-	@echo "make check   ruff, mypy and the tests, as CI does"
+	@echo "make check   ruff, mypy, bandit and the tests, as CI does"
+	@echo "make soak    10,000 pulls through faults, kills and restarts: five minutes"
+	@echo "make audit   ask for known vulnerabilities of the dependencies; needs the internet"
 	@echo "make bench   measure speed and size"
 	@echo "make dashboards       write grafana/dashboards from grafana/*.py"
 	@echo "make preview          draw their pictures, with data of a real Prometheus"
@@ -46,7 +48,16 @@ check: .venv/dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml exporter bench
 	$(BIN)/python -m pytest
+
+soak: .venv/dev
+	SOAK_PULLS=10000 $(BIN)/python -m pytest -s tests/test_soak.py
+
+# Asks an outside service for known vulnerabilities, so it is no part of `check`.
+audit: .venv/dev
+	$(INSTALL) pip-audit
+	$(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements.txt
 
 bench: .venv/dev
 	$(BIN)/python -m bench.run

@@ -43,7 +43,8 @@ class Worker:
 
     def __init__(self, *command: str) -> None:
         line = [sys.executable, "-m", *command]
-        self._process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # Our own modules, with arguments of our own.
+        self._process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # nosec B603
         self.greeting = self._heard()
 
     def __enter__(self) -> Self:
@@ -142,8 +143,8 @@ class Exporter:
         line = (
             str(COMMAND), "serve", "--config.file", config, "--web.listen-address", "127.0.0.1:0",
         )  # fmt: skip
-        with (self._folder / "log").open("wb") as log:
-            return subprocess.Popen(line, stderr=log)
+        with (self._folder / "log").open("wb") as log:  # as above, it is our own command that runs
+            return subprocess.Popen(line, stderr=log)  # nosec B603
 
     def _heard(self) -> int:
         """The port on which it says that it serves."""

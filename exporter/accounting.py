@@ -56,12 +56,14 @@ class Books(msgspec.Struct, frozen=True):
     began: the time of the first listing. complete: whether the history has been read to its end.
     since: the watermark; what was created before it has settled, but for the rows held (None: nothing).
     newest: the latest creation seen (None: no session was).
+    listings: how many were counted, but for those that another overtook.
     """
 
     began: int
     complete: bool = False
     since: int | None = None
     newest: int | None = None
+    listings: int = 0
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -96,7 +98,9 @@ class Posting(msgspec.Struct, frozen=True):
     added: Mapping[Entry, int]
 
 
-def post(books: Books | None, rows: Mapping[str, Row], listing: Listing, rules: Rules) -> Posting:
+def post(
+    books: Books | None, rows: Mapping[str, Row], listing: Listing, rules: Rules, *, overtaken: bool = False
+) -> Posting:
     """Count a listing.
 
     Args:
@@ -104,19 +108,25 @@ def post(books: Books | None, rows: Mapping[str, Row], listing: Listing, rules: 
         rows: at least those not settled, and those whose sessions are in the listing.
         listing: what was read.
         rules: how to count it.
+        overtaken: whether another was counted since this one was asked for, and may be newer: what has
+            left, was lowered, or has settled and gone is then the other's to say.
     """
     books = books or Books(began=listing.time)
     added: Counter[Entry] = Counter()
     changed = {}
+    read = _read_late if overtaken else _read
     for session in _merged(listing.sessions).values():
-        known = rows.get(session.id) or _new_row(books, session, rules, added)
+        known = rows.get(session.id)
+        if known is None and not (overtaken and _may_have_gone(books, session, rules)):
+            known = _new_row(books, session, rules, added)
         if known is not None:
-            changed[session.id] = _read(known, session, listing.time, rules, added)
-    for lost in listing.missing:
+            changed[session.id] = read(known, session, listing.time, rules, added)
+    for lost in () if overtaken else listing.missing:
         if lost in rows and lost not in changed:
             changed[lost] = _missed(rows[lost], listing.time, rules, added)
     fresh = (row for row in changed.values() if row != rows.get(row.id))
-    return Posting(_advanced(books, listing, rules), tuple(fresh), {k: n for k, n in added.items() if n})
+    books = _advanced(books, listing, rules, books.listings + (not overtaken))
+    return Posting(books, tuple(fresh), {k: n for k, n in added.items() if n})
 
 
 def _merged(sessions: Iterable[Session]) -> dict[str, Session]:
@@ -135,6 +145,12 @@ def _highest(one: Usage, other: Usage) -> Usage:
     return Usage(*map(max, msgspec.structs.astuple(one), msgspec.structs.astuple(other)))
 
 
+def _may_have_gone(books: Books, session: Session, rules: Rules) -> bool:
+    """Whether a session without a row may be one that was counted, or left out, and let go of."""
+    marks = [books.began if rules.skip else None, books.since]
+    return any(mark is not None and session.created < mark for mark in marks)
+
+
 def _new_row(books: Books, session: Session, rules: Rules, added: Counter[Entry]) -> Row | None:
     """The row of a session not known yet; None if it has been counted, or is not to be."""
     if books.since is not None and session.created < books.since and session.ended is not None:
@@ -150,17 +166,33 @@ def _new_row(books: Books, session: Session, rules: Rules, added: Counter[Entry]
 
 
 def _read(row: Row, session: Session, now: int, rules: Rules, added: Counter[Entry]) -> Row:
+    lowered = _lowered(row, session)
+    added[Entry(EVERYWHERE, REVISIONS)] += (lowered & ~row.lowered).bit_count()
+    high, billed, ending = _risen(row, session, rules, added)
+    settled = session.ended is not None and now >= session.ended + rules.settle_after
+    return Row(row.id, row.series, row.created, high, billed, lowered, session.ended, ending, settled=settled)
+
+
+def _read_late(row: Row, session: Session, now: int, rules: Rules, added: Counter[Entry]) -> Row:
+    """As a listing shows it that another overtook: an end is one, but that it is open tells nothing."""
+    high, billed, ending = _risen(row, session, rules, added)
+    row = msgspec.structs.replace(row, high=high, billed=billed, ending=ending)
+    if session.ended is None:
+        return row
+    settled = row.settled or now >= session.ended + rules.settle_after
+    return msgspec.structs.replace(row, ended=session.ended, settled=settled)
+
+
+def _risen(row: Row, session: Session, rules: Rules, added: Counter[Entry]) -> tuple[Usage, int, str | None]:
+    """The highest figures, the most time charged for and the ending, once what is new of them is added."""
     high = _highest(row.high, session.usage)
     billed = max(row.billed, _billable(session, rules))
     _charge(row, high, billed, rules, added)
-    lowered = _lowered(row, session)
-    added[Entry(EVERYWHERE, REVISIONS)] += (lowered & ~row.lowered).bit_count()
     ending = row.ending
     if session.ending is not None and ending is None:
         ending = session.ending
         _end(row.series, ending, high.time, added)
-    settled = session.ended is not None and now >= session.ended + rules.settle_after
-    return Row(row.id, row.series, row.created, high, billed, lowered, session.ended, ending, settled=settled)
+    return high, billed, ending
 
 
 def _charge(row: Row, high: Usage, billed: int, rules: Rules, added: Counter[Entry]) -> None:
@@ -213,7 +245,7 @@ def _missed(row: Row, now: int, rules: Rules, added: Counter[Entry]) -> Row:
     return msgspec.structs.replace(row, missing=missing, ending=ending, settled=row.settled or gone)
 
 
-def _advanced(books: Books, listing: Listing, rules: Rules) -> Books:
+def _advanced(books: Books, listing: Listing, rules: Rules, listings: int) -> Books:
     """Move the watermark: only after a complete listing, and never backwards.
 
     It stays behind the newest session seen: were it to follow a provider's clock that has run ahead,
@@ -226,4 +258,4 @@ def _advanced(books: Books, listing: Listing, rules: Rules) -> Books:
         marks += [] if newest is None else [min(listing.covers - rules.settle_after, newest) + 1]
         marks += [books.began - rules.settle_after] if rules.skip else []
     complete = books.complete or listing.covers is not None
-    return Books(books.began, complete, max(marks, default=None), newest)
+    return Books(books.began, complete, max(marks, default=None), newest, listings)

@@ -3,20 +3,26 @@
 Every foreign exception becomes one of `errors` here, once.
 """
 
+import io
+import itertools
 import random
 import re
 import ssl
 import time
-from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import BoundedSemaphore
 from typing import Protocol, TypeVar
 
 import msgspec
 import requests
 from urllib3.exceptions import DecodeError, HTTPError
+from urllib3.exceptions import TimeoutError as PoolTimeoutError
 
 from exporter import __version__
+from exporter.clocks import Clocks, Reading, http_date
 from exporter.errors import (
+    MORE_TIME,
     AnswerTimeoutError,
     ApiError,
     PayloadError,
@@ -26,13 +32,15 @@ from exporter.errors import (
     UnreachableError,
     status_error,
 )
-from exporter.session import micros
+from exporter.patience import ASKING, Silence, asked
+from exporter.session import SECOND
 from exporter.transport import pooled_session
 
 ATTEMPTS = 3
 BACKOFF_SECONDS = 0.2
 CHUNK = 1 << 18
 CONNECTIONS = 4
+MOST_HALVES = 100_000
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _HALF = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
 Decoded = TypeVar("Decoded")
@@ -50,14 +58,16 @@ class Meter(Protocol):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A body, and the provider's clock when it was sent (the exporter's own where it names none)."""
+    """A body, and what the clocks showed as it began to come."""
 
     body: bytes
-    time: int
+    at: Reading
 
 
 class Api:
-    """One account's way to its provider, with connections that are kept.
+    """One account's way to its provider, with connections that are kept; several threads may use it.
+
+    `clocks` is what its answers have proven of the time.
 
     Args:
         base_url: where paths are appended.
@@ -83,6 +93,8 @@ class Api:
         self._base, self._header, self._key = base_url, header, key
         self._max_bytes, self._meter = max_bytes, meter
         self._wall, self.clock, self._sleep = wall, clock, sleep
+        self.clocks = Clocks()
+        self._silence, self._slots = Silence(), BoundedSemaphore(CONNECTIONS)
         self._http = pooled_session(CONNECTIONS)
         self._http.headers["Accept"] = "application/json"
         self._http.headers["User-Agent"] = f"cloud-browser-exporter/{__version__}"
@@ -99,19 +111,37 @@ class Api:
         Raises:
             ApiError: the last attempt's; see the tree above.
         """
-        for attempt in range(1, ATTEMPTS):
-            try:
-                return self._measured(path, params, deadline)
-            except (UnreachableError, StatusError) as error:
-                wait = self._pause(error, attempt)
-                if wait is None or self.clock() + wait >= deadline:
-                    raise
+        attempt = 1
+        while True:
+            with self._slot(deadline):
+                self._silence.check(self.clock())
+                try:
+                    return self._measured(path, params, deadline)
+                except (UnreachableError, StatusError) as error:
+                    failure = error
+            wait = self._pause(failure, attempt)
+            if wait is None or self.clock() + wait >= deadline:
+                raise failure
             self._sleep(wait)
-        return self._measured(path, params, deadline)
+            attempt += 1
+
+    @contextmanager
+    def _slot(self, deadline: float) -> Iterator[None]:
+        """One of the requests that an account may have under way."""
+        if not self._slots.acquire(timeout=max(0, deadline - self.clock())):
+            raise AnswerTimeoutError(
+                f"{CONNECTIONS} other requests were under way until the deadline; {MORE_TIME}"
+            )
+        try:
+            yield
+        finally:
+            self._slots.release()
 
     def _pause(self, error: ApiError, attempt: int) -> float | None:
-        """How long to wait before the next attempt; None if none can help."""
-        backoff = BACKOFF_SECONDS * 2**attempt * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret
+        """How long to wait before the next attempt; None if there is none, or none can help."""
+        if attempt == ATTEMPTS:
+            return None
+        backoff = BACKOFF_SECONDS * 2**attempt * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret  # nosec B311
         if isinstance(error, StatusError):
             return max(backoff, error.wait or 0) if error.status in RETRIED else None
         return None if isinstance(error, TlsError) else backoff
@@ -119,7 +149,7 @@ class Api:
     def _measured(self, path: str, params: Mapping[str, str | int], deadline: float) -> Answer:
         key, begun, code = self._key(), self.clock(), "error"
         if begun >= deadline:
-            raise AnswerTimeoutError("the deadline passed before the request was sent")
+            raise AnswerTimeoutError(f"the deadline passed before the request was sent; {MORE_TIME}")
         try:
             answer = self._request(path, params, key, deadline - begun)
             code = "200"
@@ -135,37 +165,34 @@ class Api:
             with self._http.get(
                 self._base + path, params=params, headers={self._header: key}, timeout=seconds, stream=True
             ) as response:
-                self._check(response)
-                sent = provider_time(response.headers.get("date"), self._wall())
-                return Answer(self._body(response), sent)
+                date = http_date(response.headers.get("date", ""))
+                at = Reading(date, int(self._wall() * SECOND), int(self.clock() * SECOND))
+                self._check(response, at)
+                return Answer(self._body(response), at)
         except (OSError, HTTPError, UnicodeError) as error:
             raise _mapped(error) from error
 
-    def _check(self, response: requests.Response) -> None:
+    def _check(self, response: requests.Response, at: Reading) -> None:
         remaining = response.headers.get("x-ratelimit-remaining", "")
         if remaining.isdecimal():
             self._meter.rate_limit(int(remaining[:9]))
-        status, wait = response.status_code, response.headers.get("retry-after", "")
+        status = response.status_code
         if status != 200:
-            raise status_error(status)(status, float(wait[:9]) if wait.isdecimal() else None)
+            now = at.wall if at.date is None else at.date
+            wait = asked(response.headers.get("retry-after"), now) if status in ASKING else None
+            error = status_error(status)(status, wait)
+            self._silence.begin(error, self.clock())
+            raise error
 
     def _body(self, response: requests.Response) -> bytes:
-        chunks, size = [], 0
+        body = io.BytesIO()
         while chunk := response.raw.read1(CHUNK, decode_content=True):
-            size += len(chunk)
-            if size > self._max_bytes:
-                raise TooLargeError(f"a body over scrape.max_response_bytes ({self._max_bytes})")
-            chunks.append(chunk)
-        return b"".join(chunks)
-
-
-def provider_time(date: str | None, wall: float) -> int:
-    """The time in a `Date` header, in microseconds; where that is absent or nonsense, the wall clock's."""
-    try:
-        stamp = micros(parsedate_to_datetime(date or ""))
-    except (ValueError, OverflowError):
-        stamp = -1
-    return stamp if stamp >= 0 else int(wall * 1_000_000)
+            if body.tell() + len(chunk) > self._max_bytes:
+                raise TooLargeError(
+                    f"a body over scrape.max_response_bytes ({self._max_bytes}); raise it, or check base_url"
+                )
+            body.write(chunk)
+        return body.getvalue()
 
 
 def mended(decode: Callable[[bytes], Decoded], body: bytes) -> Decoded:
@@ -178,7 +205,12 @@ def mended(decode: Callable[[bytes], Decoded], body: bytes) -> Decoded:
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError:
-        return decode(_HALF.sub(rb"\\ufffd", body))
+        whole = bytearray(
+            body
+        )  # in its place, for the pieces of a hostile body would take many times its size
+        for half in itertools.islice(_HALF.finditer(body), MOST_HALVES):
+            whole[half.start() : half.end()] = rb"\ufffd"
+        return decode(bytes(whole))
 
 
 def _mapped(error: Exception) -> ApiError:
@@ -186,10 +218,10 @@ def _mapped(error: Exception) -> ApiError:
     root: BaseException = error
     while cause := root.__cause__ or root.__context__:
         root = cause  # messages on the way down repeat the address and more
-    if isinstance(root, TimeoutError):
-        return AnswerTimeoutError("no whole answer by the deadline")
+    if isinstance(root, (TimeoutError, PoolTimeoutError)):
+        return AnswerTimeoutError(f"no whole answer by the deadline; {MORE_TIME}")
     if isinstance(root, ssl.SSLError):
         return TlsError("TLS failed: check base_url and the certificates this machine trusts")
     if isinstance(error, DecodeError):
-        return PayloadError("the body is not compressed as its header says")
+        return PayloadError("the body is not compressed as its header says; check base_url")
     return UnreachableError(f"{type(root).__name__}: check base_url and the network")

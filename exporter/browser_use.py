@@ -15,7 +15,8 @@ import msgspec
 from msgspec import Meta
 
 from exporter.api import Api, mended
-from exporter.errors import AnswerTimeoutError, PayloadError
+from exporter.clocks import Reading
+from exporter.errors import MORE_TIME, AnswerTimeoutError, PayloadError
 from exporter.session import (
     MOST_BYTES,
     MOST_NANO_USD,
@@ -39,6 +40,8 @@ OPEN, STOPPED, TIMED_OUT = "active", "stopped", "timed_out"
 PAGES_PER_PULL = 250  # what the API allows in ten seconds, and 25,000 sessions in memory at once
 WALKING_SHARE = 0.6  # of what a pull leaves for reading: many pages take the ledger longer
 PASSES = 3  # over the open sessions' pages: a list that never stands still must not take the whole pull
+MOST_SESSIONS = 10**12  # in a list: a float, and so a gauge, tells each number up to there
+MOST_FIELDS = 200_000  # on a page: ten times as many as a hundred sessions have with all their metadata
 MEGABYTE = 1 << 20
 SERIES = Series("", UNKNOWN)
 _EXACT = Context(prec=80, rounding=ROUND_HALF_EVEN)
@@ -61,7 +64,7 @@ class Answer(msgspec.Struct, frozen=True, rename="camel"):
     """A page as the API writes it."""
 
     items: list[msgspec.Raw]
-    total_items: Annotated[int, Meta(ge=0)]
+    total_items: Annotated[int, Meta(ge=0, le=MOST_SESSIONS)]
     page_size: Annotated[int, Meta(ge=1)] | None = None
 
 
@@ -90,6 +93,7 @@ class BrowserUse:
         open_whole = pages.read_open()
         walk = pages.follow(STOPPED, self._walk(pages, horizon))
         self._latest = walk if open_whole else self._recorded
+        pages.conclude()
         ended = {session.id for session in pages.sessions if session.ended is not None}
         sessions = tuple(one for one in pages.sessions if one.ended is not None or one.id not in ended)
         still_open = {one.id: one.status for one in sessions if one.ended is None}
@@ -125,10 +129,17 @@ class _Pages:
         self._api, self._horizon, self._deadline = api, horizon, deadline
         self._stop = api.clock() + WALKING_SHARE * (deadline - api.clock())
         self._read = 0
-        self.time = 0
+        self._first: Reading | None = None
+        self._stamps: dict[str, int] = {}
+        self._doubtful: list[tuple[msgspec.Raw, Reading]] = []
         self.sessions: list[Session] = []
         self.rejected: Counter[str] = Counter()
         self._nonsense: list[bytes] = []
+
+    @property
+    def time(self) -> int:
+        """The provider's, when the first page was sent."""
+        return 0 if self._first is None else self._api.clocks.time(self._first)
 
     def read_open(self) -> bool:
         """Read the open sessions; whether that were as many as are said to be, or the same ones again."""
@@ -137,7 +148,7 @@ class _Pages:
             before, rejected = found, self.rejected.total()
             walk = self.follow(OPEN, begin(0, None, {}))
             if not walk.done:
-                raise AnswerTimeoutError("the open sessions have more pages than the deadline allows to read")
+                raise AnswerTimeoutError(f"more pages of open sessions than there is time for; {MORE_TIME}")
             found = len({one.id for one in self.sessions})
             if found == before or found + self.rejected.total() - rejected >= walk.total:
                 return True
@@ -152,7 +163,7 @@ class _Pages:
         while True:
             walk = advance(walk, self._page(status, walk))
             if walk.stuck:
-                raise PayloadError(f"page after page of {status} browsers repeats the same ones")
+                raise PayloadError(f"pages of {status} browsers repeat each other; the next pull tries again")
             if walk.done or self._read >= PAGES_PER_PULL or self._api.clock() >= self._stop:
                 return walk
 
@@ -160,30 +171,48 @@ class _Pages:
         query: dict[str, str | int] = {"pageSize": walk.size, "pageNumber": walk.number, "filterBy": status}
         answer = self._api.get(PATH, query, self._deadline)
         self._read += 1
-        self.time = self.time or answer.time
+        self._first = self._first or answer.at
         try:
+            if answer.body.count(b",") > MOST_FIELDS:
+                raise PayloadError("a page of browsers is far longer than any; check base_url")
             page = mended(_ANSWER.decode, answer.body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise PayloadError("a page of browsers is not what the API describes; check base_url") from error
         size = min(page.page_size or walk.size, walk.size)
-        rows = list(self._sessions(page, answer.time))
+        rows = list(self._sessions(page, answer.at))
         created = {one.id: one.created for one in rows}
         late = frozenset(one.id for one in rows if one.ended is not None and one.ended >= walk.begun)
         return Page((walk.number - 1) * size, len(page.items), page.total_items, created, late, size)
 
-    def _sessions(self, page: Answer, now: int) -> Iterator[Session]:
+    def _sessions(self, page: Answer, at: Reading) -> Iterator[Session]:
         """The rows that make sense; those that the horizon asks for are kept."""
-        since, held = self._horizon.since, self._horizon.held
+        since, held, now = self._horizon.since, self._horizon.held, self._api.clocks.time(at)
         for raw in page.items:
-            try:
-                session = decode(raw, now)
-            except RowError as error:
-                self.rejected[error.reason] += 1
-                self._nonsense.append(bytes(raw))
+            session = self._session(raw, now)
+            if session is None:
                 continue
             yield session
+            if at.apart:
+                self._stamps[session.id] = max(session.created, session.ended or session.created)
             if since is None or session.created >= since or session.ended is None or session.id in held:
                 self.sessions.append(session)
+                self._doubtful += [(raw, at)] if at.apart else []
+
+    def _session(self, raw: msgspec.Raw, now: int) -> Session | None:
+        try:
+            return decode(raw, now)
+        except RowError as error:
+            self.rejected[error.reason] += 1
+            self._nonsense.append(bytes(raw))
+            return None
+
+    def conclude(self) -> None:
+        """Where clocks are hours apart, read the rows anew: all of them together tell which is wrong."""
+        if self._first is not None:
+            self._api.clocks.learn(self._first, self._stamps.values())
+        if self._doubtful:
+            anew = (self._session(raw, self._api.clocks.time(at)) for raw, at in self._doubtful)
+            self.sessions = [session for session in anew if session is not None]
 
 
 class RowError(Exception):
@@ -248,7 +277,7 @@ def _whole(figure: Decimal | None, units: int, most: int) -> int:
 
 def _end(started: int, finished: int | None, timeout: int | None, now: int) -> int:
     """When it ended. A stopped session without `finishedAt` had by now, and by its timeout if it has one."""
-    return finished if finished is not None else min(now, started if timeout is None else timeout)
+    return finished if finished is not None else max(started, min(now, timeout or started))
 
 
 def _ending(status: str, finished: int | None, timeout: int | None) -> str:

@@ -33,6 +33,8 @@ from exporter.words import line, word
 
 PATH = "/v1/sessions"
 KEY_HEADER = "X-BB-API-Key"
+# Of a list in which a row is malformed: each is looked at, which takes thirty times the memory of a number.
+MOST_FIELDS, MOST_MALFORMED = 4_000_000, 100_000
 _OPEN, _ENDED = OPEN_STATUSES[BROWSERBASE], ENDED_STATUSES[BROWSERBASE]
 _ENDED_WORDS = frozenset(status.upper() for status in _ENDED)
 _LONGEST = timedelta(microseconds=MOST_TIME)
@@ -70,14 +72,18 @@ def read(api: Api, query: str | None, horizon: Horizon, deadline: float) -> List
         ApiError: when they could not be read.
     """
     answer = api.get(PATH, {"q": query} if query else {}, deadline)
-    rows, rejected = decode(answer.body, answer.time)
+    found, malformed = decode(answer.body)
+    api.clocks.learn(answer.at, map(_latest, found))
+    now = api.clocks.time(answer.at)
+    rows, rejected = sensible(found, now)
+    rejected |= malformed
     ids = {row.id for row in rows}
     once = rows if len(ids) == len(rows) else {row.id: row for row in rows}.values()
     return Listing(
-        time=answer.time,
-        sessions=tuple(_session(row, answer.time) for row in _matter(rows, horizon)),
+        time=now,
+        sessions=tuple(_session(row, now) for row in _matter(rows, horizon)),
         listed=_listed(once),
-        covers=answer.time,
+        covers=now,
         # One whose row made no sense is listed all the same: its id stands in the body.
         missing=tuple(
             held
@@ -88,25 +94,27 @@ def read(api: Api, query: str | None, horizon: Horizon, deadline: float) -> List
     )
 
 
-def decode(body: bytes, now: int) -> tuple[list[Row], dict[str, int]]:
-    """The rows that make sense at this time of the provider's, and how many do not, by reason.
+def decode(body: bytes) -> tuple[list[Row], dict[str, int]]:
+    """The rows that are such, and how many are not, by reason.
 
     Raises:
         PayloadError: for anything but an array.
     """
-    rejected: Counter[str] = Counter()
+    malformed: Counter[str] = Counter()
     try:
-        rows = mended(lambda text: _rows(text, rejected), body)
+        return mended(lambda text: _rows(text, malformed), body), malformed
     except msgspec.ValidationError as error:
         raise PayloadError("the list of sessions is not an array; check base_url") from error
     except _UNREADABLE as error:
         raise PayloadError("the list of sessions is not JSON; check base_url") from error
+
+
+def sensible(rows: list[Row], now: int) -> tuple[list[Row], dict[str, int]]:
+    """The rows that make sense at this time of the provider's, and how many do not, by reason."""
     last = moment(now)
     sound = [row for row in rows if _in_range(row) and _in_time(row, last)]
-    if len(sound) < len(rows):
-        out_of_range = sum(not _in_range(row) for row in rows)
-        rejected["out_of_range"] += out_of_range
-        rejected["times"] += len(rows) - len(sound) - out_of_range
+    out_of_range = 0 if len(sound) == len(rows) else sum(not _in_range(row) for row in rows)
+    rejected = Counter(out_of_range=out_of_range, times=len(rows) - len(sound) - out_of_range)
     return sound, dict(+rejected)
 
 
@@ -115,6 +123,10 @@ def _rows(body: bytes, rejected: Counter[str]) -> list[Row]:
     try:
         return _ROWS.decode(body)
     except msgspec.ValidationError:
+        if body.count(b",") > MOST_FIELDS:
+            raise PayloadError(
+                f"the list of sessions has over {MOST_FIELDS} fields; check base_url"
+            ) from None
         return list(_one_by_one(_RAW.decode(body), rejected))
 
 
@@ -122,8 +134,10 @@ def _one_by_one(raws: Iterable[msgspec.Raw], rejected: Counter[str]) -> Iterator
     for raw in raws:
         try:
             yield _ROW.decode(raw)
-        except _UNREADABLE:
+        except _UNREADABLE as error:
             rejected["malformed"] += 1
+            if rejected["malformed"] > MOST_MALFORMED:
+                raise PayloadError("the list of sessions has hardly any; check base_url") from error
 
 
 def _in_range(row: Row) -> bool:
@@ -135,6 +149,12 @@ def _in_time(row: Row, now: datetime) -> bool:
     if ended is None:
         return now - begun <= _LONGEST
     return _AT_ONCE <= ended - begun <= _LONGEST
+
+
+def _latest(row: Row) -> int:
+    """The latest time that a session names of its past."""
+    named = (row.created_at, row.updated_at, row.started_at, _end(row))
+    return micros(max(one for one in named if one is not None))
 
 
 def _listed(rows: Iterable[Row]) -> dict[tuple[Series, str], int]:

@@ -2,10 +2,12 @@
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -22,7 +24,7 @@ from exporter.config import (
 )
 from exporter.fleet import DAY, ORDERS, Fleet, Wave, parse_wave
 from exporter.ledger import LedgerRefusedError
-from exporter.serve import serve
+from exporter.serve import Web, serve
 from exporter.server import at_signals
 
 OK, FAILED, INVALID = 0, 1, 2
@@ -106,6 +108,9 @@ def _add_serving(parser: argparse.ArgumentParser) -> None:
         help="YAML; without it the accounts come from the environment",
     )
     parser.add_argument("--ledger.url", dest="ledger", help="goes before the configuration's ledger.url")
+    parser.add_argument(
+        "--web.enable-lifecycle", dest="lifecycle", action="store_true", help="reload by POST /-/reload"
+    )
     _add_web(parser)
 
 
@@ -114,6 +119,12 @@ def _add_web(parser: argparse.ArgumentParser) -> None:
         "--web.listen-address", dest="listen", type=_address, default=":10925", metavar="HOST:PORT"
     )
     parser.add_argument("--web.telemetry-path", dest="path", type=_path, default="/metrics", metavar="PATH")
+    parser.add_argument(
+        "--web.config.file",
+        dest="web_config",
+        type=Path,
+        help="YAML in the exporter-toolkit's format: TLS, and users with passwords",
+    )
 
 
 def _add_simulating(parser: argparse.ArgumentParser) -> None:
@@ -155,7 +166,7 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def _path(text: str) -> str:
-    if not text.startswith("/") or text in ("/", "/-/healthy", "/-/ready") or set(text) & set("{}?# "):
+    if not text.startswith("/") or text == "/" or text.startswith("/-/") or set(text) & set("{}?#% "):
         raise argparse.ArgumentTypeError(f"{text!r} is not a path of its own, such as /metrics")
     return text
 
@@ -182,19 +193,21 @@ def _fault(text: str) -> simulator.Fault:
 
 
 def _serve_configured(flags: argparse.Namespace) -> None:
-    if flags.config is None:
-        config = from_environment(os.environ, flags.ledger)
-    else:
-        config = load(flags.config, os.environ, flags.ledger)
-    own = default_ledger(os.environ)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
+    environ = dict(os.environ)
+    read = partial(from_environment, environ, flags.ledger)
+    if flags.config is not None:
+        read = partial(load, flags.config, environ, flags.ledger)
+    config = read()
+    own = default_ledger(environ)
     if config.ledger.url == own:  # its folder is ours to make; another one is the user's
         _make_folder(Path(own.removeprefix("sqlite:///")).parent)
-    serve(config, os.environ, flags.listen, flags.path)
+    serve(config, read, environ, Web(flags.listen, flags.path, flags.web_config, flags.lifecycle))
 
 
 def _make_folder(path: Path) -> None:
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(f"{path} cannot be made ({error.strerror}); name a ledger with --ledger.url") from error
 
@@ -234,4 +247,4 @@ def _demo(flags: argparse.Namespace) -> None:
         )
         config = Config(accounts, ledger=LedgerConfig(f"sqlite:///{folder}/ledger.db"))
         print(DEMO.format(port=flags.listen[1], path=flags.path, simulator=server.url), flush=True)
-        serve(config, {"DEMO_KEY": "demo"}, flags.listen, flags.path)
+        serve(config, None, {"DEMO_KEY": "demo"}, Web(flags.listen, flags.path, flags.web_config))

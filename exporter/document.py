@@ -14,13 +14,16 @@ from typing import Any, TypeAlias
 import msgspec
 import yaml
 
-Reads: TypeAlias = Callable[[str], object] | type[msgspec.Struct] | list[type[msgspec.Struct]]
+Text: TypeAlias = Callable[[str], object]
+Reads: TypeAlias = Text | type[msgspec.Struct] | list[type[msgspec.Struct]] | dict[Text, Text]
 
 DAY, MINUTE, SECOND = 86_400_000_000, 60_000_000, 1_000_000  # microseconds
 
 _UNITS = {"y": 365 * DAY, "w": 7 * DAY, "d": DAY, "h": 60 * MINUTE, "m": MINUTE, "s": SECOND, "ms": 1000}
 _DURATION = re.compile("0|(?=.)" + "".join(f"(?:([0-9]{{1,20}}){unit})?" for unit in _UNITS))
+_NAMED = re.compile("(alias|handle) .*", re.DOTALL)  # what a value that begins with * or ! is taken for
 _FILE_BYTES = 1 << 20
+_LONGEST_SHOWN = 20  # in characters; API keys and hashes are longer
 _FAULTS = 100  # aliases can give a small file millions
 
 
@@ -37,7 +40,8 @@ class ConfigError(Exception):
 def by(reads: Reads) -> msgspec.Meta:
     """Marks a struct's field with what reads its text, so that a key stands in one place.
 
-    A function from text to value, which may raise ValueError; a struct; or a list of one struct.
+    A function from text to value, which may raise ValueError; a struct; a list of one struct; or, for a
+    mapping whose keys are the user's own, a dict of one: what reads a key, and what reads its value.
     """
     return msgspec.Meta(extra={"by": reads})
 
@@ -87,7 +91,7 @@ def one_of(words: tuple[str, ...], text: str) -> str:
 
 def shown(text: str) -> str:
     """The text as a fault quotes it; a longer one is not, for it may be a misplaced key."""
-    return repr(text) if len(text) <= 20 else "what stands there"
+    return repr(text) if len(text) <= _LONGEST_SHOWN else "what stands there"
 
 
 class Reader:
@@ -113,6 +117,10 @@ class Reader:
             if isinstance(raw, list) and raw:
                 return [self.take(item, f"{at}[{index}]", reads[0]) for index, item in enumerate(raw)]
             fault = "not a list of at least one"
+        elif isinstance(reads, dict):
+            if isinstance(raw, dict) and raw:
+                return self._entries(raw, at, *next(iter(reads.items())))
+            fault = "not a mapping of at least one"
         elif isinstance(raw, str):
             try:
                 return reads(raw)
@@ -128,12 +136,24 @@ class Reader:
         taken = {}
         for key, value in raw.items():
             if key not in fields:
-                self.note(f"{prefix}{str(key)[:50]}", f"unknown key; allowed: {', '.join(sorted(fields))}")
+                named = str(key) if len(str(key)) <= _LONGEST_SHOWN else "..."
+                self.note(f"{prefix}{named}", f"unknown key; allowed: {', '.join(sorted(fields))}")
             elif value is not None:
                 taken[key] = self.take(value, prefix + key, fields[key].type.__metadata__[0].extra["by"])
         for key, field in fields.items():
             if field.required and key not in taken:
                 self.note(prefix + key, "missing")
+        return taken
+
+    def _entries(self, raw: Mapping[Any, object], at: str, key: Text, value: Text) -> dict[Any, Any]:
+        # A key that is not allowed, or is long, may be a misplaced secret: its place is named.
+        taken = {}
+        for index, (name, item) in enumerate(raw.items()):
+            known = len(self.faults)
+            read = self.take(name, f"{at}[{index}]", key)
+            if len(self.faults) == known:
+                place = f".{name}" if len(name) <= _LONGEST_SHOWN else f"[{index}]"
+                taken[read] = self.take(item, at + place, value)
         return taken
 
 
@@ -151,7 +171,9 @@ def read_yaml(path: Path, reader: Reader) -> object:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except yaml.MarkedYAMLError as error:
-        raise ConfigError(f"{path}: {_place(error.problem_mark)}: {error.problem}") from error
+        problem = _NAMED.sub(r"\1", error.problem or "")
+        # Not from the error, which quotes the line.
+        raise ConfigError(f"{path}: {_place(error.problem_mark)}: {problem}") from None
     except (ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: {str(error).splitlines()[0]}; allowed: YAML in UTF-8") from error
 

@@ -6,15 +6,18 @@
     +-- UnreachableError     no connection, or one that broke
     |   +-- TlsError         a connection that cannot be trusted
     +-- StatusError          an HTTP status other than 200
-    |   +-- AuthError 401 403, PaymentError 402, RateLimitedError 429, ServerError 5xx,
-    |       ClientError any other, RedirectError 3xx
+    |   +-- AuthError 401 403, PaymentError 402, SlowRequestError 408, RateLimitedError 429,
+    |       RedirectError 3xx, ServerError 5xx, ClientError any other
     +-- TooLargeError        more bytes than may be read
     +-- PayloadError         a body that is not what the API describes
 
 None carries a key or a body.
 """
 
+from math import ceil
 from typing import ClassVar
+
+MORE_TIME = "raise Prometheus's scrape_timeout"
 
 
 class ApiError(Exception):
@@ -43,13 +46,24 @@ class TlsError(UnreachableError, reason="tls"):
 
 
 class StatusError(ApiError):
-    """An HTTP status other than 200. `wait` is what the answer asks for, in seconds."""
+    """An HTTP status other than 200.
+
+    Args:
+        status: it.
+        wait: the seconds for which the provider asks not to be asked.
+        silent: it came earlier, and as that wait is not over, nothing was sent.
+    """
 
     advice: ClassVar[str] = "check base_url"
 
-    def __init__(self, status: int, wait: float | None) -> None:
-        super().__init__(f"HTTP status {status}: {self.advice}")
-        self.status, self.wait = status, wait
+    def __init__(self, status: int, wait: float | None = None, *, silent: bool = False) -> None:
+        text = f"HTTP status {status}: {self.advice}"
+        if silent:
+            text += f"; the provider asked for silence, so nothing is sent for {ceil(wait or 0)} s still"
+        elif wait is not None:
+            text += f"; the provider asks for {ceil(wait)} s of silence"
+        super().__init__(text)
+        self.status, self.wait, self.silent = status, wait, silent
 
 
 class AuthError(StatusError, reason="auth"):
@@ -61,7 +75,7 @@ class AuthError(StatusError, reason="auth"):
 class PaymentError(StatusError, reason="payment"):
     """402: the account's spending limit is reached."""
 
-    advice = "the account's spending limit is reached"
+    advice = "the account's spending limit is reached; raise it at the provider"
 
 
 class RateLimitedError(StatusError, reason="rate_limited"):
@@ -82,6 +96,12 @@ class ClientError(StatusError, reason="client"):
     advice = "check base_url and query"
 
 
+class SlowRequestError(StatusError, reason="client"):
+    """408: the request did not arrive in the provider's time."""
+
+    advice = "the request was too slow to arrive; check the network"
+
+
 class RedirectError(StatusError, reason="redirect"):
     """3xx: never followed, for the key would travel along in its header."""
 
@@ -98,5 +118,5 @@ class PayloadError(ApiError, reason="bad_payload"):
 
 def status_error(status: int) -> type[StatusError]:
     """The class for a status."""
-    exact = {401: AuthError, 403: AuthError, 402: PaymentError, 429: RateLimitedError}
+    exact = {401: AuthError, 403: AuthError, 402: PaymentError, 408: SlowRequestError, 429: RateLimitedError}
     return exact.get(status) or {3: RedirectError, 5: ServerError}.get(status // 100, ClientError)

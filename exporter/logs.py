@@ -32,8 +32,10 @@ def configure(level: str, form: str) -> None:
     )
     logging.basicConfig(handlers=[handler], level=LEVELS[level], force=True)
     # What they say at info is about themselves; what of it matters the exporter says itself.
-    for library in ("uvicorn", "urllib3", "asyncio"):
+    for library in ("uvicorn", "asyncio"):
         logging.getLogger(library).setLevel(max(LEVELS[level], logging.WARNING))
+    # Its warnings quote what a provider sent, in which a key may be echoed.
+    logging.getLogger("urllib3").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

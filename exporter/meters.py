@@ -44,8 +44,8 @@ class Meters:
             spec.name, spec.text, spec.labels, buckets=LATENCY_BUCKETS, registry=self.registry
         )
         self._gauge(catalog.BUILD).labels(__version__, __revision__, python_version()).set(1)
-        self._gauge(catalog.RELOADED).set(1)
-        self._gauge(catalog.RELOADED_AT).set_to_current_time()
+        self._valid, self._valid_at = self._gauge(catalog.RELOADED), self._gauge(catalog.RELOADED_AT)
+        self.loaded(valid=True)
 
     def _counter(self, spec: Spec) -> Counter:
         return Counter(spec.name, spec.text, spec.labels, registry=self.registry)
@@ -77,6 +77,12 @@ class Meters:
     def ledger_failed(self) -> None:
         """Count a write to the ledger that failed."""
         self._write_errors.inc()
+
+    def loaded(self, *, valid: bool) -> None:
+        """Tell whether the configuration, as it was read now, was valid."""
+        self._valid.set(valid)
+        if valid:
+            self._valid_at.set_to_current_time()
 
 
 class AccountMeter:

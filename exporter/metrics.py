@@ -1,7 +1,7 @@
 """A pull's outcomes turned into metric families."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -91,6 +91,21 @@ def families(outcomes: Iterable[Outcome], sources: Mapping[Account, str]) -> Ite
         if outcome.totals is not None:
             _add_totals(page, outcome, outcome.totals, sources.get(outcome.account))
     return page.families()
+
+
+def of_accounts(accounts: Collection[Account], own: Iterable[Metric]) -> Iterator[Metric]:
+    """The exporter's own metrics, without those of accounts that are none of these: a reload took them away.
+
+    They are counted on, so that they do not fall should the account come back.
+    """
+    for family in own:
+        family.samples = [
+            sample
+            for sample in family.samples
+            if "account" not in sample.labels
+            or Account(sample.labels["provider"], sample.labels["account"]) in accounts
+        ]
+        yield family
 
 
 def _add_health(page: _Page, outcome: Outcome) -> None:

@@ -6,24 +6,24 @@ that is not done goes on for the next pull, and is never asked twice at the same
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Mapping
+from concurrent.futures import wait
 from contextlib import suppress
-from dataclasses import dataclass
-from threading import Thread
 from typing import Protocol
 
-import msgspec
 import structlog
 
-from exporter.accounting import Rules
 from exporter.errors import ApiError
-from exporter.ledger import Ledger, LedgerError
+from exporter.flight import TIMEOUT, Asked, Flight, Report, in_thread
+from exporter.ledger import Ledger, LedgerError, Reading
+from exporter.plan import Plan, Target
 from exporter.session import Account, Horizon, Listing, Outcome
 from exporter.state import NEVER, State
 from exporter.words import Words, bounded
 
-READING_SHARE = 0.9  # of a pull's time: the rest is for the ledger
+READING_SHARE = 0.9  # of a pull's time, in which the provider must have answered: the rest is for the ledger
+LEDGER_SHARE = 0.95  # and by which the ledger must have: the rest is for the page
+KNOWING_SHARE = 0.1  # for what the ledger knows, before the provider is asked
 
 log = structlog.get_logger()
 
@@ -41,52 +41,35 @@ class Meter(Protocol):
         """The ledger could not be written."""
 
 
-class Target(msgspec.Struct, frozen=True):
-    """An account to ask.
-
-    read: its provider's reading of a horizon, by a time on the monotonic clock; raises `ApiError`.
-    recorded: told when what was read last is in the ledger.
-    """
-
-    account: Account
-    rules: Rules
-    read: Callable[[Horizon, float], Listing]
-    recorded: Callable[[], None] = lambda: None
-
-
-class Report(msgspec.Struct, frozen=True):
-    """A pull's outcomes, account by account. `pages` keeps what was rendered of it, for who shares it."""
-
-    outcomes: tuple[Outcome, ...]
-    pages: dict[str, bytes]
-
-
 class Puller:
-    """Asks the targets. Its methods run on one event loop; the asking does not.
+    """Asks whom the plan names. Its methods run on one event loop; the asking does not.
+
+    `last` is what was answered last.
 
     Args:
-        targets: whom to ask.
+        plan: what a pull goes by that begins. It may be replaced on the event loop: a pull under way keeps
+            its own, and whom it asks is asked nothing else before that has ended.
         ledger: where it is counted.
         meter: told of failures.
-        min_interval: seconds for which an answer serves again.
         clock, wall: monotonic seconds, and seconds since 1970.
     """
 
-    def __init__(  # noqa: PLR0913 - two are the clocks, which only tests pass
+    def __init__(
         self,
-        targets: Sequence[Target],
+        plan: Plan,
         ledger: Ledger,
         meter: Meter,
         *,
-        min_interval: float = 0,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._targets, self._ledger, self._meter = targets, ledger, meter
-        self._min_interval, self._clock, self._wall = min_interval, clock, wall
+        self.plan, self._ledger, self._meter = plan, ledger, meter
+        self._clock, self._wall = clock, wall
         self._states: dict[Account, State] = {}
         self._reasons: dict[Account, str | None] = {}
-        self._flight: _Flight | None = None
+        self._asked: dict[Account, Asked] = {}
+        self._flight: Flight | None = None
+        self.last: Report | None = None
         self._awaited: set[asyncio.Future[Outcome]] = set()
 
     def hurry(self) -> None:
@@ -96,53 +79,69 @@ class Puller:
 
     def close(self, seconds: float | None = None) -> None:
         """Wait for what is being asked, but not longer; what is not done then ends with the process."""
-        if self._flight is not None:
-            wait(self._flight.asked.values(), seconds)
+        wait([one.future for one in self._asked.values()], seconds)
 
     async def pull(self, seconds: float) -> Report:
         """Ask every account, or join those who do; return what is known in so many seconds."""
-        now = self._clock()
-        flight = self._flight
-        if flight is None or not (flight.under_way(now) or now < flight.begun + self._min_interval):
+        now, flight = self._clock(), self._flight
+        if flight is None or not flight.serves(self.plan, now, seconds):
             flight = self._flight = self._start(now, seconds)
-        asked = [asyncio.wrap_future(future) for future in flight.asked.values()]
+        asked = [asyncio.wrap_future(one.future) for one in flight.asked.values()]
         self._awaited |= set(asked)
-        _, late = await asyncio.wait(asked, timeout=max(0.0, min(flight.deadline - now, seconds)))
-        self._awaited -= set(asked)
-        for future in late:
-            future.cancel()  # our waiting, not the asking, which is under way
+        try:
+            await asyncio.wait(asked, timeout=max(0.0, min(flight.deadline - now, seconds)))
+        finally:  # also of a pull that nobody waits for any more
+            self._awaited -= set(asked)
+            for future in asked:
+                future.cancel()  # our waiting, not the asking, which is under way
         return self._answer(flight)
 
-    def _start(self, now: float, seconds: float) -> "_Flight":
-        asked = {} if self._flight is None else {a: f for a, f in self._flight.asked.items() if not f.done()}
-        for target in self._targets:
-            if target.account not in asked:
-                asked[target.account] = self._in_thread(target, now + seconds)
-        return _Flight(now, now + seconds, asked)
+    def _start(self, now: float, seconds: float) -> Flight:
+        shared = self._flight is not None and self._flight.under_way(now)
+        since = now - self.plan.min_interval
+        # Also of an account that a reload took away: it may come back before its thread has ended.
+        self._asked = {
+            account: one
+            for account, one in self._asked.items()
+            if shared or not one.future.done() or one.begun > since
+        }
+        for target in self.plan.targets:
+            before = self._asked.get(target.account)
+            if before is None or not before.serves(target, seconds):
+                self._asked[target.account] = self._ask_after(before, target, seconds)
+        return Flight(
+            self.plan, now, seconds, {one.account: self._asked[one.account] for one in self.plan.targets}
+        )
 
-    def _in_thread(self, target: Target, ends: float) -> Future[Outcome]:
-        """Ask, in a thread that the end of the process does not wait for, as it would for a pool's."""
-        future: Future[Outcome] = Future()
-        future.set_running_or_notify_cancel()
+    def _ask_after(self, before: Asked | None, target: Target, seconds: float) -> Asked:
+        """Ask when what the account was asked before has ended: its listings are recorded in order."""
+        now = self._clock()
+
+        def ask() -> Outcome:
+            if before is not None:
+                outcome = before.future.result()
+                if before.asks_as(target) and outcome.error != TIMEOUT:
+                    return outcome
+            return self._ask(target, now + seconds)
+
         name = f"{target.account.provider}/{target.account.name}"
-        Thread(target=lambda: future.set_result(self._ask(target, ends)), name=name, daemon=True).start()
-        return future
+        return Asked(target, now, seconds, in_thread(name, ask))
 
-    def _answer(self, flight: "_Flight") -> Report:
+    def _answer(self, flight: Flight) -> Report:
         if flight.report is not None:
             return flight.report
-        outcomes = tuple(self._outcome(target.account, flight) for target in self._targets)
-        report = Report(outcomes, {})
+        outcomes = tuple(self._outcome(account, flight) for account in flight.asked)
+        report = self.last = Report(flight.plan, outcomes, self._wall(), {})
         if flight.done():
             flight.report = report
         return report
 
-    def _outcome(self, account: Account, flight: "_Flight") -> Outcome:
+    def _outcome(self, account: Account, flight: Flight) -> Outcome:
         """What an account brought. That it was late, its thread counts when it ends."""
-        future = flight.asked[account]
+        future = flight.asked[account].future
         if future.done():
             return future.result()
-        return self._shown(account, None, "timeout", self._clock() - flight.begun)
+        return self._shown(account, None, TIMEOUT, self._clock() - flight.begun)
 
     def _shown(self, account: Account, listing: Listing | None, error: str | None, took: float) -> Outcome:
         state = self._states.get(account)
@@ -163,8 +162,8 @@ class Puller:
         begun, account = self._clock(), target.account
         listing, reason, detail = None, None, ""
         try:
-            listing, shown = self._read(target, begun + READING_SHARE * (ends - begun))
-            self._record(target, listing, shown)
+            listing, shown = self._read(target, begun, ends - begun)
+            self._record(target, listing, shown, begun + LEDGER_SHARE * (ends - begun))
         except ApiError as error:
             reason, detail = error.reason, str(error)
         except LedgerError as error:
@@ -174,35 +173,42 @@ class Puller:
             log.exception("account failed", **_labels(account))
         late = reason is None and self._clock() >= ends
         self._tell(
-            account, "timeout" if late else reason, "read, but too late for its pull" if late else detail
+            account, TIMEOUT if late else reason, "read, but too late for its pull" if late else detail
         )
         return self._shown(account, listing, reason, self._clock() - begun)
 
-    def _read(self, target: Target, deadline: float) -> tuple[Listing, Words]:
+    def _read(self, target: Target, begun: float, seconds: float) -> tuple[Listing, Words]:
         """The listing as it is to be shown. Where the ledger is silent, history is not asked for."""
         with suppress(LedgerError):  # _record says so, when the gauges are safe
-            self._load(target.account)
+            self._load(target.account, KNOWING_SHARE * seconds)
         state = self._states.get(target.account)
         horizon = Horizon(NEVER) if state is None else state.horizon(target.rules)
-        listing = target.read(horizon, deadline)
+        listing = target.read(horizon, begun + READING_SHARE * seconds)
         self._meter.rejected(target.account, listing.rejected)
         return bounded(listing, target.account.provider, Words() if state is None else state.words)
 
-    def _load(self, account: Account) -> None:
-        if account not in self._states:
-            self._states[account] = self._ledger.state(account)
+    def _load(self, account: Account, seconds: float) -> None:
+        """Each time anew: another process may have counted since."""
+        self._states[account] = self._ledger.state(account, seconds)
 
-    def _record(self, target: Target, listing: Listing, shown: Words) -> None:
+    def _record(self, target: Target, listing: Listing, shown: Words, ends: float) -> None:
         account = target.account
-        if account not in self._states:
-            self._load(account)
-            raise LedgerError("the ledger could be read only after the provider was; the next pull counts")
         try:
-            self._states[account] = self._ledger.record(account, listing, shown, target.rules, self._wall())
+            known = self._known(account, ends - self._clock())
+            reading = Reading(listing, known, shown, self._wall())
+            left = ends - self._clock()
+            self._states[account] = self._ledger.record(account, reading, target.rules, left)
         except LedgerError:
             self._meter.ledger_failed()
             raise
         target.recorded()
+
+    def _known(self, account: Account, seconds: float) -> State:
+        """What was known before the provider was asked."""
+        if account not in self._states:
+            self._load(account, seconds)
+            raise LedgerError("the ledger could be read only after the provider was; the next pull counts")
+        return self._states[account]
 
     def _tell(self, account: Account, reason: str | None, detail: str) -> None:
         """Count a failure, and log a change: what stays as it was is worth no line for each pull."""
@@ -218,19 +224,3 @@ class Puller:
 
 def _labels(account: Account) -> dict[str, str]:
     return {"provider": account.provider, "account": account.name}
-
-
-@dataclass(slots=True)
-class _Flight:
-    """A pull under way: when it began and must end, the accounts being asked, and the answer of all."""
-
-    begun: float
-    deadline: float
-    asked: dict[Account, Future[Outcome]]
-    report: Report | None = None
-
-    def done(self) -> bool:
-        return all(future.done() for future in self.asked.values())
-
-    def under_way(self, now: float) -> bool:
-        return now < self.deadline and not self.done()

@@ -31,6 +31,14 @@ class Secret:
         return self._text
 
 
+def open_to_others(file: str) -> bool:
+    """Whether the group or others have any right to a file that is there; a link's target counts."""
+    try:
+        return bool(Path(file).stat().st_mode & 0o077)
+    except OSError:
+        return False
+
+
 def key_in_text(text: str) -> Secret:
     """The key that stands alone in `text`, white space around it apart. Raises ValueError."""
     key = text.strip(" \t\r\n")

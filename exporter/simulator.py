@@ -30,7 +30,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.fleet import BROWSER_USE, BROWSERBASE, SECOND, Fleet, Life, life_of, truth
 from exporter.rows import encoded_rows
@@ -115,7 +115,7 @@ class Server:
     Entering raises OSError if the address is not to be had.
     """
 
-    def __init__(self, app: Starlette, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> None:
         self.address = host, port
         config = uvicorn.Config(
             app, http="h11", log_config=None, access_log=False, date_header=False, server_header=False

@@ -15,6 +15,7 @@ from exporter.words import Words
 
 IDS_PER_QUERY = 1000
 NEVER = 2**62  # later than any session
+LABELS = ("status", "region", "project")  # as the words of each are kept; the order of Words' fields
 RETENTION = 31 * 24 * HOUR  # as long as a provider lists a session at most
 
 
@@ -49,7 +50,7 @@ def find(db: Connection, account: Account) -> int | None:
 
 def load_books(db: Connection, key: int | None) -> Books | None:
     """Where its books stand."""
-    query = select(accounts.c.began, accounts.c.complete, accounts.c.since, accounts.c.newest)
+    query = select(*(accounts.c[field] for field in Books.__struct_fields__))
     found = db.execute(query.where(accounts.c.id == key)).one_or_none()
     return Books(*found) if found else None
 
@@ -141,9 +142,9 @@ def _named(entry: Entry) -> dict[str, str]:
 
 def add_words(db: Connection, key: int, shown: Words) -> None:
     """Keep the words shown; those once shown are never given up."""
-    pairs = [("status", value) for value in shown.statuses] + [("region", value) for value in shown.regions]
-    if pairs:
-        rows = [{"account": key, "label": label, "value": value} for label, value in pairs]
+    labels = zip(LABELS, msgspec.structs.astuple(shown), strict=True)
+    rows = [{"account": key, "label": label, "value": value} for label, values in labels for value in values]
+    if rows:
         db.execute(insert(words).on_conflict_do_nothing(), rows)
 
 
@@ -157,9 +158,7 @@ def load(db: Connection, key: int | None) -> State:
         books=load_books(db, key),
         totals=_totals(db, key),
         held={found.id: found.created for found in db.execute(held)},
-        words=Words(
-            *(frozenset(value for label, value in shown if label == kind) for kind in ("status", "region"))
-        ),
+        words=Words(*(frozenset(value for label, value in shown if label == kind) for kind in LABELS)),
         rows=db.scalar(select(func.count()).where(sessions.c.account == key)) or 0,
         last_success=db.scalar(select(accounts.c.last_success).where(accounts.c.id == key)),
     )

@@ -1,7 +1,9 @@
-"""Pooled connections on which a request's timeout is for all of it but the look-up of the host's name.
+"""Pooled connections on which a request's timeout is for all of it.
 
 A socket's timeout bounds one read, and a server that sends byte by byte would hold a thread for hours.
-Here each address and each read gets only what is left of the time.
+Here each address and each read gets only what is left of the time. The look-up of the host's name alone
+cannot be cut short: with a name server that does not answer, the system ends it after some 5 to 30 seconds.
+Nothing is sent then, if the time was over.
 """
 
 import io
@@ -85,13 +87,24 @@ class _Response(HTTPResponse):
         self.fp.close()
         self.fp = io.BufferedReader(_Reader(sock))
 
+    def begin(self) -> None:
+        """Read the head of the answer; interim ones, of which http.client passes over 100 alone, are none."""
+        super().begin()
+        while self.status in range(102, 200):
+            self.headers = None  # type: ignore[assignment]  # as it is before the first head
+            super().begin()
+
 
 class _Connection(HTTPConnection):
     response_class = _Response
 
     def _new_conn(self) -> socket.socket:
+        until = monotonic() + (self.timeout or 0)
         found = socket.getaddrinfo(self.host.strip("[]"), self.port, type=socket.SOCK_STREAM)
-        return connect([(str(address[0]), self.port) for *_, address in found], self.timeout or 0)
+        left = until - monotonic()
+        if left <= 0:
+            raise TimeoutError("the look-up of the host's name took all the time")
+        return connect([(str(address[0]), self.port) for *_, address in found], left)
 
 
 class _SecureConnection(_Connection, HTTPSConnection):

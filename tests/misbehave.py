@@ -11,17 +11,18 @@ from typing import TypeAlias
 DRIPS = 2000  # twenty seconds of them: far beyond any test's deadline, and yet they end
 
 Script: TypeAlias = Callable[[socket.socket], None]
+Reply: TypeAlias = bytes | Script
 
 
 class Server:
-    """Each request gets the next script, whatever connection it comes on; without one, it is closed.
+    """Each request gets the reply to its head, whatever connection it comes on.
 
     requests: the heads that came. connections: how many were accepted. left: released as each ends.
     """
 
-    def __init__(self, scripts: tuple[bytes | Script, ...], tls: ssl.SSLContext | None) -> None:
-        self._scripts, self._tls = iter(scripts), tls
-        self._listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, reply: Callable[[bytes], Reply], tls: ssl.SSLContext | None, port: int = 0) -> None:
+        self._reply, self._tls = reply, tls
+        self._listener = socket.create_server(("127.0.0.1", port))
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._closed = False
@@ -63,17 +64,28 @@ class Server:
                 self._open.append(wrapped)
                 while head := _head(wrapped):
                     self.requests.append(head)
-                    script = next(self._scripts, broken_off())
-                    if isinstance(script, bytes):
-                        wrapped.sendall(script)
+                    reply = self._reply(head)
+                    if isinstance(reply, bytes):
+                        wrapped.sendall(reply)
                     else:
-                        script(wrapped)
+                        reply(wrapped)
         self.left.release()
 
 
 @contextmanager
-def serving(*scripts: bytes | Script, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
-    server = Server(scripts, tls)
+def serving(*replies: Reply, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """Each request gets the next reply; when there is none left, the connection is closed."""
+    scripts = iter(replies)
+    with replying(lambda _: next(scripts, broken_off()), tls) as server:
+        yield server
+
+
+@contextmanager
+def replying(
+    reply: Callable[[bytes], Reply], tls: ssl.SSLContext | None = None, port: int = 0
+) -> Iterator[Server]:
+    """A server on this port, or on any that is free."""
+    server = Server(reply, tls, port)
     thread = threading.Thread(target=server.accept)
     thread.start()
     try:
@@ -85,9 +97,9 @@ def serving(*scripts: bytes | Script, tls: ssl.SSLContext | None = None) -> Iter
 
 
 @contextmanager
-def deaf() -> Iterator[tuple[str, int]]:
+def deaf(port: int = 0) -> Iterator[tuple[str, int]]:
     """An address that takes no connection and refuses none: its queue is full."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+    with socket.create_server(("127.0.0.1", port), backlog=0) as listener:
         address = listener.getsockname()
         with socket.create_connection(address):
             yield address

@@ -4,23 +4,27 @@ import gzip
 import itertools
 import socket
 import ssl
+import threading
 import traceback
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 import pytest
 import trustme
-from hypothesis import given
-from hypothesis import strategies as st
 from misbehave import Script, Server, answer, broken_off, reset, serving, silent
+from urllib3 import HTTPConnectionPool
+from urllib3.exceptions import ReadTimeoutError
 
-from exporter.api import Api, mended, provider_time
+from exporter.api import CONNECTIONS, MOST_HALVES, Answer, Api, _mapped, mended
+from exporter.clocks import Reading
 from exporter.errors import (
     AnswerTimeoutError,
     ApiError,
@@ -32,6 +36,7 @@ from exporter.errors import (
     RateLimitedError,
     RedirectError,
     ServerError,
+    SlowRequestError,
     StatusError,
     TlsError,
     TooLargeError,
@@ -41,6 +46,8 @@ from exporter.errors import (
 KEY = "key-4f1c0de5"
 PATH = "/v1/sessions"
 WALL = 1_700_000_000.25
+DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
+PATIENCE = 60.0  # seconds, for what takes none
 LIMIT = 1 << 20
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 ERRORS = ["error"] * 3
@@ -158,7 +165,17 @@ def test_a_body_of_the_largest_size_is_read_and_one_byte_more_is_not() -> None:
     assert rig.meter.codes == ["200", "error"]
 
 
-@pytest.mark.parametrize("layers", [1, 2])
+def test_a_body_is_not_held_twice() -> None:
+    with facing(answer(b" " * LIMIT)) as (rig, _):
+        tracemalloc.start()
+        try:
+            rig.get()
+            assert tracemalloc.get_traced_memory()[1] < 1.75 * LIMIT
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.mark.parametrize("layers", [1, 2, 5])
 def test_a_gzip_bomb_costs_little_more_memory_than_a_body_may_have(layers: int) -> None:
     bomb = bytes(256 * LIMIT)
     for _ in range(layers):
@@ -184,7 +201,7 @@ def test_a_gzip_bomb_costs_little_more_memory_than_a_body_may_have(layers: int) 
         ("402 Payment Required", PaymentError, "payment", 1),
         ("403 Forbidden", AuthError, "auth", 1),
         ("404 Not Found", ClientError, "client", 1),
-        ("408 Request Timeout", ClientError, "client", 3),
+        ("408 Request Timeout", SlowRequestError, "client", 3),
         ("429 Too Many Requests", RateLimitedError, "rate_limited", 3),
         ("500 Internal Server Error", ServerError, "server", 3),
         ("501 Not Implemented", ServerError, "server", 1),
@@ -227,6 +244,10 @@ CUT = answer(b"[1, 2, 3]")[:-4]
         (answer(b"no gzip", Content_Encoding="gzip"), PayloadError, "bad_payload", ["error"]),
         (answer(BOMB[:-9000] + b"?" * 9000, Content_Encoding="gzip"), TooLargeError, "too_large", ["error"]),
         (answer(gzip.compress(b"[]"), Content_Encoding="gzip," * 99), PayloadError, "bad_payload", ["error"]),
+        (answer(b"[]", Content_Length="9"), UnreachableError, "unreachable", ERRORS),
+        (broken_off(CHUNKED + b"1;" + b"x" * 70_000), UnreachableError, "unreachable", ERRORS),
+        (broken_off(CHUNKED + b"f" * 17 + b"\r\n[]"), UnreachableError, "unreachable", ERRORS),
+        (broken_off(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000), UnreachableError, "unreachable", ERRORS),
         (silent, AnswerTimeoutError, "timeout", ["error"]),
     ],
 )
@@ -302,12 +323,13 @@ def test_a_retry_waits_as_long_as_the_provider_asks(status: str) -> None:
     assert rig.clock.slept == [7]
 
 
-@pytest.mark.parametrize("asked", ["30", "300", "99999999999999999999"])
+@pytest.mark.parametrize("asked", ["30", "300", "3600"])
 def test_a_wait_that_reaches_the_deadline_is_not_begun(asked: str) -> None:
     with facing(*[answer(status="429 Slow down", Retry_After=asked)] * 2) as (rig, _):
         raised = rig.fails(30)
     assert isinstance(raised, RateLimitedError)
-    assert (raised.status, raised.wait) == (429, float(asked[:9]))
+    assert (raised.status, raised.wait, raised.silent) == (429, float(asked), False)
+    assert str(raised).endswith(f"the provider asks for {asked} s of silence")
     assert (rig.clock.slept, rig.meter.codes) == ([], ["429"])
 
 
@@ -317,15 +339,116 @@ def test_nor_is_a_pause_of_our_own() -> None:
     assert rig.clock.slept == []
 
 
-@pytest.mark.parametrize(
-    "asked", ["", "-5", "1e9", "soon", "\xb2", "9" * 5000, "Mon, 01 Jan 2024 00:00:00 GMT", "5, 5"]
-)
-def test_an_odd_retry_after_is_no_reason_to_fall(asked: str) -> None:
-    with facing(answer(status="503 Busy", Retry_After=asked), answer()) as (rig, _):
-        if asked.startswith("99"):
-            assert isinstance(rig.fails(), ServerError)
-        else:
-            assert rig.get() == b"[]"
+@pytest.mark.parametrize("asked", ["", "0", "-5", "soon", "\xb2", "3601", "9" * 5000, "5, 5", DATE])
+def test_a_retry_after_that_makes_no_sense_changes_nothing(asked: str) -> None:
+    """A date that has passed makes none; our own pauses are what remains."""
+    with facing(*[answer(status="503 Busy", Retry_After=asked, Date=DATE)] * 3, answer()) as (rig, _):
+        assert isinstance(rig.fails(), ServerError)
+        assert rig.get() == b"[]"
+    first, second = rig.clock.slept
+    assert 0.2 <= first <= 0.4 <= second <= 0.8
+
+
+@pytest.mark.parametrize("ahead", [0, -9 * 3600, 9 * 3600])
+def test_a_date_to_wait_for_is_the_providers(ahead: int) -> None:
+    """Its own `Date` says what time that is, whatever time it is here."""
+    sent = formatdate(WALL + ahead, usegmt=True)
+    until = formatdate(WALL + ahead + 7, usegmt=True)
+    with facing(answer(status="503 Busy", Date=sent, Retry_After=until), answer(b"[2]")) as (rig, _):
+        assert rig.get() == b"[2]"
+    assert rig.clock.slept == [7]
+
+
+def test_a_date_to_wait_for_is_taken_by_our_clock_where_the_provider_names_none() -> None:
+    until = formatdate(WALL + 7, usegmt=True)
+    with facing(answer(status="503 Busy", Retry_After=until), answer(b"[2]")) as (rig, _):
+        assert rig.get() == b"[2]"
+    assert rig.clock.slept == [6.75]
+
+
+@pytest.mark.parametrize(("status", "error"), [("429 No", RateLimitedError), ("503 No", ServerError)])
+def test_an_account_keeps_silent_over_as_many_pulls_as_the_wait_takes(
+    status: str, error: type[StatusError]
+) -> None:
+    with facing(answer(status=status, Retry_After="100"), answer(b"[2]")) as (rig, server):
+        assert isinstance(rig.fails(30), error)
+        for left in (70, 40, 10):
+            rig.clock.now += 30
+            raised = rig.fails(30)
+            assert (type(raised), raised.reason) == (error, error.reason)
+            assert str(raised).endswith(f"asked for silence, so nothing is sent for {left} s still")
+            with pytest.raises(error):
+                rig.api.get("/another/endpoint", {}, rig.clock() + 30)
+        assert (rig.meter.codes, rig.clock.slept, len(server.requests)) == ([status[:3]], [], 1)
+        rig.clock.now += 10
+        assert rig.get() == b"[2]"
+
+
+def test_the_last_attempts_wait_is_kept_too() -> None:
+    with facing(*[answer(status="429 Slow down", Retry_After="5")] * 3, answer()) as (rig, server):
+        assert isinstance(rig.fails(), RateLimitedError)
+        assert rig.clock.slept == [5, 5]
+        assert isinstance(rig.fails(), RateLimitedError)
+        assert len(server.requests) == 3
+        rig.clock.now += 5
+        assert rig.get() == b"[]"
+
+
+@pytest.mark.parametrize("status", ["200 OK", "302 Found", "403 Forbidden", "408 Late", "500 No", "502 No"])
+def test_no_other_status_silences(status: str) -> None:
+    with facing(*[answer(status=status, Retry_After="100")] * 3, *[answer()] * 3) as (rig, server):
+        rig.get() if status == "200 OK" else rig.fails()
+        asked = len(server.requests)
+        with suppress(ApiError):
+            rig.get()
+        assert len(server.requests) > asked
+
+
+def test_silence_ends_no_request_that_is_under_way() -> None:
+    """But holds one that would only begin: here the first is answered when the second has been refused."""
+    asked, refused = threading.Event(), threading.Event()
+
+    def slowly(connection: socket.socket) -> None:
+        asked.set()
+        assert refused.wait(PATIENCE)
+        connection.sendall(answer(b"[1]"))
+
+    with (
+        facing(slowly, answer(status="429 No", Retry_After="100")) as (rig, server),
+        ThreadPoolExecutor() as pool,
+    ):
+        first = pool.submit(rig.get)
+        assert asked.wait(PATIENCE)
+        assert isinstance(rig.fails(), RateLimitedError)
+        assert isinstance(rig.fails(), RateLimitedError)
+        refused.set()
+        assert first.result(PATIENCE) == b"[1]"
+        assert len(server.requests) == 2
+
+
+def test_an_account_has_no_more_than_four_requests_under_way() -> None:
+    """A fifth waits for one of them to end, but not beyond its deadline, and is not sent then."""
+    asked, go = threading.Semaphore(0), threading.Event()
+
+    def held(connection: socket.socket) -> None:
+        asked.release()
+        assert go.wait(PATIENCE)
+        connection.sendall(answer(b"[4]"))
+
+    with (
+        facing(*[held] * CONNECTIONS, *[answer(b"[5]")] * 2) as (rig, server),
+        ThreadPoolExecutor() as pool,
+    ):
+        four = [pool.submit(rig.get) for _ in range(CONNECTIONS)]
+        assert all(asked.acquire(timeout=PATIENCE) for _ in four)
+        raised = rig.fails(0.3)
+        assert (type(raised), raised.reason, rig.meter.codes) == (AnswerTimeoutError, "timeout", [])
+        fifth = pool.submit(rig.get)
+        assert len(server.requests) == CONNECTIONS == 4
+        go.set()
+        assert [one.result(PATIENCE) for one in four] == [b"[4]"] * 4
+        assert fifth.result(PATIENCE) == b"[5]"
+        assert len(server.requests) == 5
 
 
 def test_nothing_is_sent_or_counted_after_the_deadline() -> None:
@@ -367,33 +490,11 @@ def test_the_requests_left_are_told_where_the_answer_names_them(header: str, tol
     assert rig.meter.remaining == told * 2
 
 
-@pytest.mark.parametrize("header", ["Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 09:49:37 +0100"])
-def test_the_time_is_the_providers(header: str) -> None:
-    with facing(answer(Date=header)) as (rig, _):
-        assert rig.api.get(PATH, {}, rig.clock() + 30).time == 784_111_777_000_000
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        None,
-        "",
-        "0",
-        "yesterday",
-        "Sun, 32 Nov 1994 08:49:37 GMT",
-        "Sun, 06 Nov 99999999999 08:49:37 GMT",
-        "Sun, 06 Nov 1994 08:49:37 +999999999999999999",
-        "Sun, 06 Nov 1994 08:49:37 +9999",
-        "Mon, 01 Jan 1900 00:00:00 GMT",
-    ],
-)
-def test_without_a_sensible_date_the_time_is_our_own(header: str | None) -> None:
-    assert provider_time(header, WALL) == 1_700_000_000_250_000
-
-
-@given(st.text(alphabet="MonJa,: GT+-0123456789") | st.text())
-def test_no_date_is_too_odd(header: str) -> None:
-    assert provider_time(header, WALL) >= 0
+@pytest.mark.parametrize(("sent", "date"), [(answer(Date=DATE), 784_111_777_000_000), (answer(), None)])
+def test_an_answer_tells_what_the_clocks_showed(sent: bytes, date: int | None) -> None:
+    with facing(sent) as (rig, _):
+        got = rig.api.get(PATH, {}, rig.clock() + 30)
+    assert got == Answer(b"[]", Reading(date, 1_700_000_000_250_000, 1_000_000_000))
 
 
 @pytest.mark.parametrize(
@@ -408,3 +509,22 @@ def test_no_date_is_too_odd(header: str) -> None:
 )
 def test_half_a_character_spoils_no_body(body: bytes, text: str) -> None:
     assert mended(msgspec.json.decode, body) == text
+
+
+def test_halves_of_characters_cost_little_more_memory_than_the_body() -> None:
+    """And beyond so many it is not what JavaScript has left, and no JSON."""
+    body = b'["' + b"x\\ud83d" * MOST_HALVES + b'"]'
+    tracemalloc.start()
+    try:
+        assert len(mended(msgspec.json.decode, body)[0]) == 2 * MOST_HALVES
+        assert tracemalloc.get_traced_memory()[1] < 6 * len(body)
+    finally:
+        tracemalloc.stop()
+    with pytest.raises(msgspec.DecodeError):
+        mended(msgspec.json.decode, body[:-2] + b'\\ud83d"]')
+
+
+def test_a_connection_that_took_all_the_time_is_a_timeout() -> None:
+    """It leaves none to read, which urllib3 says in its own words, without an error of a socket's."""
+    error = ReadTimeoutError(HTTPConnectionPool("localhost"), PATH, "Read timed out. (read timeout=0)")
+    assert _mapped(error).reason == "timeout"

@@ -14,6 +14,7 @@ from exporter.cli import _parser
 from exporter.config import AccountConfig, Config, LedgerConfig, Pricing, Scrape
 from exporter.meters import REASONS
 from exporter.session import REJECTIONS
+from exporter.web_config import TlsConfig, WebConfig
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "exporter"
@@ -24,22 +25,35 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "cli": {"config", "fleet", "ledger", "logs", "serve", "server", "simulator"},
     "serve": {
-        "accounting", "api", "browser_use", "browserbase", "config", "errors", "ledger", "meters", "pull",
-        "secret", "server", "session", "web",
+        "accounting", "api", "browser_use", "browserbase", "config", "errors", "guard", "ledger", "meters",
+        "plan", "pull", "reload", "secret", "server", "session", "web",
     },
-    "web": {"metrics", "pull", "session"},
-    "pull": {"accounting", "errors", "ledger", "session", "state", "words"},
-    "ledger": {"accounting", "schema", "session", "state", "words"},
+    "server": {"connections", "exchange"},
+    "connections": {"exchange"},
+    "reload": {"document", "flight", "plan", "pull"},
+    "web": {"flight", "metrics", "page", "pull"},
+    "page": {"flight", "plan", "session"},
+    "pull": {"errors", "flight", "ledger", "plan", "session", "state", "words"},
+    "flight": {"plan", "session"},
+    "plan": {"accounting", "session"},
+    "ledger": {"accounting", "database", "schema", "session", "state", "words"},
     "state": {"accounting", "schema", "session", "words"},
     "schema": {"session"},
     "accounting": {"session"},
     "words": {"session"},
-    "browserbase": {"api", "errors", "session", "words"},
-    "browser_use": {"api", "errors", "session", "walk", "words"},
-    "api": {"errors", "session", "transport"},
+    "browserbase": {"api", "errors", "halves", "session", "words"},
+    "browser_use": {"api", "browser_use_rows", "clocks", "errors", "session", "walk"},
+    "browser_use_rows": {"errors", "halves", "session", "words"},
+    "api": {"clocks", "errors", "patience", "session", "transport"},
+    "patience": {"clocks", "errors", "session"},
+    "clocks": {"session"},
     "meters": {"catalog", "session"},
     "metrics": {"catalog", "session"},
     "config": {"document", "secret"},
+    "guard": {"document", "passwords", "tls", "web_config"},
+    "tls": {"document", "web_config"},
+    "web_config": {"document", "passwords", "secret"},
+    "passwords": {"secret"},
     "simulator": {"fleet", "rows"},
     "rows": {"fleet"},
 }  # fmt: skip
@@ -113,6 +127,12 @@ def test_the_configuration_keys_of_the_readme_are_those_of_the_code() -> None:
     coded |= keys(Scrape, "scrape.") | keys(LedgerConfig, "ledger.")
     assert documented == coded
     assert keys(Config, "") == {"accounts", "scrape", "ledger"}
+
+
+def test_the_web_configuration_keys_of_the_readme_are_those_of_the_code() -> None:
+    documented = {words(row[0])[0] for row in table("## TLS and passwords")}
+    assert documented == keys(TlsConfig, "tls_server_config.") | {"basic_auth_users"}
+    assert keys(WebConfig, "") == {"tls_server_config", "basic_auth_users"}
 
 
 def flags(parser: argparse.ArgumentParser) -> set[str]:

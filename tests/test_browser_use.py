@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from fractions import Fraction
@@ -17,7 +18,7 @@ from starlette.routing import Route
 
 from exporter import fleet
 from exporter.api import Api
-from exporter.browser_use import PAGES_PER_PULL, SERIES, BrowserUse, RowError, decode
+from exporter.browser_use import MOST_FIELDS, PAGES_PER_PULL, SERIES, BrowserUse, RowError, decode
 from exporter.errors import AnswerTimeoutError, PayloadError
 from exporter.session import HOUR, MOST_TIME, REJECTIONS, SECOND, Horizon, Listing, Session, Usage, micros
 from exporter.simulator import Server, create_app
@@ -50,6 +51,7 @@ class Cloud:
         self.requests: list[tuple[str, int]] = []
         self.largest, self.total, self.body = 100, 0, b""
         self.clock, self.seconds = 0.0, 0.0
+        self.ahead, self.wall = 0, 0.0  # seconds that its clock and ours are wrong by
         self.happen: Callable[[], None] = lambda: None
 
     async def answer(self, request: Request) -> Response:
@@ -61,7 +63,7 @@ class Cloud:
         page = {"items": items, "totalItems": total, "pageNumber": number, "pageSize": size, "new": 1}
         self.clock += self.seconds
         self.happen()
-        date = format_datetime(T0 + timedelta(hours=2), usegmt=True)
+        date = format_datetime(T0 + timedelta(hours=2, seconds=self.ahead), usegmt=True)
         return Response(self.body or json.dumps(page), headers={"Date": date})
 
     def read(self, horizon: Horizon = ALL, seconds: float = DEADLINE) -> Listing:
@@ -74,7 +76,7 @@ class Cloud:
 
 
 @pytest.fixture(scope="module")
-def door() -> Iterator[tuple[Api, list[Cloud]]]:
+def door() -> Iterator[tuple[str, list[Cloud]]]:
     """One server for all; behind it stands the cloud that was put there last."""
     clouds = [Cloud()]
 
@@ -82,18 +84,31 @@ def door() -> Iterator[tuple[Api, list[Cloud]]]:
         return await clouds[-1].answer(request)
 
     with Server(Starlette(routes=[Route("/api/v3/browsers", answer)])) as server:
-        base, now = f"{server.url}/api/v3", lambda: clouds[-1].clock
-        api = Api(base, HEADER, lambda: "key", max_bytes=1 << 24, meter=Meter(), clock=now)
-        yield api, clouds
-        api.close()
+        yield f"{server.url}/api/v3", clouds
 
 
 @pytest.fixture
-def cloud(door: tuple[Api, list[Cloud]]) -> Cloud:
-    api, clouds = door
+def api(door: tuple[str, list[Cloud]]) -> Iterator[Api]:
+    base, clouds = door
     clouds.append(Cloud())
-    clouds[-1].account = BrowserUse(api)
-    return clouds[-1]
+    api = Api(
+        base,
+        HEADER,
+        lambda: "key",
+        max_bytes=1 << 24,
+        meter=Meter(),
+        wall=lambda: NOW / SECOND + clouds[-1].wall,
+        clock=lambda: clouds[-1].clock,
+    )
+    with closing(api):
+        yield api
+
+
+@pytest.fixture
+def cloud(door: tuple[str, list[Cloud]], api: Api) -> Cloud:
+    cloud = door[1][-1]
+    cloud.account = BrowserUse(api)
+    return cloud
 
 
 def at(seconds: float) -> str:
@@ -367,11 +382,50 @@ def test_what_is_no_page_of_browsers_is_refused(cloud: Cloud, body: bytes) -> No
         cloud.read()
 
 
+def test_a_page_of_nothing_but_nonsense_is_refused_before_it_is_looked_at(cloud: Cloud) -> None:
+    cloud.body = b'{"totalItems":1,"items":[' + b"1," * MOST_FIELDS + b"1]}"
+    with pytest.raises(PayloadError, match="far longer than any"):
+        cloud.read()
+
+
 def test_the_same_page_again_and_again_is_refused(cloud: Cloud) -> None:
     cloud.body = json.dumps({"items": [row()], "totalItems": 1000}).encode()
-    with pytest.raises(PayloadError, match="repeats the same"):
+    with pytest.raises(PayloadError, match="repeat each other"):
         cloud.read()
     assert len(cloud.asked()) < 6
+
+
+HOURS = 3 * 3600
+
+
+@pytest.mark.parametrize(("ahead", "wall"), [(0, 0), (HOURS, 0), (0, HOURS), (0, -HOURS), (-HOURS, 0)])
+def test_a_clock_that_is_hours_off_changes_nothing_where_sessions_tell(
+    cloud: Cloud, ahead: int, wall: int
+) -> None:
+    """Already at the first pull, although only its second page tells; and when they tell no more."""
+    cloud.ahead, cloud.wall = ahead, wall
+    cloud.active = [running(startedAt=at(-7000)), running("new", status="new", startedAt=at(-7000))]
+    cloud.stopped = [row(id=name, startedAt=at(-5000), finishedAt=at(7000)) for name in "abc"]
+    cloud.stopped.append(row(id="unsaid", startedAt=at(5000), finishedAt=None, timeoutAt=at(99_999)))
+    for told in ("a", "b", "c"), ():
+        listing = cloud.read()
+        assert (listing.time, listing.rejected) == (NOW, {})
+        assert {one.id: one.usage.time // SECOND for one in listing.sessions} == {
+            "open": 14_200,
+            "new": 14_200,
+            "unsaid": 0,
+            **dict.fromkeys(told, 12_000),
+        }
+        assert {one.ended for one in listing.sessions if one.id == "unsaid"} == {NOW}
+        cloud.stopped = cloud.stopped[3:]
+
+
+@pytest.mark.parametrize(("ahead", "wall"), [(HOURS, 0), (0, HOURS), (0, -HOURS), (-HOURS, 0)])
+def test_where_no_session_tells_the_earlier_clock_counts(cloud: Cloud, ahead: int, wall: int) -> None:
+    cloud.ahead, cloud.wall = ahead, wall
+    cloud.active = [running(startedAt=at(-7000))]
+    listing = cloud.read()
+    assert (listing.time, listing.covers) == (NOW + min(0, ahead, wall) * SECOND,) * 2
 
 
 @pytest.mark.parametrize("order", fleet.ORDERS)

@@ -1,6 +1,7 @@
 """Browserbase's array of sessions, read as the API documents it and as it must not be."""
 
 import json
+import tracemalloc
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,8 @@ from misbehave import answer, serving
 
 from exporter import browserbase
 from exporter.api import Answer, Api
+from exporter.browserbase import MOST_FIELDS, MOST_MALFORMED
+from exporter.clocks import Clocks, Reading
 from exporter.errors import PayloadError
 from exporter.session import (
     ENDED_STATUSES,
@@ -46,11 +49,12 @@ class Meter:
 class Canned(Api):
     """Answers with one body at one time; the API itself is tested in its own place."""
 
-    def __init__(self, body: bytes, time: int = NOW) -> None:
-        self.body, self.time = body, time
+    def __init__(self, body: bytes, time: int = NOW, wall: int | None = None) -> None:
+        self.body, self.at = body, Reading(time, time if wall is None else wall, 0)
+        self.clocks = Clocks()
 
     def get(self, path: str, params: Mapping[str, str | int], deadline: float) -> Answer:  # noqa: ARG002
-        return Answer(self.body, self.time)
+        return Answer(self.body, self.at)
 
 
 def at(seconds: float) -> str:
@@ -316,6 +320,48 @@ def test_the_most_that_makes_sense_is_used(figure: int) -> None:
 def test_a_body_that_is_no_array_of_json_is_bad_payload(body: bytes) -> None:
     with pytest.raises(PayloadError, match=r"^the list of sessions is not (JSON|an array); check base_url$"):
         browserbase.read(Canned(body), None, ALL, 0)
+
+
+HOURS = 3 * HOUR
+
+
+@pytest.mark.parametrize(("ahead", "wall"), [(0, 0), (HOURS, 0), (0, HOURS), (0, -HOURS), (-HOURS, 0)])
+def test_a_clock_that_is_hours_off_changes_nothing_where_sessions_tell(ahead: int, wall: int) -> None:
+    """What has an end in the future, as a running session may, and what expires, tells nothing."""
+    rows = [row(id=name, status="RUNNING", endedAt=at(9000), updatedAt=at(7190)) for name in "ab"]
+    api = Canned(json.dumps(rows).encode(), NOW + ahead, NOW + wall)
+    listing = browserbase.read(api, None, ALL, 0)
+    assert (listing.time, listing.covers) == (NOW, NOW)
+    assert {session.usage.time for session in listing.sessions} == {7190 * SECOND}
+
+
+@pytest.mark.parametrize(("ahead", "wall"), [(HOURS, 0), (0, HOURS), (0, -HOURS), (-HOURS, 0)])
+@pytest.mark.parametrize("tells", ["createdAt", "updatedAt", "startedAt", "endedAt", "expiresAt"])
+def test_only_what_lies_in_the_past_tells(tells: str, ahead: int, wall: int) -> None:
+    """Of the clocks that are possible the earlier one counts."""
+    old = dict.fromkeys(["createdAt", "updatedAt", "startedAt", "endedAt", "expiresAt"], at(-HOURS / SECOND))
+    rows = [row(id=name, **{**old, tells: at(7000)}, status="ERROR") for name in "ab"]
+    api = Canned(json.dumps(rows).encode(), NOW + ahead, NOW + wall)
+    listing = browserbase.read(api, None, ALL, 0)
+    told = tells != "expiresAt" or ahead > 0 or wall > 0
+    assert listing.time == (NOW if told else NOW - HOURS)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"[" + b"1," * MOST_FIELDS + b"1,1]", "has over 4000000 fields"),
+        (b"[" + b"1," * MOST_MALFORMED + b"1]", "has hardly any"),
+    ],
+)
+def test_a_list_of_nothing_but_nonsense_costs_little_time_and_memory(body: bytes, words: str) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(PayloadError, match=words):
+            browserbase.read(Canned(body), None, ALL, 0)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    finally:
+        tracemalloc.stop()
 
 
 @given(st.binary() | st.binary().map(lambda tail: json.dumps([row(), 1]).encode()[:-1] + tail))

@@ -63,7 +63,7 @@ def test_flags_may_stand_before_or_after_the_command(
         (("--web.telemetry-path", "metrics"), "a path of its own, such as /metrics"),
         (("--web.telemetry-path", "/-/ready"), "a path of its own"),
         (("--log.level", "loud"), "invalid choice"),
-        (("--web.config.file", "web.yml"), "unrecognized arguments"),
+        (("--web.telemetry-path", "/-/reload"), "a path of its own"),
         (("check",), "unrecognized arguments"),
         (("simulate", "--fault", "503"), "KIND:SHARE"),
         (("simulate", "--rate", "-1"), "rate"),
@@ -97,3 +97,21 @@ def test_an_address_in_use_ends_the_start(
     ledger = f"sqlite:///{tmp_path}/ledger.db"
     assert exit_code("--ledger.url", ledger, "--web.listen-address", "192.0.2.1:1") == 1
     assert "cannot listen on 192.0.2.1:1" in capsys.readouterr().err
+
+
+def test_a_web_configuration_that_is_none_ends_the_start_with_its_faults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BROWSERBASE_API_KEY", "key")
+    file = tmp_path / "web.yml"
+    file.write_text("basic_auth_users: {me: secret-password}\ntls: {}\n")
+    ledger = tmp_path / "ledger.db"
+    flags = "--ledger.url", f"sqlite:///{ledger}", "--web.config.file", str(file)
+    assert exit_code("--web.listen-address", "127.0.0.1:0", *flags) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [
+        [str(file), "basic_auth_users.me"],
+        [str(file), "tls"],
+    ]
+    assert "secret-password" not in "".join(lines)
+    assert not ledger.exists()

@@ -360,12 +360,30 @@ def test_told_to_end_it_answers_without_a_provider_that_never_does(tmp_path: Pat
         assert b'cloud_browser_up{account="ours",provider="browserbase"} 0.0' in pull.getresponse().read()
 
 
-def test_the_demo_counts_a_fleet_of_its_own_without_a_key() -> None:
+def test_told_twice_to_end_it_ends_without_an_answer(tmp_path: Path) -> None:
+    providers = Providers()
+    with (
+        providers.served() as url,
+        exporter("--config.file", configuration(tmp_path, url)) as command,
+        providers.held(SESSIONS),
+        pulling(command) as pull,
+    ):
+        until(lambda: providers.asked[SESSIONS], "a request")
+        command.signal(signal.SIGTERM)
+        until(lambda: refuses(command.port), "no more to be let in")
+        command.signal(signal.SIGTERM)
+        assert command.ended() == 0
+        with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+            pull.getresponse()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_demo_counts_a_fleet_of_its_own_without_a_key_and_ends(number: signal.Signals) -> None:
     flags = ("--web.listen-address", f"{LOCAL}:0", "--listen-address", f"{LOCAL}:0", "--speed", "60")
     with Process(COMMAND, "demo", *flags, environ={}) as demo:
         port = demo.says(r"msg=serving .*port=(\d+)")[1]
         page = requests.get(f"http://{LOCAL}:{port}/metrics", timeout=60).text
-        demo.signal(signal.SIGTERM)
+        demo.signal(number)
         assert demo.ended(10) == 0
     assert 'cloud_browser_up{account="demo",provider="browserbase"} 1.0' in page
     assert 'cloud_browser_up{account="demo",provider="browser_use"} 1.0' in page

@@ -1,6 +1,7 @@
 """A document is read whole, with every fault in its place, or refused; nothing makes that long."""
 
 import re
+import traceback
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -13,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.document import ConfigError, Reader, by, duration, line, matching, number, one_of, read_yaml
+
+UNKNOWN = "unknown key; allowed: crown, kind, leaves"
 
 
 class Leaf(msgspec.Struct):
@@ -83,12 +86,25 @@ def test_null_is_what_is_not_given(path: Path, null: str) -> None:
                 "crown.weight: unknown key; allowed: name, weight_g",
             ],
         ),
+        (f"{{kind: oak, {'x' * 20}: 1, {'y' * 21}: 1}}", [f"{'x' * 20}: {UNKNOWN}", f"...: {UNKNOWN}"]),
         ("kind: oak\nkind: elm", ["line 2, column 1: 'kind' stands twice"]),
+        ("kind: *sk-secret", ["line 1, column 7: found undefined alias"]),
+        ("kind: !sk!secret x", ["line 1, column 7: found undefined tag handle"]),
     ],
 )
 def test_every_fault_names_its_place(path: Path, text: str, faults: list[str]) -> None:
     path.write_text(text)
     assert taken(path)[1] == tuple(f"{path}: {fault}" for fault in faults)
+
+
+@pytest.mark.parametrize(
+    "text", ["kind: *sk-secret", "kind: !sk-secret!x", "kind: {sk-secret]", "&sk-secret &b"]
+)
+def test_a_traceback_quotes_no_line_of_the_file(path: Path, text: str) -> None:
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_yaml(path, Reader())
+    assert "sk-secret" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_file_that_cannot_be_read_or_is_too_large_is_a_fault(tmp_path: Path) -> None:

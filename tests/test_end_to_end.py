@@ -6,16 +6,15 @@ end once. What Prometheus then holds is compared with the truth that the simulat
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from decimal import ROUND_HALF_UP, Decimal
-from functools import partial
+from collections.abc import Iterator
 
 import msgspec
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from tools import Exporter, Prometheus, configuration, exporter, program, prometheus, run, until
+from truths import COUNTERS, PROVIDERS, Key, expected, key, named, nonzero
 
-from exporter.fleet import BROWSER_USE, BROWSERBASE, HOUR, MINUTE, SECOND, Fleet, Life, life_of, truth
+from exporter.fleet import MINUTE, SECOND, Fleet, truth
 from exporter.simulator import Server, create_app
 
 ORIGIN = 1_767_225_600 * SECOND + 123_456
@@ -31,28 +30,9 @@ FLEET = Fleet(
 )
 KILLED, TOLD_TO_END, LAST = ORIGIN + 7 * MINUTE, ORIGIN + 14 * MINUTE, ORIGIN + 20 * MINUTE
 SPEED = 60
-PROVIDERS = BROWSERBASE, BROWSER_USE
 WINDOW = "10m"  # of real time: all samples that there are
 SCRAPE = 1.0  # seconds; a pull that an end has cut off began no longer before
-NANO = 10**9
-USD_PER_HOUR, USD_PER_GB = Decimal("0.12"), Decimal(12)  # as configured
 
-BOUNDS = (
-    *("10.0", "30.0", "60.0", "120.0", "300.0", "600.0", "900.0"),
-    *("1800.0", "3600.0", "7200.0", "14400.0", "21600.0", "+Inf"),
-)
-COUNTERS = (
-    "cloud_browser_sessions_started_total",
-    "cloud_browser_sessions_ended_total",
-    "cloud_browser_session_seconds_total",
-    "cloud_browser_session_duration_seconds_count",
-    "cloud_browser_session_duration_seconds_sum",
-    "cloud_browser_session_duration_seconds_bucket",
-    "cloud_browser_proxy_bytes_total",
-    "cloud_browser_cost_usd_total",
-)
-
-Key = frozenset[tuple[str, str]]
 Samples = list[tuple[float, float]]
 
 
@@ -124,13 +104,6 @@ def samples(monitor: Prometheus, selector: str, at: float) -> dict[Key, Samples]
     }
 
 
-def key(labels: Mapping[str, str]) -> Key:
-    """A series' labels but for the target's; to Prometheus an empty one is none."""
-    return frozenset(
-        (name, value) for name, value in labels.items() if value and name not in ("instance", "job")
-    )
-
-
 def counters(course: Course) -> dict[Key, Samples]:
     """The samples of all counters of sessions."""
     return samples(course.prometheus, f'{{__name__=~"{"|".join(COUNTERS)}"}}', course.last)
@@ -141,73 +114,10 @@ def by_provider(course: Course, expression: str) -> dict[str, float]:
     return {one["metric"]["provider"]: float(one["value"][1]) for one in result}
 
 
-def expected(t: int) -> dict[Key, float]:
-    """What the counters must show at a time, but for zeros."""
-    shown: dict[Key, float] = {}
-    for provider in PROVIDERS:
-        for total in truth(FLEET, provider, t):
-            at = partial(named, provider=provider, project=total.project, region=total.region)
-            shown[at("sessions_started_total")] = total.started
-            shown[at("session_seconds_total")] = total.time / SECOND
-            shown[at("session_duration_seconds_count")] = total.ended.total()
-            shown[at("session_duration_seconds_sum")] = total.duration / SECOND
-            shown[at("proxy_bytes_total")] = total.proxy_bytes
-            for status, count in total.ended.items():
-                shown[at("sessions_ended_total", status=status)] = count
-            if provider == BROWSER_USE:
-                cost = partial(at, "cost_usd_total", source="reported")
-                shown[cost(kind="browser")] = total.browser_cost / NANO
-                shown[cost(kind="proxy")] = total.proxy_cost / NANO
-    return nonzero(shown | buckets(t) | estimates(t))
-
-
-def named(name: str, **labels: str) -> Key:
-    return key({"__name__": f"cloud_browser_{name}", "account": "ours", **labels})
-
-
-def nonzero(values: Mapping[Key, float]) -> dict[Key, float]:
-    return {name: value for name, value in values.items() if value != 0}
-
-
-def lives(provider: str, t: int) -> Iterator[Life]:
-    """All sessions that were listed when the exporter began, or have been created since."""
-    for index in range(FLEET.listed(provider, ORIGIN).start, FLEET.listed(provider, t).stop):
-        yield life_of(FLEET, provider, index)
-
-
-def buckets(t: int) -> dict[Key, float]:
-    """The histogram's, counted session by session."""
-    counts: Counter[Key] = Counter()
-    for provider in PROVIDERS:
-        for life in lives(provider, t):
-            at = partial(named, provider=provider, project=life.project, region=life.region)
-            for bound in BOUNDS:
-                if life.ended <= t and life.ended - life.started <= float(bound) * SECOND:
-                    counts[at("session_duration_seconds_bucket", le=bound)] += 1
-    return dict(counts)
-
-
-def estimates(t: int) -> dict[Key, float]:
-    """What Browserbase's sessions cost at the configured prices, each in whole nano-dollars."""
-    nano: Counter[Key] = Counter()
-    for life in lives(BROWSERBASE, t):
-        cost = partial(named, "cost_usd_total", provider=BROWSERBASE, source="estimated")
-        at = partial(cost, project=life.project, region=life.region)
-        if life.started <= t:
-            billed = max(life.ran(t, t // SECOND * SECOND), MINUTE)
-            nano[at(kind="browser")] += rounded(USD_PER_HOUR * NANO * billed / HOUR)
-        nano[at(kind="proxy")] += rounded(USD_PER_GB * life.proxy_bytes(t))
-    return {name: value / NANO for name, value in nano.items()}
-
-
-def rounded(nano: Decimal) -> int:
-    return int(nano.to_integral_value(ROUND_HALF_UP))
-
-
 def test_the_counters_start_and_end_with_the_truth(course: Course) -> None:
     scraped = counters(course)
-    assert nonzero({name: series[0][1] for name, series in scraped.items()}) == expected(ORIGIN)
-    assert nonzero({name: series[-1][1] for name, series in scraped.items()}) == expected(LAST)
+    assert nonzero({name: series[0][1] for name, series in scraped.items()}) == expected(FLEET, ORIGIN)
+    assert nonzero({name: series[-1][1] for name, series in scraped.items()}) == expected(FLEET, LAST)
     assert {series[-1][0] for series in scraped.values()} == {course.last}
 
 
@@ -224,7 +134,7 @@ def test_no_counter_ever_falls(course: Course) -> None:
 def test_increase_tells_what_has_happened(course: Course, counter: str) -> None:
     """Exactly, of first and last sample; as near as extrapolation goes, by `increase`."""
     rises: Counter[str] = Counter()
-    for sign, values in ((1, expected(LAST)), (-1, expected(ORIGIN))):
+    for sign, values in ((1, expected(FLEET, LAST)), (-1, expected(FLEET, ORIGIN))):
         for labels, value in ((dict(name), value) for name, value in values.items()):
             if labels["__name__"] == counter:
                 rises[labels["provider"]] += sign * value  # type: ignore[assignment]

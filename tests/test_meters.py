@@ -66,3 +66,19 @@ def test_the_process_and_the_build_are_told(meters: Meters) -> None:
     names = {family.name for family in meters.registry.collect()}
     assert {"process_resident_memory_bytes", "python_info", X + "build_info"} <= names
     assert value(meters, "config_last_reload_successful") == 1
+
+
+def test_the_last_configuration_read_and_the_last_valid_one_are_told(meters: Meters) -> None:
+    at = value(meters, "config_last_reload_success_timestamp_seconds")
+    meters.loaded(valid=False)
+    assert value(meters, "config_last_reload_successful") == 0
+    assert value(meters, "config_last_reload_success_timestamp_seconds") == at
+    meters.loaded(valid=True)
+    assert value(meters, "config_last_reload_successful") == 1
+    assert (value(meters, "config_last_reload_success_timestamp_seconds") or 0) > (at or 0) > 0
+
+
+def test_an_account_that_comes_back_is_counted_on(meters: Meters) -> None:
+    meters.of(ACCOUNT, "/v1/sessions").sent("/v1/sessions", "200", 0.3)
+    meters.of(ACCOUNT, "/v1/sessions").sent("/v1/sessions", "200", 0.3)
+    assert value(meters, "api_requests_total", **LABELS, endpoint="/v1/sessions", code="200") == 2

@@ -11,7 +11,8 @@ from test_accounting import EAST, MINUTE, T0, WEST, listing, session
 
 from exporter import catalog
 from exporter.catalog import Spec
-from exporter.metrics import families
+from exporter.meters import Meters
+from exporter.metrics import families, of_accounts
 from exporter.session import (
     BROWSERBASE,
     COST,
@@ -170,6 +171,19 @@ def test_while_the_first_import_is_under_way_its_progress_is_shown_and_no_counte
     assert samples["cloud_browser_history_complete{}"] == 0
     assert samples["cloud_browser_history_remaining_sessions{}"] == 7
     assert not [name for name in samples if "_total" in name or "duration_seconds_" in name]
+
+
+def test_the_exporters_own_metrics_are_those_of_the_accounts_there_are() -> None:
+    meters = Meters()
+    for account in (BB, BU, Account(BROWSERBASE, "gone")):
+        meters.of(account, "/path")
+    shown = list(of_accounts({BB, BU}, meters.registry.collect()))
+    samples = [sample for family in shown for sample in family.samples]
+    named = {(one.labels["provider"], one.labels["account"]) for one in samples if "account" in one.labels}
+    assert named == {(BB.provider, BB.name), (BU.provider, BU.name)}
+    names = {sample.name for sample in samples}
+    assert {"cloud_browser_exporter_build_info", "process_resident_memory_bytes"} <= names
+    assert len(shown) == len(list(meters.registry.collect()))
 
 
 def test_before_anything_is_known_nothing_is_claimed() -> None:

@@ -10,9 +10,12 @@ from threading import Event, Thread
 import pytest
 from test_accounting import RULES, T0, WEST, listing, session
 
-from exporter.errors import AuthError, UnreachableError
+from exporter.accounting import Rules
+from exporter.errors import AnswerTimeoutError, AuthError, UnreachableError
+from exporter.flight import Report
 from exporter.ledger import Ledger
-from exporter.pull import Puller, Report, Target
+from exporter.plan import Plan, Target
+from exporter.pull import Puller
 from exporter.session import (
     OTHER,
     PROXY_BYTES,
@@ -56,12 +59,14 @@ class Provider:
     def __init__(self, *answers: Listing | Exception) -> None:
         self.answers = list(answers)
         self.horizons: list[Horizon] = []
+        self.deadlines: list[float] = []
         self.recorded = 0
         self.asked, self.gate = Event(), Event()
         self.gate.set()
 
-    def read(self, horizon: Horizon, _deadline: float) -> Listing:
+    def read(self, horizon: Horizon, deadline: float) -> Listing:
         self.horizons.append(horizon)
+        self.deadlines.append(deadline)
         self.asked.set()
         self.gate.wait()
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -72,8 +77,8 @@ class Provider:
     def confirm(self) -> None:
         self.recorded += 1
 
-    def target(self, account: Account) -> Target:
-        return Target(account, RULES, self.read, self.confirm)
+    def target(self, account: Account, rules: Rules = RULES) -> Target:
+        return Target(account, rules, self.read, self.confirm, asks=id(self))
 
 
 @pytest.fixture
@@ -94,8 +99,8 @@ Make = Callable[..., Puller]
 def puller(ledger: Ledger, tally: Tally) -> Iterator[Make]:
     made = []
 
-    def make(*targets: Target, **options: float) -> Puller:
-        made.append(Puller(targets, ledger, tally, **options))  # type: ignore[arg-type]  # min_interval is the only one
+    def make(*targets: Target, min_interval: float = 0) -> Puller:
+        made.append(Puller(Plan(targets, min_interval=min_interval), ledger, tally))
         return made[-1]
 
     yield make
@@ -204,17 +209,18 @@ def test_a_fast_account_is_not_asked_again_while_a_slow_one_is_waited_for(puller
 
 def test_the_answer_is_there_at_the_deadline_with_what_is_done(puller: Make, tally: Tally) -> None:
     fast, stuck = Provider(listing()), Provider(listing())
-    stuck.gate.clear()
     pulls = puller(fast.target(ONE), stuck.target(TWO))
 
     async def two_pulls() -> tuple[Report, Report]:
+        await pulls.pull(LONG)
+        stuck.gate.clear()
         return await pulls.pull(0.2), await pulls.pull(0.2)
 
     first, second = asyncio.run(two_pulls())
     assert of(first, ONE).error is None
     assert (of(first, TWO).error, of(first, TWO).listing) == ("timeout", None)
     assert of(second, TWO).error == "timeout"
-    assert (len(fast.horizons), len(stuck.horizons)) == (2, 1), "what hangs is not asked again"
+    assert (len(fast.horizons), len(stuck.horizons)) == (3, 2), "what hangs is not asked again"
     stuck.gate.set()
     pulls.close()
     assert tally.failures == {(TWO, "timeout"): 1}
@@ -247,13 +253,31 @@ def test_a_pull_soon_after_the_last_gets_its_answer(puller: Make) -> None:
     assert len(provider.horizons) == 1
 
 
+def test_a_pull_with_much_more_time_asks_again_what_a_shorter_one_cut_off(puller: Make) -> None:
+    fast, slow = Provider(listing()), Provider(AnswerTimeoutError("cut off"), listing())
+    slow.gate.clear()
+    pulls = puller(fast.target(ONE), slow.target(TWO))
+
+    async def meet() -> tuple[Report, Report]:
+        short = asyncio.ensure_future(pulls.pull(LONG))
+        await asyncio.to_thread(slow.asked.wait)
+        long = asyncio.ensure_future(pulls.pull(3 * LONG))
+        await asyncio.sleep(0)  # lets it begin before the gate opens
+        slow.gate.set()
+        return await short, await long
+
+    short, long = asyncio.run(meet())
+    assert (of(short, TWO).error, of(long, TWO).error) == ("timeout", None)
+    assert (len(fast.horizons), len(slow.horizons)) == (1, 2)
+
+
 def test_while_the_ledger_cannot_be_written_gauges_go_on_and_nothing_is_lost(
     tmp_path: Path, tally: Tally
 ) -> None:
     folder = tmp_path / "state"
     provider = Provider(listing(session(), listed={(WEST, "running"): 1}))
     with closing(Ledger(f"sqlite:///{folder}/ledger.db")) as ledger:
-        pulls = Puller([provider.target(ONE)], ledger, tally)
+        pulls = Puller(Plan((provider.target(ONE),)), ledger, tally)
         first = of(asyncio.run(pulls.pull(LONG)), ONE)
         folder.mkdir()
         asyncio.run(pulls.pull(LONG))
@@ -270,7 +294,7 @@ def test_a_listing_that_was_not_recorded_is_not_confirmed(tmp_path: Path, tally:
     provider = Provider(listing(session()))
     path = tmp_path / "ledger.db"
     with closing(Ledger(f"sqlite:///{path}")) as ledger:
-        pulls = Puller([provider.target(ONE)], ledger, tally)
+        pulls = Puller(Plan((provider.target(ONE),)), ledger, tally)
         good = of(asyncio.run(pulls.pull(LONG)), ONE)
         provider.answers = [listing(session(usage=Usage(SECOND, 10**15 * 10**4)))]
         pulls_after = of(asyncio.run(pulls.pull(LONG)), ONE)

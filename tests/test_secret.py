@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.secret import Secret, key_in_file, key_in_text
+from exporter.secret import Secret, key_in_file, key_in_text, open_to_others
 
 SECRET = "sk-secret-0123456789"
 NO_KEY = "empty or not set; allowed: the API key alone"
@@ -50,6 +50,18 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="cannot be read") as caught:
             key_in_file(str(file))
         assert str(caught.value) == f"cannot be read ({reason}); allowed: a file with the API key alone"
+
+
+@pytest.mark.parametrize(
+    ("mode", "others"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True), (0o602, True)]
+)
+def test_a_file_is_open_to_others_by_any_right_of_theirs(tmp_path: Path, mode: int, others: bool) -> None:  # noqa: FBT001 - pytest passes it by name
+    file, link = tmp_path / "api.key", tmp_path / "link"
+    file.write_text(SECRET)
+    link.symlink_to(file)
+    file.chmod(mode)
+    assert open_to_others(str(file)) == open_to_others(str(link)) == others
+    assert not open_to_others(str(tmp_path / "absent"))
 
 
 @given(st.text(PRINTABLE, min_size=1, max_size=60).filter(str.strip))

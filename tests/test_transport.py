@@ -26,6 +26,7 @@ DRIPS = {
     "before the status": dripping(b"", b"H"),
     "status": dripping(b"HTTP/1.1 200 ", b"O"),
     "interim answers": dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "hints": dripping(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </style>\r\n\r\n"),
     "headers": dripping(OK, b"A: b\r\n"),
     "a header": dripping(OK + b"A: ", b"b"),
     "body": dripping(LENGTH, b"["),
@@ -118,6 +119,22 @@ def test_a_large_body_arrives_whole(session: requests.Session) -> None:
     with serving(answer(body), answer(gzip.compress(body), Content_Encoding="gzip")) as server:
         assert fetch(session, server.url, 20) == body
         assert fetch(session, server.url, 20) == body
+
+
+@pytest.mark.parametrize("status", ["100 Continue", "102 Processing", "103 Early Hints", "199 Odd"])
+def test_interim_answers_are_none(session: requests.Session, status: str) -> None:
+    """Were one taken for the answer, the next request on the connection would be given this one's."""
+    interim = f"HTTP/1.1 {status}\r\nLink: </a>\r\nContent-Length: 9\r\n\r\n".encode()
+    with serving(interim * 3 + answer(b"[1]"), answer(b"[2]")) as server:
+        assert [fetch(session, server.url, 20) for _ in range(2)] == [b"[1]", b"[2]"]
+    assert server.connections == 1
+
+
+def test_nothing_is_sent_when_the_look_up_of_the_name_took_all_the_time(session: requests.Session) -> None:
+    with serving(answer()) as server, pytest.raises(FOREIGN) as caught:
+        fetch(session, server.url, 1e-9)
+    assert isinstance(root(caught.value), TimeoutError)
+    assert server.connections == 0
 
 
 def test_connecting_takes_no_longer_than_its_time() -> None:

@@ -1,10 +1,12 @@
 """The front on a real socket: paths, forms, times."""
 
 import gzip
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 import requests
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -14,9 +16,10 @@ from test_pull import ONE, Provider
 
 from exporter.ledger import Ledger
 from exporter.meters import Meters
+from exporter.plan import Plan, Times
 from exporter.pull import Puller
 from exporter.simulator import Server
-from exporter.web import Front, Times
+from exporter.web import Front, hardened
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -24,22 +27,36 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 class Site:
     """A front over one provider, and what it was asked."""
 
-    def __init__(self, url: str, provider: Provider) -> None:
-        self.url, self.provider, self.ready = url, provider, True
+    def __init__(self, url: str, provider: Provider, puller: Puller) -> None:
+        self.url, self.provider, self.puller, self.ready = url, provider, puller, True
+        self.faults: tuple[str, ...] = ()
 
     def get(self, path: str, **headers: str) -> requests.Response:
-        return requests.get(self.url + path, headers=headers, timeout=60, allow_redirects=False)
+        return self.ask("GET", path, **headers)
+
+    def ask(self, method: str, path: str, **headers: str) -> requests.Response:
+        return requests.request(method, self.url + path, headers=headers, timeout=60, allow_redirects=False)
+
+    async def reload(self) -> tuple[str, ...]:
+        return self.faults
+
+
+@contextmanager
+def opened(tmp_path: Path, *, lifecycle: bool) -> Iterator[Site]:
+    meters, provider = Meters(), Provider(listing(session(), listed={(WEST, "running"): 1}))
+    with ExitStack() as stack:
+        ledger = stack.enter_context(closing(Ledger(f"sqlite:///{tmp_path}/ledger.db")))
+        plan = Plan((provider.target(ONE),), sources={ONE: "estimated"})
+        puller = stack.enter_context(closing(Puller(plan, ledger, meters)))
+        made = Site("", provider, puller)
+        front = Front(puller, meters.registry, lambda: made.ready, reload=made.reload if lifecycle else None)
+        made.url = stack.enter_context(Server(hardened(front.app()))).url
+        yield made
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    meters, provider = Meters(), Provider(listing(session(), listed={(WEST, "running"): 1}))
-    made = Site("", provider)
-    with ExitStack() as stack:
-        ledger = stack.enter_context(closing(Ledger(f"sqlite:///{tmp_path}/ledger.db")))
-        puller = stack.enter_context(closing(Puller([provider.target(ONE)], ledger, meters)))
-        front = Front(puller, Times(10, 0.5), {ONE: "estimated"}, meters.registry, lambda: made.ready)
-        made.url = stack.enter_context(Server(front.app())).url
+    with opened(tmp_path, lifecycle=True) as made:
         yield made
 
 
@@ -51,6 +68,13 @@ def test_metrics_are_text_unless_openmetrics_is_asked_for(site: Site) -> None:
     names = {family.name for family in parse_text(text.text)}
     assert names == {family.name for family in parse_openmetrics(opened.text)}  # type: ignore[no-untyped-call]  # the library's own omission
     assert "cloud_browser_sessions_started" in names
+
+
+@pytest.mark.parametrize("version", ["foo", "9" * 5000, "1.0.0.1", "2.0.0", ""])
+def test_a_form_that_there_is_none_of_is_answered_in_one_that_there_is(site: Site, version: str) -> None:
+    answer = site.get("/metrics", Accept=f"application/openmetrics-text; version={version}")
+    assert (answer.status_code, "cloud_browser_up" in answer.text) == (200, True)
+    assert answer.headers["content-type"].split(";")[1].strip() in ("version=0.0.4", "version=1.0.0")
 
 
 def test_gzip_is_sent_where_it_is_accepted(site: Site) -> None:
@@ -70,7 +94,7 @@ def test_head_has_the_headers_and_no_body(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/metrics/", "/probe", "/sd", "/-/reload", "/favicon.ico", "//metrics", "/%2e"]
+    "path", ["/metrics/", "/metrics%0a", "/probe", "/sd", "/-/quit", "/favicon.ico", "//metrics", "/%2e"]
 )
 def test_elsewhere_is_not_found_and_nobody_is_asked(site: Site, path: str) -> None:
     assert site.get(path).status_code == 404
@@ -93,11 +117,54 @@ def test_not_ready_while_the_ledger_cannot_be_opened(site: Site) -> None:
     assert site.get("/-/healthy").status_code == 200
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_reload_says_that_it_is_done_or_what_was_wrong(site: Site, method: str) -> None:
+    done = site.ask(method, "/-/reload")
+    site.faults = ("a.yml: accounts: missing", "a.yml: scrape.timeout: '-1s' is not a duration")
+    refused = site.ask(method, "/-/reload")
+    assert (done.status_code, done.text) == (200, "Reloaded.\n")
+    assert (refused.status_code, refused.text.splitlines()) == (500, [*site.faults])
+    assert not site.provider.asked.is_set()
+
+
+def test_a_reload_must_be_enabled(tmp_path: Path) -> None:
+    with opened(tmp_path, lifecycle=False) as site:
+        answer = site.ask("POST", "/-/reload")
+    assert (answer.status_code, "--web.enable-lifecycle" in answer.text) == (403, True)
+
+
+@pytest.mark.parametrize("lifecycle", [True, False])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
+def test_a_reload_is_not_to_be_had_by_following_a_link(tmp_path: Path, lifecycle: bool, method: str) -> None:  # noqa: FBT001 - pytest passes it by name
+    with opened(tmp_path, lifecycle=lifecycle) as site:
+        answer = site.ask(method, "/-/reload")
+    assert answer.status_code == 405
+    assert {word.strip() for word in answer.headers["allow"].split(",")} == {"POST", "PUT"}
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/nowhere"])
+def test_every_answer_tells_browsers_how_little_they_may_do_with_it(site: Site, path: str) -> None:
+    headers = site.get(path).headers
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cache-control"] == "no-store"
+
+
 def test_a_failed_provider_is_no_failed_page(site: Site) -> None:
     site.provider.answers = [ValueError()]
     answer = site.get("/metrics")
     assert answer.status_code == 200
     assert 'cloud_browser_up{account="one",provider="browserbase"} 0.0' in answer.text
+
+
+def test_the_times_in_force_are_those_of_the_plan_of_the_moment(site: Site) -> None:
+    site.puller.plan = msgspec.structs.replace(site.puller.plan, times=Times(1000, 20))
+    for named, least, most in ((None, 800, 900), ("100", 60, 72)):
+        begun = time.monotonic()
+        site.get("/metrics", **({} if named is None else {"X-Prometheus-Scrape-Timeout-Seconds": named}))
+        assert least < site.provider.deadlines[-1] - begun <= most + (time.monotonic() - begun)
 
 
 def test_prometheus_timeout_ends_the_pull(site: Site) -> None:
@@ -106,14 +173,3 @@ def test_prometheus_timeout_ends_the_pull(site: Site) -> None:
     site.provider.gate.set()
     assert answer.status_code == 200
     assert 'cloud_browser_up{account="one",provider="browserbase"} 0.0' in answer.text
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        (None, 10), ("5", 4.5), ("0.6", 0.3), ("1e1", 9.5), ("", 10), ("ten", 10),
-        ("nan", 10), ("inf", 10), ("-3", 10), ("0", 10), ("1e300", 86_399.5),
-    ],
-)  # fmt: skip
-def test_the_time_for_a_pull(header: str | None, seconds: float) -> None:
-    assert Times(10, 0.5).budget(header) == pytest.approx(seconds)

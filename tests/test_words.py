@@ -1,11 +1,19 @@
 """Label values that no page can choke on, and that do not become more and more."""
 
+import json
 import re
+from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from misbehave import answer, replying
+from prometheus_client.core import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
 from test_accounting import WEST, listing, session
+from tools import exporter, program, run
 
 from exporter.session import BROWSERBASE, OTHER, UNKNOWN, Series
 from exporter.words import VALUES_PER_LABEL, Words, bound, bounded, line, word
@@ -48,8 +56,10 @@ def test_a_word_of_a_word_is_that_word(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("6f1a-Projekt \u00dc", "6f1a-Projekt \u00dc"),
+        ("6f1a-Projekt \u00dc \u0416\u4e16\U0001f600", "6f1a-Projekt \u00dc \u0416\u4e16\U0001f600"),
         ("a\nb\r\x00c\u2028d\x85", "abcd"),
+        ("\u202eevil\u202c \u2066\u200bx\u2069\ufeff\xa0", "evil x"),
+        ('a"b\\c{d}', 'a"b\\c{d}'),
         ("\ud800", ""),
         ("x" * 101, "x" * 100),
         ("\n" * 100 + "x", "x"),
@@ -64,7 +74,7 @@ def test_a_line_keeps_what_can_be_printed(text: str | None, shown: str) -> None:
 @given(TEXTS)
 def test_every_line_is_one_that_can_be_sent(text: str) -> None:
     shown = line(text)
-    assert len(shown.splitlines()) <= 1
+    assert shown.isprintable()
     assert len(shown) <= 100
     shown.encode()
 
@@ -123,5 +133,66 @@ def test_statuses_and_regions_beyond_fifty_are_other_and_stay_what_they_were() -
 
 
 def test_known_words_take_no_place() -> None:
-    plain = listing(session(), listed={(WEST, "running"): 1})
-    assert bounded(plain, BROWSERBASE, Words()) == (plain, Words())
+    series = Series("", "us-east-1")
+    plain = listing(session(series=series), listed={(series, "running"): 1, (WEST, "running"): 1})
+    assert bounded(plain, BROWSERBASE, Words()) == (plain, Words(projects=frozenset({WEST.project})))
+
+
+def test_projects_beyond_a_hundred_are_other_and_stay_what_they_were() -> None:
+    many = {(Series(f"p{n:03}", "us-west-2"), "running"): 1 for n in range(150)}
+    first, words = bounded(listing(listed=many), BROWSERBASE, Words())
+    assert (len(words.projects), first.listed[Series("other", "us-west-2"), "running"]) == (100, 50)
+    later, again = bounded(listing(session(series=Series("a", "us-west-2")), listed=many), BROWSERBASE, words)
+    assert later.sessions[0].series.project == "other"
+    assert (later.listed, again) == (first.listed, words)
+
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+HOSTILE = [
+    'a"b',
+    "a\\b",
+    "a\nb",
+    "a\r\nb",
+    'x"} 1\ny{z="',
+    "\x00\x1b[31m",
+    "\u202eevil\u2066",
+    "\u2028",
+    "x" * 10_000,
+    "\u00e9",
+]
+
+
+def hostile(head: bytes) -> bytes:
+    """Either provider's list: a row for each odd word, then more of ordinary ones than there may be."""
+    times = dict.fromkeys(("createdAt", "startedAt"), "2026-05-01T12:00:00Z")
+    times |= dict.fromkeys(("endedAt", "finishedAt"), "2026-05-01T12:01:00Z")
+    rows = [
+        {"id": f"s{n}", "status": word, "region": word, "projectId": word, **times}
+        for n, word in enumerate(HOSTILE + [f"\u4e16{n:03}" for n in range(150)])
+    ]
+    if b"/v1/sessions" in head:
+        return answer(json.dumps(rows).encode())
+    return answer(json.dumps({"items": rows[:100], "totalItems": 100, "pageSize": 100}).encode())
+
+
+def values(families: Iterable[Metric], label: str, provider: str) -> set[str]:
+    samples = [sample for family in families for sample in family.samples]
+    return {s.labels[label] for s in samples if label in s.labels and s.labels.get("provider") == provider}
+
+
+def test_no_word_of_a_provider_breaks_the_page_or_floods_it(tmp_path: Path) -> None:
+    promtool = program("promtool", "prometheus")
+    with replying(hostile) as provider:
+        keys = {"BROWSERBASE_API_KEY": "k", "BROWSER_USE_API_KEY": "k", "STATE_DIRECTORY": str(tmp_path)}
+        urls = {"BROWSERBASE_BASE_URL": provider.url, "BROWSER_USE_BASE_URL": provider.url}
+        with exporter(environ=keys | urls) as process:
+            text, opened = process.get().text, process.get(Accept=OPENMETRICS).text
+    for families in (parse_text(text), parse_openmetrics(opened)):  # type: ignore[no-untyped-call]  # the library's own omission
+        read = list(families)
+        found = {label: values(read, label, "browserbase") for label in ("status", "region", "project")}
+        assert all(re.fullmatch("[a-z0-9_-]{1,40}", word) for word in found["status"] | found["region"])
+        assert all(word.isprintable() and len(word) <= 100 for word in found["project"])
+        assert {'a"b', "a\\b", "ab", 'x"} 1y{z="', "[31m", "evil", "x" * 100, "\u00e9"} <= found["project"]
+        assert [len(found[label]) for label in ("status", "region", "project")] == [57, 56, 102]
+    code, output, errors = run(promtool, "check", "metrics", given=text)
+    assert (code, output + errors) == (0, "")

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -77,8 +77,21 @@ class Process:
         return "".join(self._lines)
 
     @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
     def running(self) -> bool:
         return self._popen.poll() is None
+
+    @property
+    def sockets(self) -> int:
+        """How many it has open."""
+        found = 0
+        for file in Path(f"/proc/{self.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed since
+                found += str(file.readlink()).startswith("socket:")
+        return found
 
     def says(self, pattern: str) -> re.Match[str]:
         """Wait for a line."""
@@ -177,12 +190,16 @@ class Prometheus(Process):
 
 
 @contextmanager
-def prometheus(port: int, folder: Path) -> Iterator[Prometheus]:
-    """A Prometheus that pulls from this port of the machine; `folder` for its own files."""
-    pulls = {"job_name": "exporter", "static_configs": [{"targets": [f"{LOCAL}:{port}"]}]}
+def prometheus(port: int, folder: Path, **jobs: Mapping[str, Any]) -> Iterator[Prometheus]:
+    """A Prometheus that pulls from this port of the machine; `folder` for its own files.
+
+    With `jobs`, in each of these ways: their names, and what stands in their scrape configurations.
+    """
+    target = {"static_configs": [{"targets": [f"{LOCAL}:{port}"]}]}
+    pulls = [{"job_name": name, **target, **terms} for name, terms in (jobs or {"exporter": {}}).items()]
     often = {"scrape_interval": "1s", "scrape_timeout": "1s"}
     path = folder / "prometheus.yml"
-    path.write_text(yaml.safe_dump({"global": often, "scrape_configs": [pulls]}))
+    path.write_text(yaml.safe_dump({"global": often, "scrape_configs": pulls}))
     with Prometheus(
         program("prometheus", "prometheus"),
         f"--config.file={path}",

@@ -1,0 +1,234 @@
+"""One file of SQLite: transactions that end in time, and errors that say what to do.
+
+Reading never writes to the file, waits for no writer, and goes on where nothing can be written. Writing
+takes the write lock before it reads, so that two processes on one file add one after the other. SQLite
+runs with a write-ahead log, and a sync at every commit.
+
+    LedgerError             the ledger cannot be used now: the disk is full, the file is locked ...
+    +-- LedgerRefusedError  it never can be: no ledger, a damaged or a later version's; left as it is
+"""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+BUSY_SECONDS = 2  # how long to wait for another process's lock: our own threads queue meanwhile
+SMALLEST = 512  # bytes, of any database; SQLite itself takes a file of one byte for an empty one
+
+# Reading takes its snapshot at once, so that what is wrong shows before anything is made of it.
+READ = ("BEGIN", "SELECT count(*) FROM sqlite_master")
+# Synchronous FULL makes a commit durable even when the power fails; the log of a large import is cut
+# back to 4 MiB.
+WRITE = (
+    "PRAGMA synchronous = FULL",
+    f"PRAGMA journal_size_limit = {1 << 22}",
+    "PRAGMA journal_mode = WAL",
+    "BEGIN IMMEDIATE",
+)
+# auto_vacuum can be chosen for a new file only; the log comes when the file is known to be ours.
+CREATE = ("PRAGMA auto_vacuum = INCREMENTAL", "BEGIN IMMEDIATE")
+
+DAMAGED = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
+UNWRITABLE = ("SQLITE_READONLY", "SQLITE_CANTOPEN")
+NO_LOG = (*UNWRITABLE, "SQLITE_IOERR_SHM")
+RESTORE = "stop the exporter and put back a copy, or move it away: counters then start anew from the list"
+ADVICE = {
+    "SQLITE_CANTOPEN": "its folder must exist, and folder and file be writable for this user",
+    "SQLITE_READONLY": "the file and its folder must be writable for this user",
+    "SQLITE_BUSY": "another process is writing to it; this one tries again at the next pull",
+    "SQLITE_FULL": "make room on its disk",
+    "SQLITE_IOERR": "its disk fails, or has no room",
+}
+
+
+class LedgerError(Exception):
+    """The ledger cannot be read or written now; nothing of the transaction is shown."""
+
+
+class LedgerRefusedError(LedgerError):
+    """The database is not a ledger, is damaged, or is a later version's; it was not touched."""
+
+
+class Database:
+    """A file that all threads of the process share; `seconds` bound a call's waiting for others."""
+
+    def __init__(self, url: str) -> None:
+        self._path = make_url(url).database or url
+        options = {"timeout": 0, "isolation_level": None}
+        self._writer = create_engine(url, max_overflow=-1, connect_args=options)
+        self._reader, self._frozen = (
+            create_engine("sqlite://", creator=partial(_connect, self._path, way), poolclass=NullPool)
+            for way in ("mode=ro", "mode=ro&immutable=1")
+        )
+        for engine in (self._writer, self._reader, self._frozen):
+            event.listen(engine, "begin", _begin)
+        # SQLite's own wait is unfair; our threads queue here, and it is for other processes only.
+        self._turn = Lock()
+        self._files: dict[str, tuple[int, int]] = {}
+        self._damage: str | None = None
+
+    def __str__(self) -> str:
+        return self._path
+
+    def close(self) -> None:
+        """Release the file."""
+        self._let_go()
+
+    def exists(self) -> bool:
+        """Whether there is something to read.
+
+        Raises:
+            LedgerRefusedError: for what cannot be a database.
+        """
+        with self._explained():
+            path = Path(self._path)
+            if path.is_dir():
+                raise LedgerRefusedError(f"{path}: is a folder; name a file with --ledger.url")
+            size = path.stat().st_size if path.exists() else 0
+            if 0 < size < SMALLEST:
+                raise self.damaged("file is not a database")
+            return size > 0
+
+    @contextmanager
+    def reading(self, seconds: float) -> Iterator[Connection]:
+        """A transaction that sees one state of the file.
+
+        Raises:
+            LedgerError: when it cannot be read.
+        """
+        with self._explained(), ExitStack() as stack:
+            try:
+                db = stack.enter_context(_transaction(self._reader, READ, seconds))
+            except SQLAlchemyError as error:
+                if not _name(error).startswith(NO_LOG) or _size(f"{self._path}-wal"):
+                    raise
+                # A process killed before there was a log left a journal, which only a writer can undo. Else
+                # nobody can write here, and no log is left: the file can be read alone.
+                cut_off = _size(f"{self._path}-journal")
+                engine = self._writer if cut_off else self._frozen
+                db = stack.enter_context(_transaction(engine, READ, seconds))
+            yield db
+
+    @contextmanager
+    def writing(self, seconds: float, begin: tuple[str, ...] = WRITE) -> Iterator[Connection]:
+        """A transaction that is durable when this is left; after an error nothing of it has happened.
+
+        Raises:
+            LedgerError: when it cannot be written.
+        """
+        ends = time.monotonic() + seconds
+        if not self._turn.acquire(timeout=max(0.0, seconds)):
+            raise LedgerError(f"{self._path}: busy with other accounts until now; the next pull counts")
+        try:
+            left = ends - time.monotonic()
+            with self._explained(), _transaction(self._writer, begin, left) as db:
+                yield db
+            self._remember()
+        finally:
+            self._turn.release()
+
+    def outside(self, pragma: str) -> None:
+        """Run a pragma that SQLite takes only outside of a transaction; not while another process writes."""
+        with suppress(LedgerError), self._explained(), closing(self._writer.raw_connection()) as connection:
+            # execute() would do one step of it.
+            connection.cursor().executescript(f"PRAGMA busy_timeout = 0; {pragma}")
+
+    def check(self) -> None:
+        """Refuse a file that is known to be damaged, or is not the one that was opened.
+
+        What is written to a file that was deleted, or to a log that was, would not be found again.
+
+        Raises:
+            LedgerError: says what has happened.
+        """
+        if self._damage is not None:
+            raise LedgerRefusedError(self._damage)
+        gone = [end for end, known in [*self._files.items()] if _identity(self._path + end) != known]
+        if "" in gone:
+            raise LedgerError(f"{self._path}: deleted or replaced while in use; put it back, or restart")
+        if gone:
+            self._let_go()  # which brings what the log holds into the file
+            raise LedgerError(f"{self._path}{gone[0]}: deleted while in use; the next pull makes a new one")
+
+    def damaged(self, what: str) -> LedgerRefusedError:
+        """The error for a damaged file, which from now on is left as it is."""
+        self._damage = f"{self._path}: {what}; {RESTORE}"
+        return LedgerRefusedError(self._damage)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Map the database's errors, once; each says which file it is and what can be done."""
+        self.check()
+        try:
+            yield
+        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+            name, cause = _name(error), getattr(error, "orig", error)
+            if name.startswith(DAMAGED):
+                raise self.damaged(str(cause)) from error
+            if name.startswith(UNWRITABLE):
+                self._let_go()  # SQLite would not see by itself that it can be written again
+            raise LedgerError(f"{self._path}: {cause}; {_advice(name)}") from error
+        self.check()
+
+    def _remember(self) -> None:
+        """From now on these files are in use: a connection is kept, which keeps the log and its index."""
+        for end in ("", "-wal", "-shm"):
+            found = _identity(self._path + end)
+            if found is not None:
+                self._files.setdefault(end, found)
+
+    def _let_go(self) -> None:
+        self._writer.dispose()
+        self._files = {end: known for end, known in self._files.items() if not end}
+
+
+@contextmanager
+def _transaction(engine: Engine, begin: tuple[str, ...], seconds: float) -> Iterator[Connection]:
+    wait = max(0, round(1000 * min(seconds, BUSY_SECONDS)))
+    with engine.connect() as db:
+        db.execution_options(begin=(f"PRAGMA busy_timeout = {wait}", *begin))
+        with db.begin():
+            yield db
+
+
+def _begin(db: Connection) -> None:
+    # The driver's own BEGIN would take the write lock only at the first write, after the reading.
+    for statement in db.get_execution_options()["begin"]:
+        db.exec_driver_sql(statement).close()
+
+
+def _connect(path: str, way: str) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(path)}?{way}", uri=True, isolation_level=None, timeout=0)
+
+
+def _name(error: Exception) -> str:
+    """SQLite's name of an error."""
+    return str(getattr(getattr(error, "orig", error), "sqlite_errorname", ""))
+
+
+def _advice(name: str) -> str:
+    found = (advice for start, advice in ADVICE.items() if name.startswith(start))
+    return next(found, "counters stay as they are until it can be written again")
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except FileNotFoundError:
+        return 0

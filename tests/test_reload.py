@@ -1,0 +1,225 @@
+"""A configuration read anew: taken whole or not at all, by pulls that begin; counters go on."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from threading import Event
+
+import pytest
+from test_accounting import T0, listing, session
+from test_pull import LONG, ONE, TWO, Make, Provider, of
+
+from exporter.accounting import Rules
+from exporter.document import ConfigError
+from exporter.flight import Report
+from exporter.ledger import Ledger
+from exporter.meters import Meters
+from exporter.plan import Plan, Target
+from exporter.pull import Puller
+from exporter.reload import Reload
+from exporter.session import SECOND
+
+VALID = "cloud_browser_exporter_config_last_reload_successful"
+VALID_AT = "cloud_browser_exporter_config_last_reload_success_timestamp_seconds"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with closing(Ledger(f"sqlite:///{tmp_path}/ledger.db")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def puller(ledger: Ledger) -> Iterator[Make]:
+    made = []
+
+    def make(*targets: Target, min_interval: float = 0) -> Puller:
+        made.append(Puller(Plan(targets, min_interval=min_interval), ledger, Meters()))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_a_pull_under_way_keeps_its_plan_and_the_next_has_the_new_one(puller: Make) -> None:
+    old, new = Provider(listing()), Provider(listing())
+    old.gate.clear()
+    pulls = puller(old.target(ONE))
+
+    async def reload() -> tuple[Report, Report]:
+        first = asyncio.ensure_future(pulls.pull(LONG))
+        await asyncio.to_thread(old.asked.wait)
+        pulls.plan = Plan((new.target(TWO),))
+        second = await pulls.pull(LONG)
+        old.gate.set()
+        return await first, second
+
+    first, second = asyncio.run(reload())
+    assert [outcome.account for outcome in first.outcomes] == [ONE]
+    assert [outcome.account for outcome in second.outcomes] == [TWO]
+    assert of(first, ONE).error is None
+
+
+def test_an_account_that_goes_and_comes_back_while_it_is_asked_is_asked_once(puller: Make) -> None:
+    provider, other = Provider(listing()), Provider(listing())
+    provider.gate.clear()
+    pulls = puller(provider.target(ONE))
+
+    async def away_and_back() -> tuple[Report, Report]:
+        first = asyncio.ensure_future(pulls.pull(LONG))
+        await asyncio.to_thread(provider.asked.wait)
+        pulls.plan = Plan((other.target(TWO),))
+        await pulls.pull(LONG)
+        pulls.plan = Plan((provider.target(ONE), other.target(TWO)))
+        third = asyncio.ensure_future(pulls.pull(LONG))
+        await asyncio.sleep(0)  # lets it join before the gate opens
+        provider.gate.set()
+        return await first, await third
+
+    first, third = asyncio.run(away_and_back())
+    assert of(first, ONE) is of(third, ONE)
+    assert len(provider.horizons) == 1
+
+
+def test_an_account_that_is_to_be_asked_otherwise_is_asked_when_the_last_asking_has_ended(
+    puller: Make,
+) -> None:
+    old, new, other = Provider(listing(session())), Provider(listing(session())), Provider(listing())
+    old.gate.clear()
+    pulls = puller(old.target(ONE))
+
+    async def change() -> Report:
+        first = asyncio.ensure_future(pulls.pull(LONG))
+        await asyncio.to_thread(old.asked.wait)
+        pulls.plan = Plan((new.target(ONE), other.target(TWO)))
+        second = asyncio.ensure_future(pulls.pull(LONG))
+        await asyncio.to_thread(other.asked.wait)
+        assert not new.asked.is_set()
+        old.gate.set()
+        await first
+        return await second
+
+    assert of(asyncio.run(change()), ONE).error is None
+    assert new.horizons[0].held == {"s1": T0}, "what the last asking brought is in the ledger"
+
+
+def test_an_account_whose_prices_alone_change_is_not_asked_again_for_that(puller: Make) -> None:
+    provider = Provider(listing())
+    provider.gate.clear()
+    pulls = puller(provider.target(ONE))
+
+    async def change() -> None:
+        first = asyncio.ensure_future(pulls.pull(LONG))
+        await asyncio.to_thread(provider.asked.wait)
+        pulls.plan = Plan((provider.target(ONE, Rules(settle_after=SECOND, browser_per_hour=1)),))
+        second = asyncio.ensure_future(pulls.pull(LONG))
+        await asyncio.sleep(0)  # lets it join before the gate opens
+        provider.gate.set()
+        await asyncio.gather(first, second)
+
+    asyncio.run(change())
+    assert len(provider.horizons) == 1
+
+
+def test_after_a_reload_min_interval_goes_on_for_who_is_still_there(puller: Make) -> None:
+    stays, comes = Provider(listing()), Provider(listing())
+    pulls = puller(stays.target(ONE), min_interval=3600.0)
+
+    async def reload() -> None:
+        await pulls.pull(LONG)
+        pulls.plan = Plan((stays.target(ONE), comes.target(TWO)), min_interval=3600.0)
+        await pulls.pull(LONG)
+
+    asyncio.run(reload())
+    assert (len(stays.horizons), len(comes.horizons)) == (1, 1)
+
+
+def test_reloads_do_not_keep_an_answer_beyond_min_interval(ledger: Ledger) -> None:
+    provider, now = Provider(listing()), 0.0
+    pulls = Puller(Plan(()), ledger, Meters(), clock=lambda: now)
+    for now in (0, 20, 40, 60):  # noqa: B007 - the clock shows it
+        pulls.plan = Plan((provider.target(ONE),), min_interval=30)
+        asyncio.run(pulls.pull(LONG))
+    assert len(provider.horizons) == 2, "at 0 and at 40; at 20 and 60 there is an answer"
+
+
+class Maker:
+    """Makes the plans that a test gives, or raises; waits at a gate, and counts who is in."""
+
+    def __init__(self, *outcomes: Plan | Exception) -> None:
+        self.outcomes = list(outcomes)
+        self.inside, self.most = 0, 0
+        self.entered, self.gate = Event(), Event()
+        self.gate.set()
+
+    def __call__(self) -> Plan:
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        self.entered.set()
+        assert self.gate.wait(LONG)
+        self.inside -= 1
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+def test_a_valid_configuration_is_taken_and_a_bad_one_changes_nothing(puller: Make) -> None:
+    pulls, meters = puller(Provider(listing()).target(ONE)), Meters()
+    old, new = pulls.plan, Plan((Provider(listing()).target(TWO),))
+    reload = Reload(Maker(ConfigError("a: one", "b: two"), ZeroDivisionError(), new), pulls, meters)
+    begun = meters.registry.get_sample_value(VALID_AT)
+    assert begun is not None
+    assert asyncio.run(reload()) == ("a: one", "b: two")
+    assert (pulls.plan, meters.registry.get_sample_value(VALID)) == (old, 0)
+    assert asyncio.run(reload()) == ("a fault of the exporter, please report it, with the log",)
+    assert (pulls.plan, meters.registry.get_sample_value(VALID)) == (old, 0)
+    assert meters.registry.get_sample_value(VALID_AT) == begun
+    assert asyncio.run(reload()) == ()
+    assert (pulls.plan, meters.registry.get_sample_value(VALID)) == (new, 1)
+    assert (meters.registry.get_sample_value(VALID_AT) or 0) > begun
+
+
+def test_a_configuration_that_says_the_same_does_not_part_pulls_that_meet(puller: Make) -> None:
+    pulls = puller(Provider(listing()).target(ONE))
+    old = pulls.plan
+    assert asyncio.run(Reload(Maker(Plan(old.targets)), pulls, Meters())()) == ()
+    assert pulls.plan is old
+
+
+def test_pulls_go_on_while_a_configuration_is_read(puller: Make) -> None:
+    pulls = puller(Provider(listing()).target(ONE))
+    make = Maker(Plan((Provider(listing()).target(TWO),)))
+    make.gate.clear()
+
+    async def both() -> Report:
+        reload = Reload(make, pulls, Meters())
+        reload.begin()
+        await asyncio.to_thread(make.entered.wait)
+        report = await pulls.pull(LONG)
+        make.gate.set()
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+        return report
+
+    assert of(asyncio.run(both()), ONE).error is None
+    assert [target.account for target in pulls.plan.targets] == [TWO]
+
+
+def test_reloads_at_once_come_one_after_the_other(puller: Make) -> None:
+    pulls = puller(Provider(listing()).target(ONE))
+    plans = [Plan((Provider(listing()).target(TWO),), min_interval=n) for n in range(3)]
+    make = Maker(*plans)
+    make.gate.clear()
+
+    async def three() -> None:
+        reload = Reload(make, pulls, Meters())
+        all_three = asyncio.gather(*(reload() for _ in plans))
+        await asyncio.to_thread(make.entered.wait)
+        await asyncio.sleep(0)  # lets the others come
+        make.gate.set()
+        await all_three
+
+    asyncio.run(three())
+    assert (make.most, pulls.plan) == (1, plans[-1])
