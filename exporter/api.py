@@ -4,15 +4,13 @@ Every foreign exception becomes one of `errors` here, once.
 """
 
 import io
-import itertools
 import random
-import re
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import BoundedSemaphore
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import msgspec
 import requests
@@ -40,10 +38,6 @@ ATTEMPTS = 3
 BACKOFF_SECONDS = 0.2
 CHUNK = 1 << 18
 CONNECTIONS = 4
-MOST_HALVES = 100_000
-_HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_HALF = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
-Decoded = TypeVar("Decoded")
 RETRIED = {408, 429, 500, 502, 503, 504}
 
 
@@ -67,7 +61,8 @@ class Answer(msgspec.Struct, frozen=True):
 class Api:
     """One account's way to its provider, with connections that are kept; several threads may use it.
 
-    `clocks` is what its answers have proven of the time.
+    `clocks` is what its answers have proven of the time. The connections end with the last who holds it:
+    a pull that began before a reload may still use them.
 
     Args:
         base_url: where paths are appended.
@@ -99,17 +94,13 @@ class Api:
         self._http.headers["Accept"] = "application/json"
         self._http.headers["User-Agent"] = f"cloud-browser-exporter/{__version__}"
 
-    def close(self) -> None:
-        """Give the connections up."""
-        self._http.close()
-
     def get(self, path: str, params: Mapping[str, str | int], deadline: float) -> Answer:
         """The answer to `GET base_url + path`, by a deadline on the monotonic clock.
 
         The path is also the `endpoint` under which the request is counted.
 
         Raises:
-            ApiError: the last attempt's; see the tree above.
+            ApiError: the last attempt's; `errors` draws their tree.
         """
         attempt = 1
         while True:
@@ -193,24 +184,6 @@ class Api:
                 )
             body.write(chunk)
         return body.getvalue()
-
-
-def mended(decode: Callable[[bytes], Decoded], body: bytes) -> Decoded:
-    """What is decoded of a body, if need be without the halves of characters that JavaScript leaves.
-
-    It cuts text between the two escapes of one character, and no decoder takes the half that remains.
-    """
-    try:
-        return decode(body)
-    except msgspec.ValidationError:
-        raise
-    except msgspec.DecodeError:
-        whole = bytearray(
-            body
-        )  # in its place, for the pieces of a hostile body would take many times its size
-        for half in itertools.islice(_HALF.finditer(body), MOST_HALVES):
-            whole[half.start() : half.end()] = rb"\ufffd"
-        return decode(bytes(whole))
 
 
 def _mapped(error: Exception) -> ApiError:

@@ -1,75 +1,35 @@
-"""Browser Use Cloud: `GET /browsers`, pages of at most 100 in an order that is not documented.
-
-Facts are from the OpenAPI page of List Browser Sessions and, where that is silent, from clients in the
-wild: an MB is 2^20 bytes; decimals have up to 28 digits and may be null; `liveUrl`, `cdpUrl` and
-`recordingUrl` open a user's browser to whoever has them, and are never read.
-"""
+"""Browser Use Cloud: `GET /browsers`, pages of at most 100 in an order that is not documented."""
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
-from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import Annotated
 
-import msgspec
-from msgspec import Meta
-
-from exporter.api import Api, mended
+from exporter.api import Api
+from exporter.browser_use_rows import (
+    OPEN,
+    SERIES,
+    STOPPED,
+    Answer,
+    Browser,
+    RowError,
+    decode,
+    named,
+    page,
+    session,
+)
 from exporter.clocks import Reading
 from exporter.errors import MORE_TIME, AnswerTimeoutError, PayloadError
-from exporter.session import (
-    MOST_BYTES,
-    MOST_NANO_USD,
-    MOST_TIME,
-    NANO_USD,
-    SECOND,
-    UNKNOWN,
-    Horizon,
-    Listing,
-    Series,
-    Session,
-    Usage,
-    micros,
-)
-from exporter.walk import Page, Walk, advance, begin, resume
-from exporter.words import word
+from exporter.session import Horizon, Listing, Session
+from exporter.walk import SIZE, Page, Walk, advance, begin, resume
 
 PATH = "/browsers"
 KEY_HEADER = "X-Browser-Use-API-Key"
-OPEN, STOPPED, TIMED_OUT = "active", "stopped", "timed_out"
 PAGES_PER_PULL = 250  # what the API allows in ten seconds, and 25,000 sessions in memory at once
 WALKING_SHARE = 0.6  # of what a pull leaves for reading: many pages take the ledger longer
 PASSES = 3  # over the open sessions' pages: a list that never stands still must not take the whole pull
-MOST_SESSIONS = 10**12  # in a list: a float, and so a gauge, tells each number up to there
-MOST_FIELDS = 200_000  # on a page: ten times as many as a hundred sessions have with all their metadata
-MEGABYTE = 1 << 20
-SERIES = Series("", UNKNOWN)
-_EXACT = Context(prec=80, rounding=ROUND_HALF_EVEN)
-
-
-class Row(msgspec.Struct, frozen=True, gc=False, rename="camel"):
-    """A session as the API writes it, as far as it is needed."""
-
-    id: Annotated[str, Meta(min_length=1, max_length=100)]
-    status: Annotated[str, Meta(min_length=1)]
-    started_at: datetime
-    timeout_at: datetime | None = None
-    finished_at: datetime | None = None
-    proxy_used_mb: Decimal | None = None
-    proxy_cost: Decimal | None = None
-    browser_cost: Decimal | None = None
-
-
-class Answer(msgspec.Struct, frozen=True, rename="camel"):
-    """A page as the API writes it."""
-
-    items: list[msgspec.Raw]
-    total_items: Annotated[int, Meta(ge=0, le=MOST_SESSIONS)]
-    page_size: Annotated[int, Meta(ge=1)] | None = None
-
-
-_ANSWER = msgspec.json.Decoder(Answer)
-_ROW = msgspec.json.Decoder(Row)
+MOST_SENSELESS = 10  # pages in a row with no row that makes sense: the API has changed
+STUCK = "pages of {} browsers repeat each other; the next pull tries again"
+SENSELESS = "pages of {} browsers without a row that makes sense; check base_url, and for a newer exporter"
+EMPTY = "a page of {} browsers is empty, of {} in all; the next pull tries again"
 
 
 class BrowserUse:
@@ -94,7 +54,7 @@ class BrowserUse:
         walk = pages.follow(STOPPED, self._walk(pages, horizon))
         self._latest = walk if open_whole else self._recorded
         pages.conclude()
-        ended = {session.id for session in pages.sessions if session.ended is not None}
+        ended = {one.id for one in pages.sessions if one.ended is not None}
         sessions = tuple(one for one in pages.sessions if one.ended is not None or one.id not in ended)
         still_open = {one.id: one.status for one in sessions if one.ended is None}
         whole = open_whole and walk.done
@@ -104,7 +64,7 @@ class BrowserUse:
             listed=Counter({(SERIES, status): n for status, n in Counter(still_open.values()).items()})
             + Counter({(SERIES, STOPPED): walk.total}),
             covers=walk.begun if whole else None,
-            missing=tuple(filter(pages.lacks, walk.seeks.keys() - still_open.keys())) if whole else (),
+            missing=tuple(walk.seeks.keys() - still_open.keys()) if whole else (),
             remaining=walk.remaining,
             rejected=dict(pages.rejected),
         )
@@ -117,24 +77,27 @@ class BrowserUse:
         past = self._recorded
         if past is not None and not past.done:
             return resume(past)
-        still_open = {session.id for session in pages.sessions}
-        seeks = {name: created for name, created in horizon.held.items() if name not in still_open}
+        still_open = {one.id for one in pages.sessions}
+        seeks = {name: horizon.held[name] for name in horizon.held.keys() - still_open - pages.garbled}
         return begin(pages.time, horizon.since, seeks, past)
 
 
 class _Pages:
-    """The pages of one pull, and the sessions on them."""
+    """The pages of one pull, and the sessions on them.
+
+    garbled: ids that the horizon holds and that stand in rows that made no sense.
+    """
 
     def __init__(self, api: Api, horizon: Horizon, deadline: float) -> None:
         self._api, self._horizon, self._deadline = api, horizon, deadline
         self._stop = api.clock() + WALKING_SHARE * (deadline - api.clock())
-        self._read = 0
+        self._read, self._senseless = 0, 0
         self._first: Reading | None = None
         self._stamps: dict[str, int] = {}
-        self._doubtful: list[tuple[msgspec.Raw, Reading]] = []
+        self._doubtful: list[tuple[Browser, Reading]] = []
         self.sessions: list[Session] = []
         self.rejected: Counter[str] = Counter()
-        self._nonsense: list[bytes] = []
+        self.garbled: set[str] = set()
 
     @property
     def time(self) -> int:
@@ -154,133 +117,62 @@ class _Pages:
                 return True
         return False
 
-    def lacks(self, name: str) -> bool:
-        """Whether no row has this id, not even one that made no sense."""
-        return not any(name.encode() in raw for raw in self._nonsense)
-
     def follow(self, status: str, walk: Walk) -> Walk:
         """Read page after page, one at least, until the walk is done or the pull must end."""
         while True:
             walk = advance(walk, self._page(status, walk))
             if walk.stuck:
-                raise PayloadError(f"pages of {status} browsers repeat each other; the next pull tries again")
+                raise PayloadError(STUCK.format(status))
             if walk.done or self._read >= PAGES_PER_PULL or self._api.clock() >= self._stop:
                 return walk
 
     def _page(self, status: str, walk: Walk) -> Page:
         query: dict[str, str | int] = {"pageSize": walk.size, "pageNumber": walk.number, "filterBy": status}
         answer = self._api.get(PATH, query, self._deadline)
-        self._read += 1
         self._first = self._first or answer.at
-        try:
-            if answer.body.count(b",") > MOST_FIELDS:
-                raise PayloadError("a page of browsers is far longer than any; check base_url")
-            page = mended(_ANSWER.decode, answer.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise PayloadError("a page of browsers is not what the API describes; check base_url") from error
-        size = min(page.page_size or walk.size, walk.size)
-        rows = list(self._sessions(page, answer.at))
+        got = page(answer.body)
+        self._read += max(1, len(got.items) // SIZE)  # one that is longer than asked for counts as many
+        rows = list(self._sessions(got, answer.at))
+        self._senseless = self._senseless + 1 if got.items and not rows else 0
+        alien = walk.number == 1 and b'"id"' not in answer.body
+        if self._senseless == MOST_SENSELESS or (got.items and alien):
+            raise PayloadError(SENSELESS.format(status))
+        size = min(got.page_size or walk.size, walk.size)
+        start, garbled = (walk.number - 1) * size, frozenset(self.garbled)
+        if not got.items and got.total_items > (start and start + SIZE):
+            raise PayloadError(EMPTY.format(status, got.total_items))
         created = {one.id: one.created for one in rows}
         late = frozenset(one.id for one in rows if one.ended is not None and one.ended >= walk.begun)
-        return Page((walk.number - 1) * size, len(page.items), page.total_items, created, late, size)
+        return Page(start, len(got.items), got.total_items, created, late, size, garbled)
 
-    def _sessions(self, page: Answer, at: Reading) -> Iterator[Session]:
+    def _sessions(self, got: Answer, at: Reading) -> Iterator[Session]:
         """The rows that make sense; those that the horizon asks for are kept."""
-        since, held, now = self._horizon.since, self._horizon.held, self._api.clocks.time(at)
-        for raw in page.items:
-            session = self._session(raw, now)
-            if session is None:
+        horizon, now = self._horizon, self._api.clocks.time(at)
+        for raw in got.items:
+            try:
+                browser = decode(raw)
+                read = session(browser, now)
+            except RowError as error:
+                self.rejected[error.reason] += 1
+                self.garbled |= named(raw, horizon.held)
                 continue
-            yield session
+            yield read
             if at.apart:
-                self._stamps[session.id] = max(session.created, session.ended or session.created)
-            if since is None or session.created >= since or session.ended is None or session.id in held:
-                self.sessions.append(session)
-                self._doubtful += [(raw, at)] if at.apart else []
-
-    def _session(self, raw: msgspec.Raw, now: int) -> Session | None:
-        try:
-            return decode(raw, now)
-        except RowError as error:
-            self.rejected[error.reason] += 1
-            self._nonsense.append(bytes(raw))
-            return None
+                self._stamps[read.id] = max(read.created, read.ended or read.created)
+            if horizon.wants(read.id, read.created, is_open=read.ended is None):
+                self.sessions.append(read)
+                self._doubtful += [(browser, at)] if at.apart else []
 
     def conclude(self) -> None:
         """Where clocks are hours apart, read the rows anew: all of them together tell which is wrong."""
         if self._first is not None:
             self._api.clocks.learn(self._first, self._stamps.values())
         if self._doubtful:
-            anew = (self._session(raw, self._api.clocks.time(at)) for raw, at in self._doubtful)
-            self.sessions = [session for session in anew if session is not None]
+            self.sessions = list(self._anew())
 
-
-class RowError(Exception):
-    """A row that makes no sense, and why: one of `REJECTIONS`."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-def decode(raw: bytes | msgspec.Raw, now: int) -> Session:
-    """A session from its row, read at a time of the provider's.
-
-    Raises:
-        RowError: for a row that makes no sense.
-    """
-    try:
-        row = _ROW.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RowError("malformed") from error
-    started, status = micros(row.started_at), word(row.status)
-    finished = None if row.finished_at is None else micros(row.finished_at)
-    is_open = status == OPEN or (status != STOPPED and finished is None)
-    lasted = max(0, now - started) if is_open else (finished or started) - started
-    if not 0 <= lasted <= MOST_TIME:
-        raise RowError("times")
-    timeout = None if row.timeout_at is None else micros(row.timeout_at)
-    return Session(
-        id=row.id,
-        series=SERIES,
-        status=status,
-        created=started,
-        usage=_usage(row, lasted),
-        started=started,
-        ended=None if is_open else _end(started, finished, timeout, now),
-        ending=None if is_open else _ending(status, finished, timeout),
-        expires=timeout,
-    )
-
-
-def _usage(row: Row, time: int) -> Usage:
-    return Usage(
-        time=time,
-        proxy_bytes=_whole(row.proxy_used_mb, MEGABYTE, MOST_BYTES),
-        browser_cost=_whole(row.browser_cost, NANO_USD, MOST_NANO_USD),
-        proxy_cost=_whole(row.proxy_cost, NANO_USD, MOST_NANO_USD),
-    )
-
-
-def _whole(figure: Decimal | None, units: int, most: int) -> int:
-    """A decimal in whole units, rounded half to even; no float on the way.
-
-    Raises:
-        RowError: for a figure that is negative, absurd or no number.
-    """
-    if figure is None:
-        return 0
-    if not figure.is_finite() or not 0 <= figure <= most // units:
-        raise RowError("out_of_range")
-    return int(_EXACT.to_integral_value(_EXACT.multiply(figure, Decimal(units))))
-
-
-def _end(started: int, finished: int | None, timeout: int | None, now: int) -> int:
-    """When it ended. A stopped session without `finishedAt` had by now, and by its timeout if it has one."""
-    return finished if finished is not None else max(started, min(now, timeout or started))
-
-
-def _ending(status: str, finished: int | None, timeout: int | None) -> str:
-    """The API says `stopped` of every end; one at the timeout, but for a second, was the timeout's."""
-    timed_out = finished is not None and timeout is not None and finished >= timeout - SECOND
-    return TIMED_OUT if status == STOPPED and timed_out else status
+    def _anew(self) -> Iterator[Session]:
+        for browser, at in self._doubtful:
+            try:
+                yield session(browser, self._api.clocks.time(at))
+            except RowError as error:
+                self.rejected[error.reason] += 1

@@ -13,8 +13,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from exporter.api import Api, mended
+from exporter.api import Api
 from exporter.errors import PayloadError
+from exporter.halves import mended
 from exporter.session import (
     BROWSERBASE,
     ENDED_STATUSES,
@@ -73,8 +74,10 @@ def read(api: Api, query: str | None, horizon: Horizon, deadline: float) -> List
     """
     answer = api.get(PATH, {"q": query} if query else {}, deadline)
     found, malformed = decode(answer.body)
+    if malformed and not found and b'"id"' not in answer.body:
+        raise PayloadError("the list holds no session, but something else; check base_url")
     api.clocks.learn(answer.at, map(_latest, found))
-    now = api.clocks.time(answer.at)
+    now = micros(moment(api.clocks.time(answer.at)))  # one that a session's times can be held against
     rows, rejected = sensible(found, now)
     rejected |= malformed
     ids = {row.id for row in rows}
@@ -170,8 +173,8 @@ def _matter(rows: Iterable[Row], horizon: Horizon) -> Iterable[Row]:
     """All that the horizon asks for, and the open ones."""
     if horizon.since is None:
         return rows
-    since, held = moment(horizon.since), horizon.held
-    return [row for row in rows if row.created_at >= since or row.id in held or _end(row) is None]
+    since, named = moment(horizon.since), horizon.held.keys() | horizon.gone
+    return [row for row in rows if row.created_at >= since or row.id in named or _end(row) is None]
 
 
 def _session(row: Row, now: int) -> Session:

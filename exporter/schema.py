@@ -100,7 +100,12 @@ def check(db: Connection) -> bool:
     done = set(db.scalars(select(migrations.c.name)))
     if done - MIGRATIONS.keys():
         raise ForeignDatabaseError("a later version of the exporter made it")
-    return done == MIGRATIONS.keys()
+    if done != MIGRATIONS.keys():
+        return False
+    for table in metadata.sorted_tables:
+        if {column["name"] for column in inspect(db).get_columns(table.name)} != set(table.columns.keys()):
+            raise ForeignDatabaseError(f"its table {table.name} has other columns than a ledger's")
+    return True
 
 
 def _blank(db: Connection) -> bool:

@@ -144,11 +144,19 @@ class Horizon(msgspec.Struct, frozen=True):
     """What a pull has to read.
 
     Sessions created before `since` have settled (None: nothing has), except the `held`, which may
-    still change: their ids with the times they were created.
+    still change: their ids with the times they were created. The `gone` left the list before they ended;
+    they need not be looked for, but count on should they come back.
     """
 
     since: int | None = None
     held: Mapping[str, int] = {}
+    gone: frozenset[str] = frozenset()
+
+    def wants(self, name: str, created: int, *, is_open: bool) -> bool:
+        """Whether a session that is listed can still change what was counted."""
+        return (
+            self.since is None or created >= self.since or is_open or name in self.held or name in self.gone
+        )
 
 
 # Why a row makes no sense: a field is missing or of another type; a figure is negative or absurd; it

@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, case, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from exporter.accounting import Books, Posting, Row, Rules
@@ -14,6 +14,7 @@ from exporter.session import HOUR, Account, Entry, Horizon, Listing, Series, Usa
 from exporter.words import Words
 
 IDS_PER_QUERY = 1000
+MOST = 2**63 - 1  # beyond it SQLite would make a float of a sum
 NEVER = 2**62  # later than any session
 LABELS = ("status", "region", "project")  # as the words of each are kept; the order of Words' fields
 RETENTION = 31 * 24 * HOUR  # as long as a provider lists a session at most
@@ -22,13 +23,15 @@ RETENTION = 31 * 24 * HOUR  # as long as a provider lists a session at most
 class State(msgspec.Struct, frozen=True):
     """What the ledger knows of an account, as last committed.
 
-    held: the unsettled sessions' ids, with their times of creation. rows: how many sessions are kept.
+    held: the unsettled sessions' ids, with their times of creation. gone: those of sessions that left the
+    list before they ended. rows: how many sessions are kept.
     last_success: when a listing was last recorded, in seconds since 1970 by the exporter's clock.
     """
 
     books: Books | None = None
     totals: Mapping[Entry, int] = {}
     held: Mapping[str, int] = {}
+    gone: frozenset[str] = frozenset()
     words: Words = Words()
     rows: int = 0
     last_success: float | None = None
@@ -38,8 +41,8 @@ class State(msgspec.Struct, frozen=True):
         if self.books is None:
             return Horizon(NEVER if rules.skip else None)
         if self.books.since is None and rules.skip:
-            return Horizon(self.books.began, self.held)
-        return Horizon(self.books.since, self.held)
+            return Horizon(self.books.began, self.held, self.gone)
+        return Horizon(self.books.since, self.held, self.gone)
 
 
 def find(db: Connection, account: Account) -> int | None:
@@ -127,13 +130,14 @@ def _columns(key: int, row: Row) -> dict[str, Any]:
 
 
 def add_to_totals(db: Connection, key: int, added: Mapping[Entry, int]) -> None:
-    """Add to the totals; those that are not there begin."""
+    """Add to the totals; those that are not there begin. One that is at its most stays there."""
     new = insert(totals)
-    add = new.on_conflict_do_update(
-        index_elements=totals.primary_key.columns, set_={"value": totals.c.value + new.excluded.value}
-    )
-    if added:
-        db.execute(add, [{**_named(entry), "account": key, "value": rise} for entry, rise in added.items()])
+    rise = new.excluded.value
+    total = case((totals.c.value > MOST - rise, MOST), else_=totals.c.value + rise)
+    add = new.on_conflict_do_update(index_elements=totals.primary_key.columns, set_={"value": total})
+    rows = [{**_named(entry), "account": key, "value": min(rise, MOST)} for entry, rise in added.items()]
+    if rows:
+        db.execute(add, rows)
 
 
 def _named(entry: Entry) -> dict[str, str]:
@@ -153,11 +157,13 @@ def load(db: Connection, key: int | None) -> State:
     if key is None:
         return State()
     held = select(sessions.c.id, sessions.c.created).where(sessions.c.account == key, ~sessions.c.settled)
+    closed = (sessions.c.account == key) & sessions.c.settled & sessions.c.missing.is_not(None)
     shown = db.execute(select(words.c.label, words.c.value).where(words.c.account == key)).all()
     return State(
         books=load_books(db, key),
         totals=_totals(db, key),
         held={found.id: found.created for found in db.execute(held)},
+        gone=frozenset(db.scalars(select(sessions.c.id).where(closed))),
         words=Words(*(frozenset(value for label, value in shown if label == kind) for kind in LABELS)),
         rows=db.scalar(select(func.count()).where(sessions.c.account == key)) or 0,
         last_success=db.scalar(select(accounts.c.last_success).where(accounts.c.id == key)),

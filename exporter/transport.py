@@ -9,7 +9,7 @@ Nothing is sent then, if the time was over.
 import io
 import socket
 from collections.abc import Sequence
-from http.client import HTTPResponse
+from http.client import HTTPResponse, RemoteDisconnected
 from http.cookiejar import DefaultCookiePolicy
 from time import monotonic
 from typing import Any
@@ -60,9 +60,13 @@ class _Session(requests.Session):
 
 
 class _Reader(io.RawIOBase):
-    """What a socket receives until its timeout, which it has at the beginning, is over."""
+    """What a socket receives until its timeout, which it has at the beginning, is over.
+
+    heading: whether the head is being read, which must not end with the connection.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
+        self.heading = False
         self._sock, self._file = sock, sock.makefile("rb", buffering=0)
         self._until = monotonic() + (sock.gettimeout() or 0)
 
@@ -74,7 +78,10 @@ class _Reader(io.RawIOBase):
         if left <= 0:
             raise TimeoutError("the answer was not whole in time")
         self._sock.settimeout(left)
-        return self._file.readinto(buffer)
+        received = self._file.readinto(buffer)
+        if received == 0 and self.heading:
+            raise RemoteDisconnected("the connection ended within the head of the answer")
+        return received
 
     def close(self) -> None:
         self._file.close()
@@ -85,14 +92,20 @@ class _Response(HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self.fp.close()
-        self.fp = io.BufferedReader(_Reader(sock))
+        self._reader = _Reader(sock)
+        self.fp = io.BufferedReader(self._reader)
 
     def begin(self) -> None:
-        """Read the head of the answer; interim ones, of which http.client passes over 100 alone, are none."""
+        """Read the head of the answer, whole, where http.client is content with what came of the headers.
+
+        Interim answers, of which it passes over 100 alone, are none.
+        """
+        self._reader.heading = True
         super().begin()
         while self.status in range(102, 200):
             self.headers = None  # type: ignore[assignment]  # as it is before the first head
             super().begin()
+        self._reader.heading = False
 
 
 class _Connection(HTTPConnection):

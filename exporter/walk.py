@@ -35,7 +35,7 @@ class Page(msgspec.Struct, frozen=True):
 
     created: its sessions' times of creation by id; rows that made no sense are not among them.
     late: ids that came onto the list after the walk began: where they stand tells nothing of the order.
-    size: how many items a page of its kind holds.
+    size: how many items a page of its kind holds. garbled: ids sought that stand in rows without sense.
     """
 
     start: int
@@ -44,6 +44,7 @@ class Page(msgspec.Struct, frozen=True):
     created: Mapping[str, int]
     late: frozenset[str] = frozenset()
     size: int = SIZE
+    garbled: frozenset[str] = frozenset()
 
     @property
     def old(self) -> Mapping[str, int]:
@@ -142,7 +143,7 @@ def advance(walk: Walk, page: Page) -> Walk:
     useful = fresh or (page.length and not page.created) or page.total < walk.total
     noted = replace(
         walk,
-        seeks={name: created for name, created in walk.seeks.items() if name not in page.created},
+        seeks={name: walk.seeks[name] for name in walk.seeks.keys() - page.created.keys() - page.garbled},
         top=max([walk.top, *page.created.values()]),
         total=page.total,
         limit=page.size if page.size < walk.size else walk.limit,

@@ -1,34 +1,30 @@
-"""Browser Use's pages, over real HTTP: rows as they must and must not be, and how far a pull gets."""
+"""Browser Use's pages, over real HTTP: which are read, what is kept of them, and how far a pull gets."""
 
 import json
+import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email.utils import format_datetime
-from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from test_browser_use_rows import NOW, T0, at, row, running
 
 from exporter import fleet
 from exporter.api import Api
-from exporter.browser_use import MOST_FIELDS, PAGES_PER_PULL, SERIES, BrowserUse, RowError, decode
+from exporter.browser_use import MOST_SENSELESS, PAGES_PER_PULL, BrowserUse
+from exporter.browser_use_rows import MOST_ROWS, SERIES
 from exporter.errors import AnswerTimeoutError, PayloadError
-from exporter.session import HOUR, MOST_TIME, REJECTIONS, SECOND, Horizon, Listing, Session, Usage, micros
+from exporter.session import HOUR, SECOND, Horizon, Listing, Session, Usage, micros
 from exporter.simulator import Server, create_app
 
-T0 = datetime(2026, 5, 1, 12, tzinfo=UTC)
-NOW = micros(T0) + 2 * HOUR
-STARTED = 1_777_636_810_000_000
+MEGABYTE = 1 << 20
 HEADER = "X-Browser-Use-API-Key"
 DEADLINE = 100.0  # seconds on the clock that only the provider moves
-URLS = {"liveUrl": "https://live/s3cret", "cdpUrl": "wss://cdp/s3cret", "recordingUrl": "https://rec/s3cret"}
 ALL = Horizon()
 
 
@@ -49,7 +45,7 @@ class Cloud:
         self.active: list[Any] = []
         self.stopped: list[Any] = []
         self.requests: list[tuple[str, int]] = []
-        self.largest, self.total, self.body = 100, 0, b""
+        self.largest, self.total, self.lies, self.body = 100, 0, "active", b""
         self.clock, self.seconds = 0.0, 0.0
         self.ahead, self.wall = 0, 0.0  # seconds that its clock and ours are wrong by
         self.happen: Callable[[], None] = lambda: None
@@ -59,7 +55,8 @@ class Cloud:
         size = min(int(request.query_params["pageSize"]), self.largest)
         self.requests.append((status, number))
         rows = self.active if status == "active" else self.stopped
-        items, total = rows[(number - 1) * size : number * size], self.total or len(rows)
+        items, total = rows[(number - 1) * size : number * size], len(rows)
+        total = self.total if self.total and status == self.lies else total
         page = {"items": items, "totalItems": total, "pageNumber": number, "pageSize": size, "new": 1}
         self.clock += self.seconds
         self.happen()
@@ -88,10 +85,10 @@ def door() -> Iterator[tuple[str, list[Cloud]]]:
 
 
 @pytest.fixture
-def api(door: tuple[str, list[Cloud]]) -> Iterator[Api]:
+def api(door: tuple[str, list[Cloud]]) -> Api:
     base, clouds = door
     clouds.append(Cloud())
-    api = Api(
+    return Api(
         base,
         HEADER,
         lambda: "key",
@@ -100,8 +97,6 @@ def api(door: tuple[str, list[Cloud]]) -> Iterator[Api]:
         wall=lambda: NOW / SECOND + clouds[-1].wall,
         clock=lambda: clouds[-1].clock,
     )
-    with closing(api):
-        yield api
 
 
 @pytest.fixture
@@ -111,39 +106,9 @@ def cloud(door: tuple[str, list[Cloud]], api: Api) -> Cloud:
     return cloud
 
 
-def at(seconds: float) -> str:
-    """A moment of the API's, so long after T0."""
-    return (T0 + timedelta(seconds=seconds)).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def row(**fields: Any) -> dict[str, Any]:
-    """A session that ran from 10 s to 70 s; a field given as ... is left out."""
-    session = {
-        "id": "one",
-        "status": "stopped",
-        "timeoutAt": at(3600),
-        "startedAt": at(10),
-        "finishedAt": at(70),
-        "proxyUsedMb": "1",
-        "proxyCost": "0.004",
-        "browserCost": "0.002",
-        "agentSessionId": None,
-        **URLS,
-    }
-    return {name: value for name, value in (session | fields).items() if value is not ...}
-
-
-def running(name: str = "open", **fields: Any) -> dict[str, Any]:
-    return row(**{"id": name, "status": "active", "finishedAt": None} | fields)
-
-
 def history(count: int) -> list[dict[str, Any]]:
     """Sessions of a second each, newest first; the newest is the last whole second's."""
     return [row(id=f"s{i}", startedAt=at(i), finishedAt=at(i + 1)) for i in reversed(range(count))]
-
-
-def only(**fields: Any) -> Session:
-    return decode(json.dumps(row(**fields)).encode(), NOW)
 
 
 def ids(listing: Listing) -> set[str]:
@@ -172,56 +137,6 @@ def test_what_opens_a_browser_is_never_kept(cloud: Cloud) -> None:
     assert "s3cret" not in repr(listing) + repr(vars(cloud.account))
 
 
-@pytest.mark.parametrize(
-    ("mb", "size"),
-    [("5.8607378005981443438", 6_145_429), ("0.9999999999999999999999999999", 1 << 20),
-     ("12345678.12345678901234567890", 12_945_381_783_982), ("0007.50", 7_864_320), (".5", 1 << 19),
-     ("5.", 5 << 20), ("+1", 1 << 20), ("-0", 0), (None, 0), (..., 0), (0.5, 1 << 19), (2, 2 << 20)],
-)  # fmt: skip
-def test_traffic_is_counted_in_whole_bytes(mb: object, size: int) -> None:
-    assert only(proxyUsedMb=mb).usage.proxy_bytes == size
-
-
-@given(figure=st.decimals(0, 900_000, places=20).map(lambda one: f"{one:f}"))
-def test_figures_lose_nothing_to_floats(figure: str) -> None:
-    """Whole bytes and nano-dollars, rounded half to even, as fractions have them."""
-    usage = only(proxyUsedMb=figure, proxyCost=figure, browserCost=figure).usage
-    assert usage.proxy_bytes == round(Fraction(figure) * 2**20)
-    assert usage.proxy_cost == usage.browser_cost == round(Fraction(figure) * 10**9)
-
-
-@pytest.mark.parametrize(("cost", "nano"), [("0.0000000005", 0), ("0.0000000015", 2), (None, 0), (..., 0)])
-def test_money_is_counted_in_whole_nano_dollars(cost: object, nano: int) -> None:
-    usage = only(proxyCost=cost, browserCost=cost).usage
-    assert (usage.proxy_cost, usage.browser_cost) == (nano, nano)
-
-
-NONSENSE: list[tuple[str, str, list[Any]]] = [
-    *(("malformed", name, [..., None, "", []]) for name in ("id", "status", "startedAt")),
-    ("malformed", "id", ["x" * 101, 7]),
-    ("malformed", "startedAt", ["yesterday", 1_767_225_600, "2026-01-01", "2026-13-01T00:00:00Z"]),
-    (
-        "malformed",
-        "proxyUsedMb",
-        ["", "abc", ".", "+", "1,5", "0x1", "1 2", "1e99999999999999999999", True, {}],
-    ),
-    ("out_of_range", "proxyUsedMb", ["-1", "-.5", "NaN", "sNaN", "Infinity", "-Infinity", "1e9", -1]),
-    ("out_of_range", "proxyCost", ["-0.01", "1e999999", "9" * 5000, "1000001"]),
-    ("out_of_range", "browserCost", ["-0.01", "1000001"]),
-    ("times", "finishedAt", [at(9), at(11 + MOST_TIME // SECOND)]),
-]
-
-
-@pytest.mark.parametrize(
-    ("reason", "name", "value"), [(why, name, v) for why, name, vs in NONSENSE for v in vs]
-)
-def test_a_row_that_makes_no_sense_is_rejected_with_its_reason(reason: str, name: str, value: object) -> None:
-    with pytest.raises(RowError) as caught:
-        only(**{name: value})
-    assert caught.value.reason == reason
-    assert reason in REJECTIONS
-
-
 def test_the_rows_beside_one_that_makes_no_sense_are_used(cloud: Cloud) -> None:
     cloud.active = [running(), running("bad", startedAt=None)]
     cloud.stopped = [7, None, [], row(id="bad", proxyCost="-1"), row(), row(id="bad", finishedAt=at(0))]
@@ -229,54 +144,6 @@ def test_the_rows_beside_one_that_makes_no_sense_are_used(cloud: Cloud) -> None:
     assert ids(listing) == {"open", "one"}
     assert listing.rejected == {"malformed": 4, "out_of_range": 1, "times": 1}
     assert listing.covers == NOW
-
-
-@pytest.mark.parametrize(
-    ("status", "finished", "shown", "ended"),
-    [("ACTIVE", None, "active", False), ("active", at(70), "active", False), ("new", None, "new", False),
-     ("Stopped", at(70), "stopped", True), ("failed!", at(70), "failed_", True)],
-)  # fmt: skip
-def test_an_unknown_status_is_an_end_where_there_is_one(
-    status: str, finished: str | None, shown: str, *, ended: bool
-) -> None:
-    session = only(status=status, finishedAt=finished)
-    assert session.status == shown
-    assert (session.ended is not None, session.ending is not None) == (ended, ended)
-
-
-@pytest.mark.parametrize(
-    ("finished", "ending"),
-    [(at(3598.999999), "stopped"), (at(3599), "timed_out"), (at(3600), "timed_out"), (at(3700), "timed_out")],
-)
-def test_an_end_within_a_second_of_the_timeout_or_later_is_the_timeouts(finished: str, ending: str) -> None:
-    session = only(finishedAt=finished)
-    assert (session.status, session.ending) == ("stopped", ending)
-    assert only(finishedAt=finished, timeoutAt=None).ending == "stopped"
-
-
-@pytest.mark.parametrize(
-    ("timeout", "ended"), [(at(3600), NOW - HOUR), (at(9999), NOW), (None, STARTED), (..., STARTED)]
-)
-def test_a_stopped_session_without_its_end_had_ended_by_now_and_by_its_timeout(
-    timeout: object, ended: int
-) -> None:
-    """How long it ran nobody says; what was seen of it while it was open stays."""
-    session = only(finishedAt=None, timeoutAt=timeout)
-    assert (session.ended, session.ending, session.usage.time) == (ended, "stopped", 0)
-
-
-def test_a_time_without_a_zone_is_in_utc() -> None:
-    assert only(startedAt="2026-05-01T12:00:10") == only(startedAt="2026-05-01T14:00:10+02:00") == only()
-
-
-def test_a_session_open_for_years_makes_no_sense() -> None:
-    """It would add them to a sum for ever."""
-    with pytest.raises(RowError, match="times"):
-        only(status="active", finishedAt=None, startedAt="1970-01-01T00:00:00Z")
-
-
-def test_a_session_that_starts_after_the_providers_clock_has_not_run() -> None:
-    assert only(status="active", finishedAt=None, startedAt=at(7200.9)).usage.time == 0
 
 
 def test_ended_sessions_that_nobody_asks_for_are_left_out(cloud: Cloud) -> None:
@@ -300,6 +167,49 @@ def test_only_what_stands_on_neither_list_is_missing(cloud: Cloud) -> None:
     assert cloud.read(Horizon(NOW, held)).missing == ("gone",), "a row that makes no sense is listed too"
 
 
+def test_a_row_that_makes_no_sense_is_listed_in_whichever_pull_it_was_met(cloud: Cloud) -> None:
+    """Of two pulls that share a walk, the second does not see the row."""
+    held = {"s250": micros(T0) + 250 * SECOND, "s50": micros(T0) + 50 * SECOND, "gone": micros(T0)}
+    cloud.stopped, cloud.seconds = history(300), 30.0
+    cloud.stopped[49] = row(id="s250", startedAt=None)
+    assert cloud.read(Horizon(0, held)).covers is None
+    cloud.account.recorded()
+    cloud.stopped[249] = row(id="s50", browserCost="-1")
+    listing = cloud.read(Horizon(0, held), seconds=10 * DEADLINE)
+    assert (listing.covers, listing.missing) == (NOW, ("gone",))
+
+
+def test_an_open_session_whose_row_makes_no_sense_is_not_looked_for_among_the_ended(cloud: Cloud) -> None:
+    cloud.active, cloud.stopped = [running("old", startedAt=None)], history(1000)
+    cloud.read()
+    cloud.account.recorded()
+    cloud.asked()
+    listing = cloud.read(Horizon(micros(T0) + 950 * SECOND, {"old": micros(T0)}))
+    assert (listing.covers, listing.missing) == (NOW, ())
+    assert cloud.asked() == [("active", 1), ("stopped", 1)]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "fields"), [(0, {"startedAt": None}), (3 * 3600, {}), (3 * 3600, {"status": "x" * MEGABYTE})]
+)
+def test_many_pages_of_long_rows_take_the_memory_of_a_few(
+    cloud: Cloud, ahead: int, fields: dict[str, Any]
+) -> None:
+    """Rows that make no sense, and all rows while clocks are apart, are asked about again at the end."""
+    cloud.stopped, cloud.largest, cloud.ahead = history(800), 20, ahead
+    for one in cloud.stopped[::20]:
+        one |= {"metadata": "x" * MEGABYTE, **fields}
+    held = dict.fromkeys(("s799", "s779", "s19", "gone"), 0)
+    tracemalloc.start()
+    try:
+        listing = cloud.read(Horizon(0, held))
+        assert tracemalloc.get_traced_memory()[1] < 24 * MEGABYTE
+    finally:
+        tracemalloc.stop()
+    assert (listing.covers, listing.missing) == (listing.time, ("gone",))
+    assert len(ids(listing)) == (800 if ahead else 760)
+
+
 def test_a_session_on_both_lists_has_ended(cloud: Cloud) -> None:
     cloud.active, cloud.stopped = [running("one"), running()], [row()]
     listing = cloud.read()
@@ -321,11 +231,33 @@ def test_open_sessions_that_slip_from_page_to_page_are_found(cloud: Cloud) -> No
     assert listing.covers == NOW
 
 
-@pytest.mark.parametrize("total", [1, 4, 10**9])
+@pytest.mark.parametrize("total", [1, 4, 90])
 def test_a_total_that_is_not_true_does_not_keep_a_listing_from_being_whole(cloud: Cloud, total: int) -> None:
     cloud.active, cloud.total = [running("a"), running("b"), running("c")], total
     listing = cloud.read()
     assert (ids(listing), listing.covers) == ({"a", "b", "c"}, NOW)
+
+
+@pytest.mark.parametrize("status", ["active", "stopped"])
+@pytest.mark.parametrize(("there", "total"), [(0, 1), (3, 10**9), (100, 500), (250, 500)])
+def test_a_list_that_ends_far_from_where_it_says_is_not_taken_for_whole(
+    cloud: Cloud, status: str, there: int, total: int
+) -> None:
+    """What is not listed would pass for ended, or be missing for good after a first import."""
+    cloud.total, cloud.lies = total, status
+    if status == "active":
+        cloud.active = [running(f"r{i}") for i in range(there)]
+    else:
+        cloud.stopped = history(there)
+    with pytest.raises(PayloadError, match=f"a page of {status} browsers is empty"):
+        cloud.read()
+
+
+@pytest.mark.parametrize("items", [[None], [{"error": "maintenance"}], [1, 2, 3]])
+def test_a_page_of_something_else_is_not_taken_for_an_empty_one(cloud: Cloud, items: list[object]) -> None:
+    cloud.active = items
+    with pytest.raises(PayloadError, match="without a row that makes sense"):
+        cloud.read()
 
 
 def test_open_sessions_that_never_are_as_many_as_is_said_cover_nothing(cloud: Cloud) -> None:
@@ -382,9 +314,32 @@ def test_what_is_no_page_of_browsers_is_refused(cloud: Cloud, body: bytes) -> No
         cloud.read()
 
 
-def test_a_page_of_nothing_but_nonsense_is_refused_before_it_is_looked_at(cloud: Cloud) -> None:
-    cloud.body = b'{"totalItems":1,"items":[' + b"1," * MOST_FIELDS + b"1]}"
-    with pytest.raises(PayloadError, match="far longer than any"):
+def test_page_after_page_on_which_nothing_makes_sense_is_refused(cloud: Cloud) -> None:
+    """A provider that has changed its rows is not asked for all its pages at each pull."""
+    cloud.stopped = [row(id=f"s{i}", startedAt=i) for i in range(30 * 100)]
+    cloud.active = [running()]
+    with pytest.raises(PayloadError, match="makes sense"):
+        cloud.read()
+    assert len(cloud.asked()) == 1 + MOST_SENSELESS
+    cloud.stopped[::350] = history(9)
+    listing = cloud.read()
+    assert (len(ids(listing)), listing.covers) == (10, NOW)
+
+
+def test_a_page_far_longer_than_asked_for_counts_as_many(cloud: Cloud) -> None:
+    """It is not for a provider to say how much is held in memory."""
+    items = [running()] * MOST_ROWS
+
+    def happen() -> None:
+        fresh = [one | {"id": f"{len(cloud.requests)}-{i}"} for i, one in enumerate(items)]
+        cloud.body = json.dumps({"items": fresh, "totalItems": 10**6}).encode()
+
+    cloud.happen = happen
+    with pytest.raises(AnswerTimeoutError):
+        cloud.read()
+    assert len(cloud.asked()) == PAGES_PER_PULL // 10
+    items.append(running())
+    with pytest.raises(PayloadError, match="not what the API describes"):
         cloud.read()
 
 
@@ -435,7 +390,6 @@ def test_the_simulated_provider_is_read_whole_in_every_order(order: str) -> None
     with Server(create_app(simulated, lambda: origin)) as server:
         api = Api(f"{server.url}/api/v3", HEADER, lambda: "key", max_bytes=1 << 24, meter=Meter())
         listing = BrowserUse(api).read(ALL, api.clock() + DEADLINE)
-        api.close()
     lives = [fleet.life_of(simulated, "browser_use", i) for i in simulated.listed("browser_use", origin)]
     assert ids(listing) == {life.id for life in lives}
     usage = {session.id: session.usage for session in listing.sessions}

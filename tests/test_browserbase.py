@@ -3,7 +3,7 @@
 import json
 import tracemalloc
 from collections.abc import Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -347,6 +347,12 @@ def test_only_what_lies_in_the_past_tells(tells: str, ahead: int, wall: int) -> 
     assert listing.time == (NOW if told else NOW - HOURS)
 
 
+def test_a_clock_beyond_all_years_makes_no_session_run_for_longer_than_one_may() -> None:
+    """Found by fuzzing: an open one of the last year that there is."""
+    listing = read(row(status="RUNNING", startedAt="9999-12-31T23:59:50Z", endedAt=None), now=2**60)
+    assert [session.usage.time // SECOND for session in listing.sessions] == [9]
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -411,7 +417,13 @@ def test_one_request_brings_the_list_and_carries_the_query(query: str | None, ta
     body = answer(json.dumps([row()]).encode(), Date="Fri, 01 May 2026 14:00:00 GMT")
     with serving(body) as server:
         api = Api(server.url, "X-BB-API-Key", lambda: "key", max_bytes=1 << 20, meter=Meter())
-        with closing(api):
-            listing = browserbase.read(api, query, ALL, api.clock() + 30)
+        listing = browserbase.read(api, query, ALL, api.clock() + 30)
     assert [head.split(b" ")[1].decode() for head in server.requests] == [target]
     assert (listing.time, len(listing.sessions)) == (NOW, 1)
+
+
+@pytest.mark.parametrize("body", [b"[null]", b'[{"error": "maintenance"}]', b"[1, 2, 3]", b'["\xe9\xff"]'])
+def test_a_list_without_any_session_is_none(body: bytes) -> None:
+    """It must not pass for an empty one: open sessions would be counted as ended, and gauges be 0."""
+    with pytest.raises(PayloadError, match="the list holds no session"):
+        browserbase.read(Canned(body, NOW), None, ALL, 0)

@@ -11,25 +11,28 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
-from test_accounting import RULES, SETTLE, SKIP, T0, WEST, World, listing, session
+from test_accounting import MINUTE, RULES, SETTLE, SKIP, T0, WEST, World, listing, session
 
 from exporter.accounting import Rules
 from exporter.ledger import Ledger, LedgerError, Reading
 from exporter.session import (
+    COST,
     ENDED,
     HOUR,
     PROXY_BYTES,
     SECOND,
     STARTED,
+    UNKNOWN,
     Account,
     Entry,
     Horizon,
     Listing,
     Usage,
 )
-from exporter.state import NEVER, State
+from exporter.state import MOST, NEVER, State
 from exporter.words import Words
 
 ACCOUNT = Account("browserbase", "production")
@@ -245,6 +248,31 @@ def test_no_value_was_shown_that_a_later_start_does_not_know(path: Path) -> None
         assert shown == sorted(shown)
     with closing(sqlite3.connect(path)) as check:
         assert check.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_session_that_left_while_open_and_comes_back_ended_counts_on(ledger: Ledger) -> None:
+    left = session(usage=Usage(MINUTE, 10))
+    others = [session(id=f"o{hour}", created=T0 + hour * HOUR) for hour in range(4)]
+    record(ledger, listing(left, *others[:1]))
+    for hour in (1, 2, 3):
+        state = record(ledger, listing(*others, missing=("s1",), time=T0 + hour * HOUR))
+    assert state.gone == state.horizon(RULES).gone == {"s1"}
+    assert state.totals[Entry(WEST, ENDED, UNKNOWN)] == 1
+    assert state.horizon(RULES).wants("s1", T0, is_open=False)
+    back = msgspec.structs.replace(left, usage=Usage(MINUTE, 5000), ended=T0 + MINUTE, ending="completed")
+    state = record(ledger, listing(back, *others, time=T0 + 4 * HOUR))
+    assert state.totals[Entry(WEST, PROXY_BYTES)] == 5000
+    assert state.totals[Entry(WEST, ENDED, UNKNOWN)] == 1, "it ended once"
+    assert not state.horizon(RULES).wants("s1", T0, is_open=False), "it has settled"
+
+
+def test_a_total_stays_at_the_most_that_there_is(ledger: Ledger) -> None:
+    for number in range(3):
+        state = record(ledger, listing(session(id=f"s{number}", usage=Usage(0, 2**62))))
+    assert state.totals[Entry(WEST, PROXY_BYTES)] == MOST
+    dear = Rules(SETTLE, proxy_per_gb=10**15)
+    state = record(ledger, listing(session(id="dear", usage=Usage(0, 10**15))), dear)
+    assert state.totals[Entry(WEST, COST, "proxy")] == MOST
 
 
 def test_totals_are_whole_beyond_what_a_float_holds(ledger: Ledger) -> None:

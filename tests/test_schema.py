@@ -38,6 +38,13 @@ def test_other_tables_are_refused(db: Connection, table: str) -> None:
         check(db)
 
 
+def test_tables_of_our_names_with_other_columns_are_refused(db: Connection) -> None:
+    migrate(db)
+    db.execute(text("ALTER TABLE totals RENAME COLUMN value TO amount"))
+    with pytest.raises(ForeignDatabaseError, match="totals has other columns than a ledger's"):
+        check(db)
+
+
 def test_a_later_versions_ledger_is_refused(db: Connection) -> None:
     migrate(db)
     db.execute(insert(migrations).values(name="9-later"))

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from exporter import api, config, document, passwords, words
+from exporter import api, browser_use_rows, config, document, passwords, words
 from exporter.exchange import Limits
 
 TEXT = (Path(__file__).parent.parent / "SECURITY.md").read_text()
@@ -19,6 +19,7 @@ def test_the_limits_are_those_of_the_code() -> None:
         limits.answer,
         passwords.WAITING,
         config.Scrape().max_response_bytes,
+        browser_use_rows.MOST_PAGE_BYTES,
         words.VALUES_PER_LABEL,
         words.PROJECTS,
         len(words.word("x" * 1000)),

@@ -4,12 +4,13 @@ import gzip
 import socket
 import ssl
 from collections.abc import Iterator
+from http.client import RemoteDisconnected
 from pathlib import Path
 
 import pytest
 import requests
 import trustme
-from misbehave import Script, answer, deaf, dripping, serving, silent
+from misbehave import Script, answer, broken_off, deaf, dripping, serving, silent
 from urllib3.exceptions import HTTPError
 
 from exporter.transport import connect, pooled_session
@@ -119,6 +120,21 @@ def test_a_large_body_arrives_whole(session: requests.Session) -> None:
     with serving(answer(body), answer(gzip.compress(body), Content_Encoding="gzip")) as server:
         assert fetch(session, server.url, 20) == body
         assert fetch(session, server.url, 20) == body
+
+
+@pytest.mark.parametrize(
+    "head", [b"", b"HT", OK, OK + b"A: b", OK + b"A: b\r\n", b"HTTP/1.1 100 Continue\r\n"]
+)
+def test_a_connection_that_ends_within_the_head_is_no_answer(session: requests.Session, head: bytes) -> None:
+    with serving(broken_off(head)) as server, pytest.raises(FOREIGN) as caught:
+        fetch(session, server.url, 20)
+    assert isinstance(root(caught.value), RemoteDisconnected)
+
+
+@pytest.mark.parametrize("head", [OK + b"\r\n", OK + b"A: b\n\n", b"HTTP/1.0 200 OK\n\n"])
+def test_one_that_ends_after_the_head_is_whole(session: requests.Session, head: bytes) -> None:
+    with serving(broken_off(head), broken_off(head + b"[]")) as server:
+        assert [fetch(session, server.url, 20) for _ in range(2)] == [b"", b"[]"]
 
 
 @pytest.mark.parametrize("status", ["100 Continue", "102 Processing", "103 Early Hints", "199 Odd"])
