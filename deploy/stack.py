@@ -6,6 +6,7 @@ All run as processes of this machine, with files in a folder that goes with them
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event
+from urllib.parse import urlsplit
 
 import msgspec
 import requests
@@ -28,7 +30,8 @@ HELLO = """\
   Prometheus     http://localhost:9090/alerts
   Alertmanager   http://localhost:9093
 {grafana}
-An hour passes in a minute. In 20 minutes a wave of errors begins; some ten minutes later an alert fires.
+An hour passes in a minute, so an hour's spending is sixty times a real one's: its alerts fire soon. In 20
+minutes a wave of errors begins; some ten minutes later its alert fires, too.
 Ctrl-C ends it, and nothing stays behind.
 """
 
@@ -45,11 +48,12 @@ class Service(msgspec.Struct, frozen=True):
 def main() -> int:
     """Run the stack until a signal comes or a part of it ends; 0, or 1 when something is missing or ended."""
     leaving = Event()
-    for one in (signal.SIGINT, signal.SIGTERM):
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, lambda *_: leaving.set())
     try:
         with tempfile.TemporaryDirectory(prefix="cloud-browser-stack-") as folder, ExitStack() as stack:
             services = list(_services(Path(folder)))
+            _ports_free([service.ready for service in services])
             running = [stack.enter_context(_running(service)) for service in services]
             here = any(service.name == "Grafana" for service in services)
             grafana = "  Grafana        http://localhost:3000\n" if here else ""
@@ -93,7 +97,17 @@ def _services(folder: Path) -> Iterator[Service]:
         "http://localhost:9093/-/ready",
     )
     if grafana := shutil.which("grafana-server"):
-        yield Service("Grafana", [grafana], "http://localhost:3000/api/health", _grafana(folder))
+        command = [grafana, "--homepath", "/usr/share/grafana"]  # where its packages put it
+        yield Service("Grafana", command, "http://localhost:3000/api/health", _grafana(folder))
+
+
+def _ports_free(urls: Sequence[str]) -> None:
+    """Raises OSError for a port at which somebody answers already."""
+    for url in urls:
+        address = urlsplit(url)
+        with socket.socket() as probe:
+            if probe.connect_ex((address.hostname, address.port)) == 0:
+                raise OSError(f"port {address.port} is taken; end what listens there, and try again")
 
 
 def _grafana(folder: Path) -> dict[str, str]:
@@ -101,6 +115,9 @@ def _grafana(folder: Path) -> dict[str, str]:
     return {
         "GF_PATHS_PROVISIONING": str(GRAFANA / "provisioning"),
         "GF_PATHS_DATA": str(folder / "grafana"),
+        "GF_PATHS_LOGS": str(folder / "grafana"),
+        "GF_PATHS_PLUGINS": str(folder / "grafana" / "plugins"),
+        "GF_SERVER_HTTP_ADDR": "localhost",
         "GF_AUTH_ANONYMOUS_ENABLED": "true",
         "CLOUD_BROWSER_DASHBOARDS": str(GRAFANA / "dashboards"),
         "PROMETHEUS_URL": "http://localhost:9090",

@@ -54,7 +54,7 @@ def in_seconds(rules: str) -> dict[str, Any]:
     for group in document["groups"]:
         group["interval"] = "500ms"
         for rule in group["rules"]:
-            rule["expr"] = re.sub(r"(?<=\[)(\d+)([mhdw])(?=\])", shorter, rule["expr"])
+            rule["expr"] = re.sub(r"(?<=[\[:])(\d+)([mhdw])(?=[\]:])", shorter, rule["expr"])
             rule["expr"] = re.sub(r"(?<=offset )(\d+)([mhdw])\b", shorter, rule["expr"])
             if "for" in rule:
                 rule["for"] = re.sub(r"(\d+)([mhdw])", shorter, rule["for"])

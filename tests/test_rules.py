@@ -41,6 +41,10 @@ SCRAPED = f"up{{{TARGET}}}"
 Values: TypeAlias = list[float | None]  # a sample for each step; None where a scrape fails
 
 
+# Alerts on the exporter itself, not on an account.
+EXPORTERS = {"LedgerNotWritable", "ConfigReloadFailed", "ExporterGone"}
+
+
 class Case(msgspec.Struct, frozen=True):
     """What is scraped, and whether that makes the alert fire at the end; steps are minutes."""
 
@@ -97,9 +101,9 @@ def cases() -> Iterator[Case]:
 
 def provider_cases() -> Iterator[Case]:
     yield Case("CloudBrowserProviderDown", "no pull reads it", FIRES, {UP: steady(0)})
-    yield Case(
-        "CloudBrowserProviderDown", "one pull in ten does", QUIET, {UP: (steady(0, 9) + steady(1, 1)) * 12}
-    )
+    alert = "CloudBrowserProviderDown"
+    yield Case(alert, "one pull in ten does", FIRES, {UP: (steady(0, 9) + steady(1, 1)) * 12})
+    yield Case(alert, "two pulls in three do", QUIET, {UP: (steady(0, 1) + steady(1, 2)) * 40})
     for alert, reason in (
         ("CloudBrowserKeyRefused", "auth"),
         ("CloudBrowserPaymentRequired", "payment"),
@@ -110,6 +114,9 @@ def provider_cases() -> Iterator[Case]:
         yield Case(alert, "it is read", QUIET, {**failing(reason, each), UP: steady(1)})
         yield Case(alert, "that has passed", QUIET, failing(reason, rising((1, HOUR), (0, HOUR))))
         yield Case(alert, "another reason", QUIET, failing("server", each))
+        short = {ERRORS % reason: rising((0, 112), (1, 2), (0, 6))}
+        short[UP] = steady(1, 112) + steady(0, 2) + steady(1, 6)
+        yield Case(alert, "two pulls were refused", QUIET, short)
     twice = rising((0, 110), (1, 2), (0, 8))
     yield Case("CloudBrowserRateLimited", "twice is no matter", QUIET, failing("rate_limited", twice))
 
@@ -127,15 +134,25 @@ def session_cases() -> Iterator[Case]:
     yield Case(alert, "one", QUIET, {STARTED: [*week(3, 0)[:-3], *[9e9] * 3], UP: up}, QUARTER)
     yield Case(alert, "few at any time", QUIET, {STARTED: week(1.8, 0), UP: up}, QUARTER)
     yield Case(alert, "not read", QUIET, {STARTED: week(3, 0), UP: [*up[:-6], *[0.0] * 6]}, QUARTER)
+    other = STARTED.replace("exporter:", "earlier:")
+    moved: dict[str, Values] = {other: rising((3, len(up) - 200)), UP: up}
+    moved[other] += [None] * 200
+    moved[STARTED] = [*[None] * (len(up) - 200), *rising((3, 192), (0, 8))]
+    yield Case(alert, "none, and the exporter has moved", FIRES, moved, QUARTER)
+    flaky = [*up[:-5], 0.0, *up[-4:]]
+    yield Case(alert, "none, and one pull failed", FIRES, {STARTED: week(3, 0), UP: flaky}, QUARTER)
     alert = "CloudBrowserSessionOpenTooLong"
-    yield Case(alert, "since six hours", FIRES, {OLDEST: steady(0, 6 * HOUR + 20)})
-    yield Case(alert, "just below", QUIET, {OLDEST: steady(1260, 6 * HOUR + 20)})
+    yield Case(alert, "since five hours", FIRES, {OLDEST: steady(0, 5 * HOUR + 20)})
+    yield Case(alert, "just below", QUIET, {OLDEST: steady(1260, 5 * HOUR + 20)})
 
 
 def spending_cases() -> Iterator[Case]:
     alert = "CloudBrowserSpendAboveHourlyBudget"
     yield Case(alert, "60 USD", FIRES, {COST: rising((1, 2 * HOUR))})
     yield Case(alert, "48 USD", QUIET, {COST: rising((0.8, 2 * HOUR))})
+    outage = {COST: rising((0.17, 60), (0, 60), (120, 1), (0.17, 19))}
+    outage[UP] = steady(1, 60) + steady(0, 60) + steady(1, 20)
+    yield Case(alert, "twelve hours at once after an outage", QUIET, outage)
     alert = "CloudBrowserSpendAboveMonthlyBudget"
     yield Case(alert, "10,368 USD", FIRES, {COST: rising((1.2, 320))}, 5)
     yield Case(alert, "9,850 USD", QUIET, {COST: rising((1.14, 320))}, 5)
@@ -143,7 +160,11 @@ def spending_cases() -> Iterator[Case]:
     yield Case(alert, "3.5 times", FIRES, {COST: week(0.6, 2.1)}, QUARTER)
     yield Case(alert, "2.75 times", QUIET, {COST: week(0.6, 1.65)}, QUARTER)
     yield Case(alert, "6 times nearly nothing", QUIET, {COST: week(0.15, 0.9)}, QUARTER)
+    yield Case(
+        alert, "a week after the first day", QUIET, {COST: rising((1.5, WEEK // QUARTER + 5))}, QUARTER
+    )
     alert = "CloudBrowserProxyTrafficSpike"
+    yield Case(alert, "the first hours", QUIET, {BYTES: rising((1e8, 36))}, 5)
     yield Case(alert, "ten times", FIRES, {BYTES: day(1e7, 2e8)}, 5)
     yield Case(alert, "four times", QUIET, {BYTES: day(1e8, 4e8)}, 5)
     yield Case(alert, "a hundred times nearly nothing", QUIET, {BYTES: day(5e5, 5e7)}, 5)
@@ -163,6 +184,7 @@ def exporter_cases() -> Iterator[Case]:
     yield Case(alert, "each pull", FIRES, {UNWRITTEN: rising((1, 2 * HOUR))})
     yield Case(alert, "it cannot be read", FIRES, {ERRORS % "ledger": rising((1, 2 * HOUR))})
     yield Case(alert, "that has passed", QUIET, {UNWRITTEN: rising((1, HOUR), (0, HOUR))})
+    yield Case(alert, "once", QUIET, {UNWRITTEN: rising((0, 112), (1, 1), (0, 7))})
     yield Case("CloudBrowserConfigReloadFailed", "refused", FIRES, {RELOADED: steady(0)})
     yield Case("CloudBrowserConfigReloadFailed", "taken", QUIET, {RELOADED: steady(1)})
     alert = "CloudBrowserExporterGone"
@@ -176,10 +198,10 @@ def as_scraped(_: str, values: Values) -> Values:
 
 
 def with_a_reset(selector: str, values: Values) -> Values:
-    """The counter begins again at 0, five sixths on."""
-    if "_total{" not in selector:
+    """The counter begins again at 0, the seventh before the end."""
+    if "_total{" not in selector or None in values:
         return values
-    at = len(values) * 5 // 6
+    at = len(values) - 7
     return values[:at] + [(value or 0) - (values[at - 1] or 0) for value in values[at:]]
 
 
@@ -208,11 +230,7 @@ def test_an_alert_fires_when_it_must_and_only_then(
     promtool = program("promtool", "prometheus")
     length = max(len(values) for values in case.series.values())
     written = [
-        {
-            "series": name,
-            "values": " ".join("stale" if one is None else f"{one}" for one in spoil(name, values)),
-        }
-        for name, values in case.series.items()
+        {"series": name, "values": notation(spoil(name, values))} for name, values in case.series.items()
     ]
     firing = f'count(ALERTS{{alertname="{case.alert}",alertstate="firing"}}) or vector(0)'
     document = {
@@ -259,6 +277,19 @@ def test_every_alert_tells_what_to_do() -> None:
         assert "for" in rule, name
 
 
+def test_annotations_and_groupings_name_labels_that_there_are() -> None:
+    """Those of an alert are all that its expression leaves, so that no text has a hole."""
+    known = {"job", "instance", "provider", "account", "region", "reason"}
+    for name, rule in ALERTS.items():
+        told = set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"])))
+        of_exporter = name.removeprefix("CloudBrowser") in EXPORTERS
+        of_account = {"provider", "account"} | ({"region"} if "region:" in rule["expr"] else set())
+        assert told <= ({"instance"} if of_exporter else of_account), name
+    for expression in [*RECORDS.values(), *(rule["expr"] for rule in ALERTS.values())]:
+        for labels in re.findall(r"(?:by|on|group_left) \(([^()]*)\)", expression):
+            assert {label.strip() for label in labels.split(",") if label} <= known, expression
+
+
 def test_every_threshold_is_used_by_the_alert_that_its_comment_names() -> None:
     thresholds = [rule["record"] for rule in GROUPS[0]["rules"]]
     expressions = " ".join(rule["expr"] for rule in ALERTS.values())
@@ -271,7 +302,7 @@ def test_every_threshold_is_used_by_the_alert_that_its_comment_names() -> None:
 def test_records_are_named_for_their_level_metric_and_operation() -> None:
     for name in RECORDS:
         assert re.fullmatch(
-            r"(cloud_browser|region|account):\w+:(threshold|(ratio_)?increase\d+[mhd])", name
+            r"(cloud_browser|region|account):\w+:(threshold|((ratio_)?increase|max)\d+[mhd])", name
         ), name
 
 
@@ -282,3 +313,14 @@ def test_rules_use_metrics_and_labels_that_are_there() -> None:
         for name, matchers in re.findall(r"\b(cloud_browser_\w+|up)\b(?!:)(?:\{([^}]*)\})?", plain):
             if f":{name}:" not in plain:
                 assert set(re.findall(r"(\w+)=", matchers)) <= known[name], expression
+
+
+def test_the_job_and_its_timeout_are_the_same_everywhere() -> None:
+    shipped = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+    block = (ROOT / "README.md").read_text().split("```yaml\nscrape_configs:", 1)[1].split("```", 1)[0]
+    (shown,) = yaml.safe_load(f"scrape_configs:{block}")["scrape_configs"]
+    (job,) = shipped["scrape_configs"]
+    assert (shown["job_name"], shown["scrape_timeout"]) == (job["job_name"], job["scrape_timeout"])
+    assert f'up{{job="{job["job_name"]}"}}' in ALERTS["CloudBrowserExporterGone"]["expr"]
+    seconds = int(job["scrape_timeout"].removesuffix("s"))
+    assert RECORDS["cloud_browser:pull_seconds:threshold"] == f"vector({seconds * 4 // 5})"
