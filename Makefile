@@ -5,7 +5,7 @@ BIN := .venv/bin
 # --upgrade would let pip choose; the lock files choose.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo stack test check soak audit bench dashboards preview lint-dashboards lock clean
+.PHONY: help demo stack test check soak audit bench dashboards lint-dashboards lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,7 +17,6 @@ help:
 	@echo "make audit   ask for known vulnerabilities of the dependencies; needs the internet"
 	@echo "make bench   measure speed and size"
 	@echo "make dashboards       write grafana/dashboards from grafana/*.py"
-	@echo "make preview          draw their pictures, with data of a real Prometheus"
 	@echo "make lint-dashboards  Grafana's linter on them, and pint on the rules; needs Go 1.24"
 	@echo "make lock    choose newer dependencies"
 
@@ -52,7 +51,7 @@ check: .venv/dev
 	$(BIN)/python -m pytest
 
 soak: .venv/dev
-	SOAK_PULLS=10000 $(BIN)/python -m pytest -s tests/test_soak.py
+	SOAK_PULLS=10000 $(BIN)/python -m pytest -s tests/system/test_soak.py
 
 # Asks an outside service for known vulnerabilities, so it is no part of `check`.
 audit: .venv/dev
@@ -64,9 +63,6 @@ bench: .venv/dev
 
 dashboards: .venv/dev
 	$(BIN)/python -m grafana
-
-preview: .venv/dev
-	$(BIN)/python -m grafana.preview
 
 # grafana/lint/go.sum pins the linter and all that it is made of; building it takes minutes, once.
 lint-dashboards:

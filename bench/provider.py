@@ -15,8 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from exporter.fleet import BROWSERBASE, DAY, HOUR, SECOND, Fleet
-from exporter.rows import encoded_rows
+from exporter.simulator.fleet import BROWSERBASE, DAY, HOUR, SECOND, Fleet
+from exporter.simulator.rows import encoded_rows
 
 ORIGIN = 1_767_225_600 * SECOND
 WEEK = 7 * DAY

@@ -11,8 +11,10 @@ from functools import partial
 from pathlib import Path
 from threading import Event
 
-from exporter import __version__, logs, simulator
-from exporter.config import (
+from exporter import __version__
+from exporter import log as logs
+from exporter.app import Web, serve
+from exporter.config.settings import (
     AccountConfig,
     Config,
     ConfigError,
@@ -22,10 +24,10 @@ from exporter.config import (
     from_environment,
     load,
 )
-from exporter.fleet import DAY, ORDERS, Fleet, Wave, parse_wave
-from exporter.ledger import LedgerRefusedError
-from exporter.serve import Web, serve
-from exporter.server import at_signals
+from exporter.ledger.store import LedgerRefusedError
+from exporter.simulator import server as simulator
+from exporter.simulator.fleet import DAY, ORDERS, Fleet, Wave, parse_wave
+from exporter.web.server import at_signals
 
 OK, FAILED, INVALID = 0, 1, 2
 COMMANDS = ("serve", "simulate", "demo")

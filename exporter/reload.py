@@ -6,10 +6,10 @@ from typing import Protocol
 
 import structlog
 
-from exporter.document import ConfigError
-from exporter.flight import in_thread
-from exporter.plan import Plan
-from exporter.pull import Puller
+from exporter.config.loader import ConfigError
+from exporter.scrape.inflight import in_thread
+from exporter.scrape.plan import Plan
+from exporter.scrape.scraper import Puller
 
 log = structlog.get_logger()
 

@@ -21,7 +21,7 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
-from exporter.catalog import BUILD, STARTS, UP, Spec
+from exporter.metrics.definitions import BUILD, STARTS, UP, Spec
 from grafana.panels import SCRAPE_INTERVAL, SOURCE
 from grafana.promql import VARIABLES, series
 

@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import Panel
 
-from exporter.catalog import ENDS, ERRORS, LOWERED, REJECTED, UP
+from exporter.metrics.definitions import ENDS, ERRORS, LOWERED, REJECTED, UP
 from grafana.board import Board
 from grafana.limits import ANY, FAILING
 from grafana.panels import CALM, UNCOUNTED, UNENDED, UNWATCHED, About, Query, graph, number, states, table

@@ -1,6 +1,6 @@
 """The dashboard on the exporter itself: whether it is in time, what it asks for, and what it weighs."""
 
-from exporter.catalog import (
+from exporter.metrics.definitions import (
     BUILD,
     LAST_SUCCESS,
     LATENCY,

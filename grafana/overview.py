@@ -1,6 +1,6 @@
 """The dashboard that is looked at first: how many browsers run where, what they cost, what fails."""
 
-from exporter.catalog import BYTES, DURATIONS, ENDS, OLDEST, SESSIONS, STARTS, UP
+from exporter.metrics.definitions import BYTES, DURATIONS, ENDS, OLDEST, SESSIONS, STARTS, UP
 from grafana.board import Board
 from grafana.limits import ANY, FAILING, OLD
 from grafana.panels import CALM, UNCOUNTED, UNENDED, UNREAD, UNWATCHED, About, Query, graph, number, states

@@ -6,8 +6,8 @@ Rates are taken over Grafana's `$__rate_interval`, sums over a panel's whole ran
 
 from collections.abc import Sequence
 
-from exporter.catalog import Spec
-from exporter.session import OPEN_STATUSES
+from exporter.metrics.definitions import Spec
+from exporter.model import OPEN_STATUSES
 
 # What names the scraped process; every series has it.
 TARGET = ("job", "instance")

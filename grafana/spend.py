@@ -6,7 +6,7 @@ import msgspec
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import Panel
 
-from exporter.catalog import BYTES, COSTS, ENDS, SECONDS, Spec
+from exporter.metrics.definitions import BYTES, COSTS, ENDS, SECONDS, Spec
 from grafana.board import Board
 from grafana.panels import CALM, UNCOUNTED, About, Query, bars, graph, number, table
 from grafana.promql import TARGET, an_hour, increase, legend, rate, ratio, total

@@ -7,18 +7,18 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from test_accounting import T0, listing, session
-from test_pull import LONG, ONE, TWO, Make, Provider, of
 
-from exporter.accounting import Rules
-from exporter.document import ConfigError
-from exporter.flight import Report
-from exporter.ledger import Ledger
-from exporter.meters import Meters
-from exporter.plan import Plan, Target
-from exporter.pull import Puller
+from exporter.config.loader import ConfigError
+from exporter.ledger.accounting import Rules
+from exporter.ledger.store import Ledger
+from exporter.metrics.telemetry import Meters
+from exporter.model import SECOND
 from exporter.reload import Reload
-from exporter.session import SECOND
+from exporter.scrape.inflight import Report
+from exporter.scrape.plan import Plan, Target
+from exporter.scrape.scraper import Puller
+from tests.support.listings import T0, listing, session
+from tests.support.scripted_provider import LONG, ONE, TWO, Make, Provider, of
 
 VALID = "cloud_browser_exporter_config_last_reload_successful"
 VALID_AT = "cloud_browser_exporter_config_last_reload_success_timestamp_seconds"

@@ -1,0 +1,200 @@
+"""One authenticated GET: under a deadline, within a size, tried again where that can help.
+
+Every foreign exception becomes one of `errors` here, once.
+"""
+
+import io
+import random
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import BoundedSemaphore
+from typing import Protocol
+
+import msgspec
+import requests
+from urllib3.exceptions import DecodeError, HTTPError
+from urllib3.exceptions import TimeoutError as PoolTimeoutError
+
+from exporter import __version__
+from exporter.client.errors import (
+    MORE_TIME,
+    AnswerTimeoutError,
+    ApiError,
+    PayloadError,
+    StatusError,
+    TlsError,
+    TooLargeError,
+    UnreachableError,
+    status_error,
+)
+from exporter.client.retry_after import ASKING, Silence, asked
+from exporter.client.server_time import Clocks, Reading, http_date
+from exporter.client.transport import pooled_session
+from exporter.model import SECOND
+
+ATTEMPTS = 3
+BACKOFF_SECONDS = 0.2
+CHUNK = 1 << 18
+CONNECTIONS = 4
+RETRIED = {408, 429, 500, 502, 503, 504}
+
+
+class Meter(Protocol):
+    """Told of every request as it ends."""
+
+    def sent(self, endpoint: str, code: str, seconds: float) -> None:
+        """`code` is the HTTP status, or `error` when there was no answer."""
+
+    def rate_limit(self, remaining: int) -> None:
+        """How many requests the provider says are left."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A body, and what the clocks showed as it began to come."""
+
+    body: bytes
+    at: Reading
+
+
+class Api:
+    """One account's way to its provider, with connections that are kept; several threads may use it.
+
+    `clocks` is what its answers have proven of the time. The connections end with the last who holds it:
+    a pull that began before a reload may still use them.
+
+    Args:
+        base_url: where paths are appended.
+        header: the name of the header that carries the key.
+        key: called for each request, so that a rotated key works at once; it may raise NoKeyError.
+        max_bytes: the largest body, decompressed.
+        meter: told of every request.
+        wall, clock, sleep: time in seconds since 1970, monotonic seconds, and how to wait.
+    """
+
+    def __init__(  # noqa: PLR0913 - three are the clocks, which only tests pass
+        self,
+        base_url: str,
+        header: str,
+        key: Callable[[], str],
+        *,
+        max_bytes: int,
+        meter: Meter,
+        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._base, self._header, self._key = base_url, header, key
+        self._max_bytes, self._meter = max_bytes, meter
+        self._wall, self.clock, self._sleep = wall, clock, sleep
+        self.clocks = Clocks()
+        self._silence, self._slots = Silence(), BoundedSemaphore(CONNECTIONS)
+        self._http = pooled_session(CONNECTIONS)
+        self._http.headers["Accept"] = "application/json"
+        self._http.headers["User-Agent"] = f"cloud-browser-exporter/{__version__}"
+
+    def get(self, path: str, params: Mapping[str, str | int], deadline: float) -> Answer:
+        """The answer to `GET base_url + path`, by a deadline on the monotonic clock.
+
+        The path is also the `endpoint` under which the request is counted.
+
+        Raises:
+            ApiError: the last attempt's; `errors` draws their tree.
+        """
+        attempt = 1
+        while True:
+            with self._slot(deadline):
+                self._silence.check(self.clock())
+                try:
+                    return self._measured(path, params, deadline)
+                except (UnreachableError, StatusError) as error:
+                    failure = error
+            wait = self._pause(failure, attempt)
+            if wait is None or self.clock() + wait >= deadline:
+                raise failure
+            self._sleep(wait)
+            attempt += 1
+
+    @contextmanager
+    def _slot(self, deadline: float) -> Iterator[None]:
+        """One of the requests that an account may have under way."""
+        if not self._slots.acquire(timeout=max(0, deadline - self.clock())):
+            raise AnswerTimeoutError(
+                f"{CONNECTIONS} other requests were under way until the deadline; {MORE_TIME}"
+            )
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def _pause(self, error: ApiError, attempt: int) -> float | None:
+        """How long to wait before the next attempt; None if there is none, or none can help."""
+        if attempt == ATTEMPTS:
+            return None
+        backoff = BACKOFF_SECONDS * 2**attempt * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret  # nosec B311
+        if isinstance(error, StatusError):
+            return max(backoff, error.wait or 0) if error.status in RETRIED else None
+        return None if isinstance(error, TlsError) else backoff
+
+    def _measured(self, path: str, params: Mapping[str, str | int], deadline: float) -> Answer:
+        key, begun, code = self._key(), self.clock(), "error"
+        if begun >= deadline:
+            raise AnswerTimeoutError(f"the deadline passed before the request was sent; {MORE_TIME}")
+        try:
+            answer = self._request(path, params, key, deadline - begun)
+            code = "200"
+        except StatusError as error:
+            code = str(error.status)
+            raise
+        finally:
+            self._meter.sent(path, code, self.clock() - begun)
+        return answer
+
+    def _request(self, path: str, params: Mapping[str, str | int], key: str, seconds: float) -> Answer:
+        try:
+            with self._http.get(
+                self._base + path, params=params, headers={self._header: key}, timeout=seconds, stream=True
+            ) as response:
+                date = http_date(response.headers.get("date", ""))
+                at = Reading(date, int(self._wall() * SECOND), int(self.clock() * SECOND))
+                self._check(response, at)
+                return Answer(self._body(response), at)
+        except (OSError, HTTPError, UnicodeError) as error:
+            raise _mapped(error) from error
+
+    def _check(self, response: requests.Response, at: Reading) -> None:
+        remaining = response.headers.get("x-ratelimit-remaining", "")
+        if remaining.isdecimal():
+            self._meter.rate_limit(int(remaining[:9]))
+        status = response.status_code
+        if status != 200:
+            now = at.wall if at.date is None else at.date
+            wait = asked(response.headers.get("retry-after"), now) if status in ASKING else None
+            error = status_error(status)(status, wait)
+            self._silence.begin(error, self.clock())
+            raise error
+
+    def _body(self, response: requests.Response) -> bytes:
+        body = io.BytesIO()
+        while chunk := response.raw.read1(CHUNK, decode_content=True):
+            if body.tell() + len(chunk) > self._max_bytes:
+                raise TooLargeError(
+                    f"a body over scrape.max_response_bytes ({self._max_bytes}); raise it, or check base_url"
+                )
+            body.write(chunk)
+        return body.getvalue()
+
+
+def _mapped(error: Exception) -> ApiError:
+    """All of requests' and urllib3's exceptions, and those of sockets, as one of ours."""
+    root: BaseException = error
+    while cause := root.__cause__ or root.__context__:
+        root = cause  # messages on the way down repeat the address and more
+    if isinstance(root, (TimeoutError, PoolTimeoutError)):
+        return AnswerTimeoutError(f"no whole answer by the deadline; {MORE_TIME}")
+    if isinstance(root, ssl.SSLError):
+        return TlsError("TLS failed: check base_url and the certificates this machine trusts")
+    if isinstance(error, DecodeError):
+        return PayloadError("the body is not compressed as its header says; check base_url")
+    return UnreachableError(f"{type(root).__name__}: check base_url and the network")

@@ -1,0 +1,1 @@
+"""Configuration: the schema, and the files it is read from."""

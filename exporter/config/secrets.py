@@ -1,0 +1,76 @@
+"""API keys: read from text or a file, and held so that nothing shows them.
+
+A fault says what is wrong with a key and what is allowed, never what the key is.
+"""
+
+import re
+from pathlib import Path
+
+_KEY_BYTES = 4096
+BCRYPT_COSTS = range(4, 15)  # a check of cost 14 takes about a second, and each step up doubles it
+_BASE64 = "[./A-Za-z0-9]"
+# The last digit of a salt carries two bits; bcrypt refuses others.
+_HASH = re.compile(rf"\$2[aby]\$([0-9]{{2}})\${_BASE64}{{21}}[.Oeu]{_BASE64}{{31}}")
+
+
+class KeyUnavailableError(Exception):
+    """An account has no key now, which may pass: names the variable or file, and what that must hold."""
+
+
+class Secret:
+    """A string that no repr, log, encoder or pickle shows."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Secret cannot be pickled or copied")
+
+    def reveal(self) -> str:
+        """The string itself."""
+        return self._text
+
+
+def open_to_others(file: str) -> bool:
+    """Whether the group or others have any right to a file that is there; a link's target counts."""
+    try:
+        return bool(Path(file).stat().st_mode & 0o077)
+    except OSError:
+        return False
+
+
+def key_in_text(text: str) -> Secret:
+    """The key that stands alone in `text`, white space around it apart. Raises ValueError."""
+    key = text.strip(" \t\r\n")
+    if not key:
+        raise ValueError("empty or not set; allowed: the API key alone")
+    if len(text) > _KEY_BYTES or not (key.isascii() and key.isprintable()):
+        raise ValueError("holds more than one line of printable ASCII; allowed: the API key alone")
+    return Secret(key)
+
+
+def key_in_file(file: str) -> Secret:
+    """The key that stands alone in a file of at most 4 KiB, as it is now. Raises ValueError."""
+    try:
+        with Path(file).open("rb") as opened:
+            return key_in_text(opened.read(_KEY_BYTES + 1).decode("latin-1"))
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror})"
+        raise ValueError(f"{reason}; allowed: a file with the API key alone") from error
+
+
+def hash_in_text(text: str) -> Secret:
+    """The bcrypt hash that the text is. Raises ValueError."""
+    match = _HASH.fullmatch(text)
+    if match is None:
+        raise ValueError("not a bcrypt hash; allowed: what `htpasswd -nB NAME` prints after the colon")
+    if int(match[1]) not in BCRYPT_COSTS:
+        raise ValueError(
+            f"a bcrypt hash of cost {int(match[1])}; allowed: {BCRYPT_COSTS[0]} to {BCRYPT_COSTS[-1]}"
+        )
+    return Secret(text)

@@ -1,0 +1,112 @@
+"""The file of `--web.config.file`: TLS and users with passwords, in the exporter-toolkit's format.
+
+https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md; stricter where that
+would leave open what looks closed. One reading finds all faults of the file; what it names is not opened.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from exporter.config.loader import ConfigError, Reader, by, line, matching, one_of, read_yaml
+from exporter.config.secrets import Secret, hash_in_text
+
+VERSIONS = ("TLS12", "TLS13")
+# The toolkit's names. A certificate that nobody verified says nothing of who sent it.
+VERIFIED = ("VerifyClientCertIfGiven", "RequireAndVerifyClientCert")
+UNVERIFIED = ("RequestClientCert", "RequireClientCert", "RequireAnyClientCert")
+
+# Of the toolkit's, at the top and in tls_server_config.
+UNSUPPORTED = {
+    "": ("http_server_config", "rate_limit"),
+    "tls_server_config.": (
+        "cert",
+        "cipher_suites",
+        "client_allowed_sans",
+        "client_ca",
+        "curve_preferences",
+        "key",
+        "prefer_server_cipher_suites",
+    ),
+}
+
+
+def _client_auth(text: str) -> str:
+    allowed = ("NoClientCert", *VERIFIED)
+    if text in UNVERIFIED:
+        raise ValueError(f"{text!r} verifies nothing, and is not supported; allowed: {', '.join(allowed)}")
+    return one_of(allowed, text)
+
+
+def _user(text: str) -> bytes:
+    return matching("[^:]{1,100}", "a name of 1 to 100 printable characters without a colon", text).encode()
+
+
+class TlsConfig(msgspec.Struct, frozen=True):
+    """How to serve TLS; paths are whole. Without `client_ca_file` no client certificate is asked for."""
+
+    cert_file: Annotated[str, line(1000)]
+    key_file: Annotated[str, line(1000)]
+    client_ca_file: Annotated[str, line(1000)] = ""
+    client_auth_type: Annotated[str, by(_client_auth)] = "NoClientCert"
+    min_version: Annotated[Literal["TLS12", "TLS13"], by(partial(one_of, VERSIONS))] = "TLS12"
+    max_version: Annotated[Literal["TLS12", "TLS13"], by(partial(one_of, VERSIONS))] = "TLS13"
+
+
+class WebConfig(msgspec.Struct, frozen=True):
+    """A valid file: TLS if it is to be served, and each user's bcrypt hash (a Secret) by the name's UTF-8."""
+
+    tls_server_config: Annotated[TlsConfig | None, by(TlsConfig)] = None
+    basic_auth_users: Annotated[Mapping[bytes, Secret], by({_user: hash_in_text})] = msgspec.field(
+        default_factory=dict
+    )
+
+
+def load(path: Path) -> WebConfig:
+    """The web configuration in a YAML file; paths in it are relative to the file's folder.
+
+    Raises:
+        ConfigError: with a line for each fault, naming file and key; never a hash or a password.
+    """
+    reader = Reader()
+    raw = _supported(read_yaml(path, reader), f"{path}: ", reader)
+    values = reader.take(raw, str(path), WebConfig, dot=": ") or {}
+    tls = values.get("tls_server_config")
+    if tls is not None:
+        _finish(tls, f"{path}: tls_server_config", path.parent, reader)
+    if reader.faults:
+        raise ConfigError(*reader.faults)
+    made = None if tls is None else msgspec.convert(tls, TlsConfig)
+    return WebConfig(made, values.get("basic_auth_users") or {})
+
+
+def _supported(raw: object, at: str, reader: Reader, section: str = "") -> object:
+    """What stands there without the toolkit's keys that are not supported; notes each as a fault."""
+    if not isinstance(raw, dict):
+        return raw
+    kept = {}
+    for key, value in raw.items():
+        if key in UNSUPPORTED[section]:
+            reader.note(f"{at}{section}{key}", "not supported by this exporter")
+        else:
+            kept[key] = value
+    if not section and "tls_server_config" in kept:
+        kept["tls_server_config"] = _supported(kept["tls_server_config"], at, reader, "tls_server_config.")
+    return kept
+
+
+def _finish(tls: dict[str, Any], at: str, home: Path, reader: Reader) -> None:
+    """Checks the keys against each other, and makes the paths whole."""
+    asked, authority = tls.get("client_auth_type", "NoClientCert"), tls.get("client_ca_file", "")
+    if authority and asked == "NoClientCert":
+        reader.note(f"{at}.client_ca_file", f"needs client_auth_type; allowed: {', '.join(VERIFIED)}")
+    if asked in VERIFIED and "client_ca_file" not in tls:
+        reader.note(f"{at}.client_auth_type", f"{asked} needs client_ca_file")
+    if (tls.get("min_version"), tls.get("max_version")) == ("TLS13", "TLS12"):
+        reader.note(f"{at}.max_version", "below min_version")
+    for key in ("cert_file", "key_file", "client_ca_file"):
+        if tls.get(key):
+            tls[key] = str(home / tls[key])

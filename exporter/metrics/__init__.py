@@ -1,0 +1,1 @@
+"""Metrics, and how results become metric families."""

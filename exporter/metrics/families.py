@@ -1,0 +1,198 @@
+"""A pull's outcomes turned into metric families."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from exporter.metrics.definitions import (
+    BYTES,
+    COLLECTOR,
+    COSTS,
+    DURATIONS,
+    ENDS,
+    EXPIRY,
+    HISTORY,
+    KEEP_ALIVE,
+    LAST_SUCCESS,
+    LOWERED,
+    OLDEST,
+    REMAINING,
+    ROWS,
+    SECONDS,
+    SESSIONS,
+    STARTS,
+    SUCCESS,
+    TOOK,
+    UP,
+    Spec,
+)
+from exporter.model import (
+    BROWSERBASE,
+    COST,
+    COST_KINDS,
+    DURATION,
+    DURATION_BUCKETS,
+    DURATION_SUM,
+    ENDED,
+    ENDED_STATUSES,
+    ENDINGS,
+    EVERYWHERE,
+    NANO_USD,
+    OPEN_STATUSES,
+    PROXY_BYTES,
+    REGIONS,
+    REVISIONS,
+    SECOND,
+    STARTED,
+    TIME,
+    Account,
+    Entry,
+    Listing,
+    Outcome,
+    Series,
+    Session,
+)
+
+_FAMILIES = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily, "histogram": HistogramMetricFamily}
+
+
+class _Page:
+    """The families of one answer, made as samples come."""
+
+    def __init__(self) -> None:
+        self._families: dict[str, Any] = {}
+
+    def add(self, spec: Spec, labels: tuple[str, ...], *values: object) -> None:
+        family = self._families.get(spec.name)
+        if family is None:
+            family = _FAMILIES[spec.kind](spec.name, spec.text, labels=spec.labels)
+            self._families[spec.name] = family
+        family.add_metric(labels, *values)
+
+    def families(self) -> Iterable[Metric]:
+        return self._families.values()
+
+
+def families(outcomes: Iterable[Outcome], sources: Mapping[Account, str]) -> Iterable[Metric]:
+    """The metrics of a pull.
+
+    Args:
+        outcomes: what it brought, account by account.
+        sources: where the cost of an account's sessions comes from, `reported` or `estimated`; of an
+            account that is not here none is shown.
+    """
+    page = _Page()
+    for outcome in outcomes:
+        _add_health(page, outcome)
+        if outcome.listing is not None:
+            _add_listing(page, outcome.account, outcome.listing)
+        if outcome.totals is not None:
+            _add_totals(page, outcome, outcome.totals, sources.get(outcome.account))
+    return page.families()
+
+
+def of_accounts(accounts: Collection[Account], own: Iterable[Metric]) -> Iterator[Metric]:
+    """The exporter's own metrics, without those of accounts that are none of these: a reload took them away.
+
+    They are counted on, so that they do not fall should the account come back.
+    """
+    for family in own:
+        family.samples = [
+            sample
+            for sample in family.samples
+            if "account" not in sample.labels
+            or Account(sample.labels["provider"], sample.labels["account"]) in accounts
+        ]
+        yield family
+
+
+def _add_health(page: _Page, outcome: Outcome) -> None:
+    account = (outcome.account.provider, outcome.account.name)
+    page.add(UP, account, outcome.listing is not None)
+    page.add(SUCCESS, (*account, COLLECTOR), outcome.error is None)
+    page.add(TOOK, (*account, COLLECTOR), outcome.seconds)
+    if outcome.complete is not None:
+        page.add(HISTORY, account, outcome.complete)
+    if outcome.last_success is not None:
+        page.add(LAST_SUCCESS, account, outcome.last_success)
+    if outcome.complete:
+        page.add(REMAINING, account, 0)
+    elif outcome.complete is False and outcome.listing is not None:
+        page.add(REMAINING, account, outcome.listing.remaining)
+    if outcome.rows is not None:
+        page.add(ROWS, account, outcome.rows)
+
+
+def _add_listing(page: _Page, account: Account, listing: Listing) -> None:
+    statuses = (*OPEN_STATUSES[account.provider], *ENDED_STATUSES[account.provider])
+    every = _all_series(account, (series for series, _ in listing.listed))
+    counts = {(series, status): 0 for series in every for status in statuses} | dict(listing.listed)
+    for (series, status), count in sorted(counts.items()):
+        page.add(SESSIONS, (*_labels(account, series), status), count)
+    still_open = {session.id: session for session in listing.sessions if session.ended is None}
+    grouped: dict[Series, list[Session]] = defaultdict(list)
+    for session in still_open.values():
+        grouped[session.series].append(session)
+    for series in every:
+        _add_open(page, account, series, grouped[series])
+
+
+def _add_open(page: _Page, account: Account, series: Series, sessions: list[Session]) -> None:
+    labels = _labels(account, series)
+    if account.provider == BROWSERBASE:
+        page.add(KEEP_ALIVE, labels, sum(session.keep_alive for session in sessions))
+    if sessions:
+        page.add(OLDEST, labels, min(session.started or session.created for session in sessions) / SECOND)
+    expiries = [session.expires for session in sessions if session.expires is not None]
+    if expiries:
+        page.add(EXPIRY, labels, min(expiries) / SECOND)
+
+
+def _add_totals(page: _Page, outcome: Outcome, totals: Mapping[Entry, int], source: str | None) -> None:
+    account = outcome.account
+    page.add(LOWERED, (account.provider, account.name), totals.get(Entry(EVERYWHERE, REVISIONS), 0))
+    sums: dict[Series, dict[tuple[str, str], int]] = defaultdict(dict)
+    for entry, value in totals.items():
+        if entry.series != EVERYWHERE:
+            sums[entry.series][entry.counter, entry.detail] = value
+    listed = [] if outcome.listing is None else [series for series, _ in outcome.listing.listed]
+    for series in _all_series(account, [*listed, *sums]):
+        _add_counters(page, account, series, sums[series])
+        if source is not None:
+            for kind in COST_KINDS:
+                cost = sums[series].get((COST, kind), 0) / NANO_USD
+                page.add(COSTS, (*_labels(account, series), kind, source), cost)
+
+
+def _add_counters(page: _Page, account: Account, series: Series, sums: Mapping[tuple[str, str], int]) -> None:
+    labels = _labels(account, series)
+    page.add(STARTS, labels, sums.get((STARTED, ""), 0))
+    page.add(SECONDS, labels, sums.get((TIME, ""), 0) / SECOND)
+    page.add(BYTES, labels, sums.get((PROXY_BYTES, ""), 0))
+    seen = (detail for counter, detail in sums if counter == ENDED)
+    for status in dict.fromkeys([*ENDINGS[account.provider], *seen]):
+        page.add(ENDS, (*labels, status), sums.get((ENDED, status), 0))
+    page.add(DURATIONS, labels, list(_buckets(sums)), sums.get((DURATION_SUM, ""), 0) / SECOND)
+
+
+def _buckets(sums: Mapping[tuple[str, str], int]) -> Iterator[tuple[str, float]]:
+    """The histogram's cumulative buckets; the ledger keeps each one's own count."""
+    total = 0
+    for bound in (*map(str, DURATION_BUCKETS), "+Inf"):
+        total += sums.get((DURATION, bound), 0)
+        # As client libraries write it: "10" and "10.0" would be two series.
+        yield bound if bound == "+Inf" else f"{bound}.0", total
+
+
+def _all_series(account: Account, seen: Iterable[Series]) -> list[Series]:
+    """The series seen, and all regions known in advance of each project: what stands at 0 can increase."""
+    found = set(seen)
+    projects = {series.project for series in found} or {""}
+    known = {Series(project, region) for project in projects for region in REGIONS[account.provider]}
+    return sorted(found | known)
+
+
+def _labels(account: Account, series: Series) -> tuple[str, str, str, str]:
+    return account.provider, account.name, series.project, series.region

@@ -1,0 +1,102 @@
+"""Counters of the exporter's own doings; they begin with the process, as is usual."""
+
+from collections.abc import Mapping
+from platform import python_version
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+from exporter import __revision__, __version__
+from exporter.metrics import definitions as catalog
+from exporter.metrics.definitions import COLLECTOR, Spec
+from exporter.model import REJECTIONS, Account
+
+REASONS = (
+    "timeout", "unreachable", "tls", "auth", "payment", "rate_limited", "server",
+    "client", "redirect", "too_large", "bad_payload", "ledger", "internal",
+)  # fmt: skip
+LATENCY_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Meters:
+    """The exporter's own metrics, in a registry of their own; told by the rooms where things happen."""
+
+    def __init__(self) -> None:
+        # Their samples would be kept as series that nobody asks for.
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's own omission
+        self.registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+        self._requests = self._counter(catalog.REQUESTS)
+        self._errors = self._counter(catalog.ERRORS)
+        self._rejected = self._counter(catalog.REJECTED)
+        self._write_errors = self._counter(catalog.WRITE_ERRORS)
+        self._rate_limit = self._gauge(catalog.RATE_LIMIT)
+        spec = catalog.LATENCY
+        self._latency = Histogram(
+            spec.name, spec.text, spec.labels, buckets=LATENCY_BUCKETS, registry=self.registry
+        )
+        self._gauge(catalog.BUILD).labels(__version__, __revision__, python_version()).set(1)
+        self._valid, self._valid_at = self._gauge(catalog.RELOADED), self._gauge(catalog.RELOADED_AT)
+        self.loaded(valid=True)
+
+    def _counter(self, spec: Spec) -> Counter:
+        return Counter(spec.name, spec.text, spec.labels, registry=self.registry)
+
+    def _gauge(self, spec: Spec) -> Gauge:
+        return Gauge(spec.name, spec.text, spec.labels, registry=self.registry)
+
+    def of(self, account: Account, endpoint: str) -> "AccountMeter":
+        """The meter of an account's requests; all that can happen to it stands at 0 from now on."""
+        labels = (account.provider, account.name)
+        for reason in REASONS:
+            self._errors.labels(*labels, COLLECTOR, reason)
+        for reason in REJECTIONS:
+            self._rejected.labels(*labels, reason)
+        for code in ("200", "error"):
+            self._requests.labels(*labels, endpoint, code)
+        self._latency.labels(*labels, endpoint)
+        return AccountMeter(labels, self._requests, self._latency, self._rate_limit)
+
+    def failed(self, account: Account, reason: str) -> None:
+        """Count a failed pull of an account."""
+        self._errors.labels(account.provider, account.name, COLLECTOR, reason).inc()
+
+    def rejected(self, account: Account, rows: Mapping[str, int]) -> None:
+        """Count rows left out."""
+        for reason, count in rows.items():
+            self._rejected.labels(account.provider, account.name, reason).inc(count)
+
+    def ledger_failed(self) -> None:
+        """Count a write to the ledger that failed."""
+        self._write_errors.inc()
+
+    def loaded(self, *, valid: bool) -> None:
+        """Tell whether the configuration, as it was read now, was valid."""
+        self._valid.set(valid)
+        if valid:
+            self._valid_at.set_to_current_time()
+
+
+class AccountMeter:
+    """An account's requests."""
+
+    def __init__(self, labels: tuple[str, str], requests: Counter, latency: Histogram, limit: Gauge) -> None:
+        self._labels, self._requests, self._latency, self._limit = labels, requests, latency, limit
+
+    def sent(self, endpoint: str, code: str, seconds: float) -> None:
+        """Count a request."""
+        self._requests.labels(*self._labels, endpoint, code).inc()
+        self._latency.labels(*self._labels, endpoint).observe(seconds)
+
+    def rate_limit(self, remaining: int) -> None:
+        """Show how many requests are left."""
+        self._limit.labels(*self._labels).set(remaining)

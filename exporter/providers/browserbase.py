@@ -1,0 +1,212 @@
+"""Browserbase: `GET /v1/sessions`, one array of all sessions, without pages or a stated order.
+
+Facts are from the OpenAPI page of List Sessions and, where that is silent, from clients in the wild,
+which meet null or missing `startedAt` and `endedAt`. Fields that are not needed are not required.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from operator import attrgetter
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from exporter.client.api import Api
+from exporter.client.errors import PayloadError
+from exporter.labels import line, word
+from exporter.model import (
+    BROWSERBASE,
+    ENDED_STATUSES,
+    MOST_BYTES,
+    MOST_TIME,
+    OPEN_STATUSES,
+    Horizon,
+    Listing,
+    Series,
+    Session,
+    Usage,
+    micros,
+    moment,
+)
+from exporter.providers.decoding import mended
+
+PATH = "/v1/sessions"
+KEY_HEADER = "X-BB-API-Key"
+# Of a list in which a row is malformed: each is looked at, which takes thirty times the memory of a number.
+MOST_FIELDS, MOST_MALFORMED = 4_000_000, 100_000
+_OPEN, _ENDED = OPEN_STATUSES[BROWSERBASE], ENDED_STATUSES[BROWSERBASE]
+_ENDED_WORDS = frozenset(status.upper() for status in _ENDED)
+_LONGEST = timedelta(microseconds=MOST_TIME)
+_AT_ONCE = timedelta()
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class Row(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """A session as the API writes it. `contextId` and `userMetadata` are left unread."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=100)]
+    status: Annotated[str, Meta(min_length=1)]
+    created_at: Moment
+    updated_at: Moment | None = None
+    started_at: Moment | None = None
+    ended_at: Moment | None = None
+    expires_at: Moment | None = None
+    project_id: str | None = None
+    region: str | None = None
+    proxy_bytes: int | None = None
+    keep_alive: bool | None = None
+
+
+_ROWS = msgspec.json.Decoder(list[Row])
+_ROW = msgspec.json.Decoder(Row)
+_RAW = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def read(api: Api, query: str | None, horizon: Horizon, deadline: float) -> Listing:
+    """The account's sessions, in one request.
+
+    Raises:
+        ApiError: when they could not be read.
+    """
+    answer = api.get(PATH, {"q": query} if query else {}, deadline)
+    found, malformed = decode(answer.body)
+    if malformed and not found and b'"id"' not in answer.body:
+        raise PayloadError("the list holds no session, but something else; check base_url")
+    api.clocks.learn(answer.at, map(_latest, found))
+    now = micros(moment(api.clocks.time(answer.at)))  # one that a session's times can be held against
+    rows, rejected = sensible(found, now)
+    rejected |= malformed
+    ids = {row.id for row in rows}
+    once = rows if len(ids) == len(rows) else {row.id: row for row in rows}.values()
+    return Listing(
+        time=now,
+        sessions=tuple(_session(row, now) for row in _matter(rows, horizon)),
+        listed=_listed(once),
+        covers=now,
+        # One whose row made no sense is listed all the same: its id stands in the body.
+        missing=tuple(
+            held
+            for held in horizon.held
+            if held not in ids and not (rejected and held.encode() in answer.body)
+        ),
+        rejected=rejected,
+    )
+
+
+def decode(body: bytes) -> tuple[list[Row], dict[str, int]]:
+    """The rows that are such, and how many are not, by reason.
+
+    Raises:
+        PayloadError: for anything but an array.
+    """
+    malformed: Counter[str] = Counter()
+    try:
+        return mended(lambda text: _rows(text, malformed), body), malformed
+    except msgspec.ValidationError as error:
+        raise PayloadError("the list of sessions is not an array; check base_url") from error
+    except _UNREADABLE as error:
+        raise PayloadError("the list of sessions is not JSON; check base_url") from error
+
+
+def sensible(rows: list[Row], now: int) -> tuple[list[Row], dict[str, int]]:
+    """The rows that make sense at this time of the provider's, and how many do not, by reason."""
+    last = moment(now)
+    sound = [row for row in rows if _in_range(row) and _in_time(row, last)]
+    out_of_range = 0 if len(sound) == len(rows) else sum(not _in_range(row) for row in rows)
+    rejected = Counter(out_of_range=out_of_range, times=len(rows) - len(sound) - out_of_range)
+    return sound, dict(+rejected)
+
+
+def _rows(body: bytes, rejected: Counter[str]) -> list[Row]:
+    """All rows at once, or one by one where one is malformed."""
+    try:
+        return _ROWS.decode(body)
+    except msgspec.ValidationError:
+        if body.count(b",") > MOST_FIELDS:
+            raise PayloadError(
+                f"the list of sessions has over {MOST_FIELDS} fields; check base_url"
+            ) from None
+        return list(_one_by_one(_RAW.decode(body), rejected))
+
+
+def _one_by_one(raws: Iterable[msgspec.Raw], rejected: Counter[str]) -> Iterator[Row]:
+    for raw in raws:
+        try:
+            yield _ROW.decode(raw)
+        except _UNREADABLE as error:
+            rejected["malformed"] += 1
+            if rejected["malformed"] > MOST_MALFORMED:
+                raise PayloadError("the list of sessions has hardly any; check base_url") from error
+
+
+def _in_range(row: Row) -> bool:
+    return not row.proxy_bytes or 0 < row.proxy_bytes <= MOST_BYTES
+
+
+def _in_time(row: Row, now: datetime) -> bool:
+    begun, ended = row.started_at or row.created_at, _end(row)
+    if ended is None:
+        return now - begun <= _LONGEST
+    return _AT_ONCE <= ended - begun <= _LONGEST
+
+
+def _latest(row: Row) -> int:
+    """The latest time that a session names of its past; asked of every row while clocks are apart."""
+    last = row.created_at
+    for named in (row.updated_at, row.started_at, _end(row)):
+        if named is not None and named > last:
+            last = named
+    return micros(last)
+
+
+def _listed(rows: Iterable[Row]) -> dict[tuple[Series, str], int]:
+    listed: Counter[tuple[Series, str]] = Counter()
+    for (project, region, status), count in Counter(
+        map(attrgetter("project_id", "region", "status"), rows)
+    ).items():
+        listed[Series(line(project), word(region)), word(status)] += count
+    return listed
+
+
+def _matter(rows: Iterable[Row], horizon: Horizon) -> Iterable[Row]:
+    """All that the horizon asks for, and the open ones."""
+    if horizon.since is None:
+        return rows
+    since, named = moment(horizon.since), horizon.held.keys() | horizon.gone
+    return [row for row in rows if row.created_at >= since or row.id in named or _end(row) is None]
+
+
+def _session(row: Row, now: int) -> Session:
+    status, end = word(row.status), _end(row)
+    ended = None if end is None else micros(end)
+    begun = micros(row.started_at or row.created_at)
+    time = max(0, (now if ended is None else ended) - begun)
+    return Session(
+        id=row.id,
+        series=Series(line(row.project_id), word(row.region)),
+        status=status,
+        created=micros(row.created_at),
+        # A pending session does not run yet, whatever its startedAt says.
+        usage=Usage(0 if status == "pending" else time, row.proxy_bytes or 0),
+        started=None if status == "pending" else begun,
+        ended=ended,
+        ending=None if ended is None else status,
+        expires=None if row.expires_at is None else micros(row.expires_at),
+        keep_alive=bool(row.keep_alive),
+    )
+
+
+def _end(row: Row) -> datetime | None:
+    """When it ended; None while it is open. An unknown status has ended if there is an end to it."""
+    if row.status in _ENDED_WORDS and row.ended_at is not None:
+        return row.ended_at  # nearly all are such, and need no more looking at
+    status = word(row.status)
+    if status in _OPEN:
+        return None
+    if status in _ENDED and row.ended_at is None:
+        return max(row.updated_at or row.created_at, row.started_at or row.created_at)
+    return row.ended_at

@@ -1,0 +1,1 @@
+"""A scrape: every account is read, and the result recorded."""

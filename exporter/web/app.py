@@ -1,0 +1,169 @@
+"""The front: which path answers what, within the time that Prometheus gives."""
+
+import asyncio
+import gzip
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import product
+from typing import Any
+
+import msgspec
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+from prometheus_client.exposition import choose_encoder, gzip_accepted
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from exporter.metrics.families import families, of_accounts
+from exporter.scrape.inflight import Report
+from exporter.scrape.scraper import Puller
+from exporter.web.landing import html
+
+RELOAD = "/-/reload"
+TIMEOUT_HEADER = "x-prometheus-scrape-timeout-seconds"
+
+# The page is words and links: a browser shall load, run, frame, keep and tell others nothing of it.
+HARDENED = (
+    (
+        b"content-security-policy",
+        b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+)
+
+
+# What a page can be; what else a client writes of versions is nobody's to choose a new form by.
+_KINDS = "application/openmetrics-text;version=1.0.0", "text/plain;version=0.0.4", "text/plain;version=1.0.0"
+_ESCAPINGS = "underscores", "allow-utf-8", "dots", "values"
+_FORMS = {
+    choose_encoder(accept)[1]
+    for accept in (
+        "application/openmetrics-text",
+        *(f"{kind};escaping={escaping}" for kind, escaping in product(_KINDS, _ESCAPINGS)),
+    )
+}
+
+
+class _Collected:
+    """What one answer shows: a pull, then the exporter itself."""
+
+    def __init__(self, report: Report, registry: CollectorRegistry) -> None:
+        self._report, self._registry = report, registry
+
+    def collect(self) -> Iterator[Metric]:
+        outcomes = self._report.outcomes
+        yield from families(outcomes, self._report.plan.sources)
+        yield from of_accounts({outcome.account for outcome in outcomes}, self._registry.collect())
+
+
+class Front(msgspec.Struct, frozen=True):
+    """What the paths answer.
+
+    puller: asked at every GET of `path`, and at no other.
+    registry: the exporter's own metrics. ready: whether the ledger can be used; may block for a moment.
+    reload: takes the configuration anew, and returns its faults; None where that is not enabled.
+    """
+
+    puller: Puller
+    registry: CollectorRegistry
+    ready: Callable[[], bool]
+    path: str = "/metrics"
+    reload: Callable[[], Awaitable[tuple[str, ...]]] | None = None
+
+    def app(self) -> ASGIApp:
+        """The application."""
+        handlers = {
+            "/": self.index,
+            self.path: self.metrics,
+            "/-/healthy": self.healthy,
+            "/-/ready": self.readiness,
+        }
+        routes = [Route(path, handler) for path, handler in handlers.items()]
+        app = Starlette(routes=[*routes, Route(RELOAD, self.reloading, methods=["POST", "PUT"])])
+        app.router.redirect_slashes = False  # a path that is not ours is not found, whatever it is like
+
+        async def exact(scope: Scope, receive: Receive, send: Send) -> None:
+            # To a route's pattern a path ends before a line break, too.
+            ours = app if scope["path"].isprintable() else PlainTextResponse("Not Found", 404)
+            await ours(scope, receive, send)
+
+        return exact
+
+    async def metrics(self, request: Request) -> Response:
+        """Ask every account."""
+        times = self.puller.plan.times
+        report = await self.puller.pull(times.budget(request.headers.get(TIMEOUT_HEADER)))
+        return await _rendered(report, _Collected(report, self.registry), request)
+
+    async def reloading(self, _request: Request) -> Response:
+        """Take the configuration anew."""
+        if self.reload is None:
+            return PlainTextResponse("Not enabled; see --web.enable-lifecycle.\n", 403)
+        faults = await self.reload()
+        if faults:
+            return PlainTextResponse("".join(f"{fault}\n" for fault in faults), 500)
+        return PlainTextResponse("Reloaded.\n")
+
+    async def readiness(self, _request: Request) -> Response:
+        """Whether counters can be kept."""
+        if await run_in_threadpool(self.ready):
+            return PlainTextResponse("Ready.\n")
+        return PlainTextResponse("Not ready: the ledger cannot be opened; the log says why.\n", 503)
+
+    async def healthy(self, _request: Request) -> Response:
+        """Whether the process answers."""
+        return PlainTextResponse("Healthy.\n")
+
+    async def index(self, _request: Request) -> Response:
+        """What the last pull brought, and links."""
+        links = {self.path: "Metrics", "/-/healthy": "Healthy", "/-/ready": "Ready"}
+        return HTMLResponse(html(self.puller.plan, self.puller.last, links))
+
+
+def hardened(app: ASGIApp) -> ASGIApp:
+    """The same, with every answer telling browsers how little they may do with it."""
+
+    async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *HARDENED]
+            await send(message)
+
+        await app(scope, receive, sending)
+
+    return answering
+
+
+async def _rendered(report: Report, page: _Collected, request: Request) -> Response:
+    """The page in the form the client asks for; rendered once for all who share the pull."""
+    encode, content_type = _form(request.headers.get("accept", ""))
+    headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+    body = await _once(report, content_type, partial(encode, page))
+    if gzip_accepted(request.headers.get("accept-encoding", "")):
+        headers["Content-Encoding"] = "gzip"
+        body = await _once(report, f"{content_type} gzip", partial(gzip.compress, body, compresslevel=1))
+    return Response(body, headers=headers)
+
+
+def _form(accept: str) -> tuple[Callable[[Any], bytes], str]:
+    """How a page is encoded for who accepts this, and the name of that."""
+    with suppress(TypeError, ValueError):  # of a version that is none
+        form = choose_encoder(accept)
+        if form[1] in _FORMS:
+            return form
+    return choose_encoder("")
+
+
+async def _once(report: Report, form: str, make: Callable[[], bytes]) -> bytes:
+    """What is made in a thread, so that a long page holds nobody up; the first who asks has it made."""
+    if form not in report.pages:
+        report.pages[form] = asyncio.ensure_future(run_in_threadpool(make))
+    return await asyncio.shield(report.pages[form])

@@ -1,0 +1,117 @@
+"""TLS contexts for the server: one made of files, and one that uses another made of newer files.
+
+OpenSSL 1.1.1 and up; TLS 1.2 and up; the cipher suites are OpenSSL's own choice.
+"""
+
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from stat import S_ISREG
+from typing import Any
+
+from exporter.config.loader import ConfigError
+from exporter.config.web import TlsConfig
+
+_VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
+_VERIFY = {"VerifyClientCertIfGiven": ssl.CERT_OPTIONAL, "RequireAndVerifyClientCert": ssl.CERT_REQUIRED}
+_WEAK = ("EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK")
+
+
+class LiveContext(ssl.SSLContext):
+    """For asyncio: each new connection gets the context that `current` returns at that moment.
+
+    Of a context's own settings none counts.
+    """
+
+    current: Callable[[], ssl.SSLContext]
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        """As the current context does."""
+        return self.current().wrap_bio(*args, **kwargs)
+
+
+def live_context(current: Callable[[], ssl.SSLContext]) -> LiveContext:
+    """A context that stands for whatever `current` returns."""
+    made = LiveContext(ssl.PROTOCOL_TLS_SERVER)
+    made.current = current
+    return made
+
+
+def server_context(config: TlsConfig, at: str) -> ssl.SSLContext:
+    """The context of these files as they are now.
+
+    Raises:
+        ConfigError: with a line for each fault, beginning with `at`, naming key and file.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _VERSIONS[config.min_version]
+    context.maximum_version = _VERSIONS[config.max_version]
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    faults = [
+        f"{at}.{key}: {getattr(config, key)} {fault}"
+        for key in ("cert_file", "key_file", "client_ca_file")
+        if getattr(config, key) and (fault := _unreadable(Path(getattr(config, key))))
+    ]
+    if not faults:
+        faults = [
+            f"{at}.{fault}" for fault in (_load_pair(context, config), _load_ca(context, config)) if fault
+        ]
+    if faults:
+        raise ConfigError(*faults)
+    return context
+
+
+def _unreadable(path: Path) -> str:
+    """Why the file cannot be read; empty if it can. A pipe would be waited for."""
+    try:
+        if not S_ISREG(path.stat().st_mode):
+            return "is not a file"
+        with path.open("rb"):
+            return ""
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+
+
+def _load_pair(context: ssl.SSLContext, config: TlsConfig) -> str:
+    """Takes certificate and key; returns what is wrong with them."""
+    if not _has_certificates(config.cert_file):
+        return f"cert_file: {config.cert_file} holds no certificate in PEM"
+    try:
+        context.load_cert_chain(config.cert_file, config.key_file, _refuse_to_ask)
+    except _EncryptedError:
+        return f"key_file: {config.key_file} is encrypted; allowed: a key without a password"
+    except OSError as error:
+        reason = getattr(error, "reason", error.strerror)
+        if reason in _WEAK:
+            return f"cert_file: {config.cert_file} is too weak for OpenSSL ({reason})"
+        fault = "is not the key of the certificate in cert_file"
+        if reason != "KEY_VALUES_MISMATCH":
+            fault = "holds no private key in PEM"
+        return f"key_file: {config.key_file} {fault}"
+    return ""
+
+
+def _load_ca(context: ssl.SSLContext, config: TlsConfig) -> str:
+    if not config.client_ca_file:
+        return ""
+    if not _has_certificates(config.client_ca_file):
+        return f"client_ca_file: {config.client_ca_file} holds no certificate in PEM"
+    context.load_verify_locations(config.client_ca_file)
+    context.verify_mode = _VERIFY[config.client_auth_type]
+    return ""
+
+
+def _has_certificates(file: str) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(file)
+    except OSError:  # an SSLError is one
+        return False
+    return True
+
+
+class _EncryptedError(Exception):
+    """OpenSSL wants a password, and would ask the terminal for it."""
+
+
+def _refuse_to_ask() -> str:
+    raise _EncryptedError

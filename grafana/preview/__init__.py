@@ -1,1 +1,0 @@
-"""Pictures of the dashboards, without Grafana: `python -m grafana.preview` draws them."""

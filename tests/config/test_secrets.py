@@ -1,0 +1,90 @@
+"""A key is read whole or not at all, and shown by nothing."""
+
+import copy
+import json
+import logging
+import pickle
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.config.secrets import Secret, key_in_file, key_in_text, open_to_others
+
+SECRET = "sk-secret-0123456789"
+NO_KEY = "empty or not set; allowed: the API key alone"
+MORE = "holds more than one line of printable ASCII; allowed: the API key alone"
+PRINTABLE = st.characters(min_codepoint=0x20, max_codepoint=0x7E)
+BAD = {
+    "": NO_KEY,
+    " \r\n": NO_KEY,
+    f"{SECRET}\n{SECRET}": MORE,
+    f"{SECRET}\0": MORE,
+    f"{SECRET}é": MORE,
+    "x" * 4097: MORE,
+    SECRET + " " * 5000: MORE,
+}
+
+
+@pytest.mark.parametrize("text", [SECRET, f" {SECRET}\n", f"\t{SECRET}\r\n", "x", "two words", "x" * 4096])
+def test_white_space_around_a_key_is_none_of_it(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "api.key"
+    file.write_bytes(text.encode())
+    assert key_in_text(text).reveal() == key_in_file(str(file)).reveal() == text.strip()
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_what_is_no_key_is_refused_and_not_shown(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "api.key"
+    file.write_bytes(text.encode())
+    for read, given_text in ((key_in_text, text), (key_in_file, str(file))):
+        with pytest.raises(ValueError, match="allowed: the API key alone") as caught:
+            read(given_text)
+        assert str(caught.value) == BAD[text]
+
+
+def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    for file, reason in ((tmp_path / "absent", "No such file or directory"), (tmp_path, "Is a directory")):
+        with pytest.raises(ValueError, match="cannot be read") as caught:
+            key_in_file(str(file))
+        assert str(caught.value) == f"cannot be read ({reason}); allowed: a file with the API key alone"
+
+
+@pytest.mark.parametrize(
+    ("mode", "others"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True), (0o602, True)]
+)
+def test_a_file_is_open_to_others_by_any_right_of_theirs(tmp_path: Path, mode: int, others: bool) -> None:  # noqa: FBT001 - pytest passes it by name
+    file, link = tmp_path / "api.key", tmp_path / "link"
+    file.write_text(SECRET)
+    link.symlink_to(file)
+    file.chmod(mode)
+    assert open_to_others(str(file)) == open_to_others(str(link)) == others
+    assert not open_to_others(str(tmp_path / "absent"))
+
+
+@given(st.text(PRINTABLE, min_size=1, max_size=60).filter(str.strip))
+def test_any_printable_ascii_is_a_key(text: str) -> None:
+    assert key_in_text(text).reveal() == text.strip(" ")
+
+
+def test_a_secret_is_shown_by_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    secret = Secret(SECRET)
+    with caplog.at_level(logging.INFO):
+        logging.getLogger().info("%s %r %s", secret, secret, {"key": secret})
+    shown = [repr(secret), str(secret), f"{secret}", f"{secret!s}", repr([secret]), caplog.text]
+    assert not [text for text in shown if SECRET in text]
+    for dump in (
+        pickle.dumps,
+        copy.copy,
+        copy.deepcopy,
+        json.dumps,
+        msgspec.json.encode,
+        msgspec.msgpack.encode,
+        vars,
+    ):
+        with pytest.raises(TypeError) as caught:
+            dump(secret)
+        assert SECRET not in str(caught.value)
+    assert secret.reveal() == SECRET

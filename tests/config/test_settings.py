@@ -1,0 +1,341 @@
+"""The configuration: what is read, every fault with its text, and keys that stay secret."""
+
+import json
+import logging
+import re
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.config import settings as config
+from exporter.config.secrets import KeyUnavailableError
+
+SECRET = "sk-secret-0123456789"
+ENVIRON = {
+    "BROWSERBASE_API_KEY": SECRET,
+    "BROWSER_USE_API_KEY": f" {SECRET}\n",
+    "EMPTY": "",
+    "TWO_LINES": f"{SECRET}\n{SECRET}",
+    "HOME": "/home/me",
+}
+FILES = Path(__file__).parent / "files"
+ACCOUNT = ", ".join(sorted(field.encode_name for field in msgspec.structs.fields(config.AccountConfig)))
+URL = "not http:// or https:// with a host, without user, password, query or fragment"
+SQLITE = "not a file of SQLite; allowed: sqlite:///relative/path, sqlite:////absolute/path"
+NO_FILE = "cannot be read (No such file or directory); allowed: a file with the API key alone"
+NO_KEY = "empty or not set; allowed: the API key alone"
+ONE_SOURCE = "needs exactly one of api_key_env, api_key_file"
+PRICE = "is not a number of at most 9 decimals from 0 to 1000000"
+MINIMUM = "is not a number of at most 6 decimals from 0 to 86400"
+
+BAD = {
+    "accounts": (
+        "accounts[0].provider: 'foo' is not one of browserbase, browser_use",
+        f"accounts[0].metadata_labels: unknown key; allowed: {ACCOUNT}",
+        "accounts[1].name: not one printable line of 1 to 100 characters",
+        f"accounts[2].api_key: unknown key; allowed: {ACCOUNT}",
+        "accounts[2].name: missing",
+        "accounts[5].name: not a single value",
+        "accounts[6]: not a mapping",
+        "accounts[7]: empty",
+        "accounts[1].query: not for browser_use; allowed: with provider browserbase",
+        "accounts[1].pricing: not for browser_use; allowed: with provider browserbase",
+        f"accounts[1].api_key_env: {NO_KEY}",
+        f"accounts[2]: {ONE_SOURCE}",
+        f"accounts[3]: {ONE_SOURCE}",
+        f"accounts[3].api_key_env: {NO_KEY}",
+        f"accounts[3].api_key_file: {NO_FILE}",
+        "accounts[4].name: 'b' is the name of another browserbase account",
+        f"accounts[4].api_key_file: {NO_FILE}",
+        "accounts[5].api_key_env: holds more than one line of printable ASCII; allowed: the API key alone",
+    ),
+    "comment": ("empty",),
+    "control": ("unacceptable character #x0000: special characters are not allowed; allowed: YAML in UTF-8",),
+    "duplicate_key": (
+        "line 5, column 5: 'name' stands twice",
+        "line 6, column 5: 'provider' stands twice",
+        "accounts[0].provider: 'foo' is not one of browserbase, browser_use",
+    ),
+    "empty": ("empty",),
+    "latin": (
+        "'utf-8' codec can't decode byte 0xff in position 10: invalid start byte; allowed: YAML in UTF-8",
+    ),
+    "list": ("not a mapping",),
+    "merge": (
+        f"accounts[1].<<: unknown key; allowed: {ACCOUNT}",
+        "accounts[1].provider: missing",
+        "scrape: not a mapping",
+        "ledger: not a mapping",
+        f"accounts[1]: {ONE_SOURCE}",
+    ),
+    "missing_accounts": ("accounts: missing",),
+    "no_accounts": ("accounts: not a list of at least one",),
+    "numbers": (
+        f"accounts[0].pricing.browser_usd_per_hour: '-1' {PRICE}",
+        f"accounts[0].pricing.proxy_usd_per_gb: '1e3' {PRICE}",
+        f"accounts[0].pricing.minimum_seconds: '86400.000001' {MINIMUM}",
+        f"accounts[1].pricing.browser_usd_per_hour: '0.0000000001' {PRICE}",
+        f"accounts[1].pricing.proxy_usd_per_gb: '1000000.01' {PRICE}",
+        f"accounts[1].pricing.minimum_seconds: '.nan' {MINIMUM}",
+        "scrape.timeout: '0s' is out of range; allowed: 1ms to 1d",
+        "scrape.timeout_offset: '-1s' is not a duration; allowed: such as 0s, 500ms, 10s, 1h30m",
+        "scrape.min_interval: '25h' is out of range; allowed: 0s to 1d",
+        "scrape.max_response_bytes: '0' is not a whole number from 1 to 1000000000000",
+        f"ledger.url: {SQLITE}",
+        "ledger.history: 'later' is not one of import, skip",
+        "ledger.settle_after: '101y' is too long; allowed: at most 100y",
+        "collectors: unknown key; allowed: accounts, ledger, scrape",
+    ),
+    "syntax": ("line 3, column 4: expected <block end>, but found '<block mapping start>'",),
+    "two_documents": ("line 2, column 1: but found another document",),
+    "urls": (*(f"accounts[{number}].base_url: {URL}" for number in range(6)), f"ledger.url: {SQLITE}"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("config")
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "exporter.yml"
+    path.write_text(text, encoding="utf-8", newline="")
+    return path
+
+
+def account(**keys: object) -> dict[str, object]:
+    return {"name": "a", "provider": "browserbase", **keys}
+
+
+def refused(path: Path) -> config.ConfigError:
+    with pytest.raises(config.ConfigError) as caught:
+        config.load(path, ENVIRON)
+    return caught.value
+
+
+def test_every_bad_file_stands_in_the_table() -> None:
+    assert {path.name.removesuffix(".bad.yml") for path in FILES.glob("*.bad.yml")} == BAD.keys()
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_names_all_its_faults_and_no_secret(name: str) -> None:
+    path = FILES / f"{name}.bad.yml"
+    error = refused(path)
+    assert error.faults == tuple(f"{path}: {fault}" for fault in BAD[name])
+    assert str(error) == "\n".join(error.faults)
+    assert SECRET not in str(error)
+
+
+@pytest.mark.parametrize("path", sorted(FILES.glob("*.good.yml")), ids=lambda path: path.name)
+def test_a_good_file_is_read(path: Path) -> None:
+    assert config.load(path, ENVIRON).accounts
+
+
+def test_every_key_is_read() -> None:
+    prices = config.Pricing(browser_per_hour=120_000_000, proxy_per_gb=12_000_000_000, minimum=60_500_000)
+    query = "user_metadata['env']:'production'"
+    base_urls = ("https://api.example.com:8443/v0", "https://api.browserbase.com")
+    accounts = (
+        config.AccountConfig(
+            "production", "browserbase", "BROWSERBASE_API_KEY", "", base_urls[0], query, prices
+        ),
+        config.AccountConfig("no", "browserbase", "BROWSERBASE_API_KEY", "", base_urls[1], None, prices),
+        config.AccountConfig(
+            "production",
+            "browser_use",
+            api_key_env="BROWSER_USE_API_KEY",
+            base_url="https://api.browser-use.com/api/v3",
+        ),
+    )
+    scrape = config.Scrape(timeout=90.0, timeout_offset=0.25, min_interval=5.0, max_response_bytes=1_048_576)
+    url = "sqlite:////var/lib/cloud-browser-exporter/ledger.db"
+    ledger = config.LedgerConfig(url=url, history="skip", settle_after=3_600_000_000)
+    assert config.load(FILES / "full.good.yml", ENVIRON) == config.Config(accounts, scrape, ledger)
+
+
+def test_what_is_not_given_has_its_default() -> None:
+    read = config.load(FILES / "minimal.good.yml", ENVIRON)
+    assert read.scrape == config.Scrape(
+        timeout=10.0, timeout_offset=0.5, min_interval=0.0, max_response_bytes=268_435_456
+    )
+    url = "sqlite:////home/me/.local/state/cloud-browser-exporter/ledger.db"
+    assert read.ledger == config.LedgerConfig(url=url, history="import", settle_after=900_000_000)
+    assert read.accounts[0].base_url == "https://api.browserbase.com"
+    assert read.accounts[0].query is None
+    assert read.accounts[0].pricing == config.Pricing(browser_per_hour=0, proxy_per_gb=0, minimum=60_000_000)
+
+
+@pytest.mark.parametrize(
+    ("environ", "url"),
+    [
+        ({"STATE_DIRECTORY": "/var/lib/a:/var/lib/b", "HOME": "/h"}, "sqlite:////var/lib/a/ledger.db"),
+        ({"XDG_STATE_HOME": "/state", "HOME": "/h"}, "sqlite:////state/cloud-browser-exporter/ledger.db"),
+        (
+            {"STATE_DIRECTORY": "", "XDG_STATE_HOME": "relative", "HOME": "/h"},
+            "sqlite:////h/.local/state/cloud-browser-exporter/ledger.db",
+        ),
+    ],
+)
+def test_the_ledger_is_in_the_state_directory(environ: dict[str, str], url: str) -> None:
+    assert config.default_ledger(environ) == url
+    assert config.from_environment({"BROWSERBASE_API_KEY": SECRET} | environ).ledger.url == url
+
+
+def test_no_place_for_the_ledger_is_a_fault_and_the_flag_gives_one() -> None:
+    environ = {"BROWSERBASE_API_KEY": SECRET}
+    assert config.default_ledger(environ) is None
+    with pytest.raises(config.ConfigError) as caught:
+        config.from_environment(environ)
+    fault = (
+        "no default without one of STATE_DIRECTORY, XDG_STATE_HOME, HOME; allowed: sqlite:////absolute/path"
+    )
+    assert caught.value.faults == (f"ledger.url: {fault}",)
+    assert config.from_environment(environ, "sqlite:///here.db").ledger.url == "sqlite:///here.db"
+
+
+def test_the_flag_goes_before_the_file() -> None:
+    assert config.load(FILES / "full.good.yml", ENVIRON, "sqlite:///x.db").ledger.url == "sqlite:///x.db"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:///:memory:",
+        "sqlite:///a?mode=memory",
+        "sqlite:///a/",
+        "postgresql://u:p@h/d",
+        "",
+    ],
+)
+def test_a_ledger_that_is_no_file_is_refused(url: str) -> None:
+    with pytest.raises(config.ConfigError) as caught:
+        config.from_environment(ENVIRON, url)
+    assert caught.value.faults == (f"--ledger.url: {SQLITE}",)
+
+
+def test_the_environment_alone_gives_an_account_for_each_key() -> None:
+    environ = ENVIRON | {"BROWSERBASE_BASE_URL": "http://[::1]:8080/", "BROWSER_USE_BASE_URL": ""}
+    accounts = config.from_environment(environ).accounts
+    assert [(each.provider, each.name, each.base_url) for each in accounts] == [
+        ("browserbase", "default", "http://[::1]:8080"),
+        ("browser_use", "default", "https://api.browser-use.com/api/v3"),
+    ]
+    assert [each.key(environ).reveal() for each in accounts] == [SECRET, SECRET]
+
+
+def test_the_environments_faults_name_the_variables() -> None:
+    environ = {"BROWSERBASE_API_KEY": "a\nb", "BROWSERBASE_BASE_URL": f"https://u:{SECRET}@h", "HOME": "/h"}
+    with pytest.raises(config.ConfigError) as caught:
+        config.from_environment(environ)
+    assert caught.value.faults == (
+        "BROWSERBASE_API_KEY: holds more than one line of printable ASCII; allowed: the API key alone",
+        f"BROWSERBASE_BASE_URL: {URL}",
+    )
+
+
+def test_no_key_in_the_environment_says_what_to_do() -> None:
+    with pytest.raises(config.ConfigError) as caught:
+        config.from_environment({"BROWSERBASE_API_KEY": "", "HOME": "/h"})
+    fault = "neither is set; allowed: one or both, or --config.file; the command demo needs no key"
+    assert caught.value.faults == (f"BROWSERBASE_API_KEY, BROWSER_USE_API_KEY: {fault}",)
+
+
+def test_a_key_file_is_beside_the_configuration_and_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "api.key"
+    file.write_text("first\n")
+    path = write(tmp_path, json.dumps({"accounts": [account(api_key_file="api.key")]}))
+    read = config.load(path, ENVIRON).accounts[0]
+    file.write_text("  second\r\n")
+    assert read.key({}).reveal() == "second"
+
+
+def test_a_key_that_is_gone_is_named_by_its_place(tmp_path: Path) -> None:
+    file = str(tmp_path / "absent.key")
+    for read, fault in (
+        (config.AccountConfig("a", "browserbase", api_key_file=file), f"{file}: {NO_FILE}"),
+        (config.AccountConfig("a", "browserbase", api_key_env="UNSET"), f"UNSET: {NO_KEY}"),
+    ):
+        with pytest.raises(KeyUnavailableError) as caught:
+            read.key(ENVIRON)
+        assert str(caught.value) == fault
+
+
+def test_a_configuration_holds_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    read = config.load(FILES / "full.good.yml", ENVIRON)
+    with caplog.at_level(logging.INFO):
+        logging.getLogger().info("%s %r", read, read)
+    dumps = [repr(read), str(read), msgspec.json.encode(read).decode(), repr(msgspec.to_builtins(read))]
+    assert not [text for text in (*dumps, caplog.text) if SECRET in text]
+
+
+@given(st.decimals(0, 1_000_000, places=9))
+def test_a_price_is_exact(folder: Path, price: Decimal) -> None:
+    keys = account(api_key_env="BROWSERBASE_API_KEY", pricing={"browser_usd_per_hour": "PRICE"})
+    path = write(folder, json.dumps({"accounts": [keys]}).replace('"PRICE"', f"{price:f}"))
+    pricing = config.load(path, ENVIRON).accounts[0].pricing
+    assert pricing is not None
+    assert pricing.browser_per_hour == int(price * 10**9)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://host:65535/a/b", "HTTP://host", "http://[::1]", "http://10.0.0.1:80/"]
+)
+def test_a_base_url_may_have_a_port_and_a_path(tmp_path: Path, url: str) -> None:
+    keys = account(api_key_env="BROWSERBASE_API_KEY", base_url=url)
+    read = config.load(write(tmp_path, json.dumps({"accounts": [keys]})), ENVIRON)
+    assert read.accounts[0].base_url == url.rstrip("/")
+
+
+KEYS = [
+    *re.findall(r"\w+", ACCOUNT),
+    "accounts",
+    "minimum_seconds",
+    "scrape",
+    "timeout",
+    "ledger",
+    "url",
+    "history",
+]
+VALUES = [
+    "browserbase",
+    "browser_use",
+    "BROWSERBASE_API_KEY",
+    "10s",
+    "1.5",
+    "import",
+    "sqlite:///x",
+    "~",
+    "<<",
+]
+WORDS = st.sampled_from(KEYS + VALUES)
+SCALARS = WORDS | st.text(max_size=8) | st.none() | st.booleans() | st.integers() | st.floats()
+TREES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=6),
+    max_leaves=20,
+)
+ACCOUNTS = st.fixed_dictionaries(
+    {"accounts": st.lists(st.dictionaries(WORDS, TREES, max_size=6), max_size=4)},
+    optional={"scrape": TREES, "ledger": TREES},
+)
+
+
+def only_faults(path: Path) -> bool:
+    """Whether it is read, or refused with faults of one line each."""
+    try:
+        return bool(config.load(path, ENVIRON).accounts)
+    except config.ConfigError as error:
+        return bool(error.faults) and all(fault.isprintable() for fault in error.faults)
+
+
+@settings(max_examples=400)
+@given(TREES | ACCOUNTS)
+def test_any_tree_is_read_or_refused(folder: Path, tree: object) -> None:
+    assert only_faults(write(folder, yaml.safe_dump(tree, allow_unicode=True)))

@@ -1,0 +1,197 @@
+"""The file of `--web.config.file`: what is read, every fault with its text, and nothing secret in one."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.config.loader import ConfigError
+from exporter.config.web import TlsConfig, load
+
+FILES = Path(__file__).parent / "web_files"
+SECRET = "hunter2hunter2hunter2"
+HASH = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
+NO_HASH = "not a bcrypt hash; allowed: what `htpasswd -nB NAME` prints after the colon"
+NO_NAME = "not a name of 1 to 100 printable characters without a colon"
+NO_LINE = "not one printable line of 1 to 1000 characters"
+TLS = ("cert_file", "client_auth_type", "client_ca_file", "key_file", "max_version", "min_version")
+VERIFIED = "VerifyClientCertIfGiven, RequireAndVerifyClientCert"
+UNVERIFIED = "'RequireAnyClientCert' verifies nothing, and is not supported"
+TLS_MISSING = ("tls_server_config.cert_file: missing", "tls_server_config.key_file: missing")
+UNSUPPORTED = (
+    "http_server_config",
+    "rate_limit",
+    "tls_server_config.cert",
+    "tls_server_config.key",
+    "tls_server_config.client_ca",
+    "tls_server_config.cipher_suites",
+    "tls_server_config.curve_preferences",
+    "tls_server_config.prefer_server_cipher_suites",
+    "tls_server_config.client_allowed_sans",
+)
+
+BAD = {
+    "client_auth": (f"tls_server_config.client_ca_file: {NO_LINE}",),
+    "client_ca": (
+        f"tls_server_config.client_ca_file: needs client_auth_type; allowed: {VERIFIED}",
+        "tls_server_config.max_version: below min_version",
+    ),
+    "no_client_ca": ("tls_server_config.client_auth_type: RequireAndVerifyClientCert needs client_ca_file",),
+    "comment": ("empty",),
+    "empty_tls": (*TLS_MISSING, "basic_auth_users: not a mapping of at least one"),
+    "tls": (
+        "tls_server_config.cert_file: not a single value",
+        f"tls_server_config.key_file: {NO_LINE}",
+        f"tls_server_config.client_auth_type: {UNVERIFIED}; allowed: NoClientCert, {VERIFIED}",
+        "tls_server_config.min_version: 'TLS11' is not one of TLS12, TLS13",
+        "tls_server_config.max_version: 'SSL30' is not one of TLS12, TLS13",
+        f"tls_server_config.certfile: unknown key; allowed: {', '.join(TLS)}",
+    ),
+    "twice": ("line 3, column 3: 'prometheus' stands twice",),
+    "unsupported": (*(f"{key}: not supported by this exporter" for key in UNSUPPORTED), *TLS_MISSING),
+    "user_list": (
+        "basic_auth_users: not a mapping of at least one",
+        "basic_auth_user: unknown key; allowed: basic_auth_users, tls_server_config",
+    ),
+    "users": (
+        f"basic_auth_users.plain: {NO_HASH}",
+        "basic_auth_users.weak: a bcrypt hash of cost 3; allowed: 4 to 14",
+        "basic_auth_users.slow: a bcrypt hash of cost 15; allowed: 4 to 14",
+        f"basic_auth_users.salt: {NO_HASH}",
+        f"basic_auth_users.short: {NO_HASH}",
+        f"basic_auth_users.old: {NO_HASH}",
+        f"basic_auth_users.sha: {NO_HASH}",
+        "basic_auth_users.empty: not a single value",
+        "basic_auth_users.list: not a single value",
+        f"basic_auth_users[9]: {NO_NAME}",
+        f"basic_auth_users[10]: {NO_NAME}",
+        "basic_auth_users[11]: not a single value",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("web_config")
+
+
+def test_every_bad_file_stands_in_the_table() -> None:
+    assert {path.name.removesuffix(".bad.yml") for path in FILES.glob("*.bad.yml")} == BAD.keys()
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_names_all_its_faults_and_no_secret(name: str) -> None:
+    path = FILES / f"{name}.bad.yml"
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert caught.value.faults == tuple(f"{path}: {fault}" for fault in BAD[name])
+    assert SECRET not in str(caught.value)
+
+
+def test_every_key_is_read_and_paths_begin_at_the_file() -> None:
+    read = load(FILES / "full.good.yml")
+    assert read.tls_server_config == TlsConfig(
+        cert_file=f"{FILES}/server.pem",
+        key_file=f"{FILES}/keys/server.key",
+        client_ca_file="/etc/ca.pem",
+        client_auth_type="RequireAndVerifyClientCert",
+        min_version="TLS13",
+        max_version="TLS13",
+    )
+    assert list(read.basic_auth_users) == [b"prometheus", "jörg".encode(), b"no"]
+    assert read.basic_auth_users[b"prometheus"].reveal() == HASH
+
+
+def test_what_is_not_given_has_its_default() -> None:
+    read = load(FILES / "tls.good.yml")
+    assert read.tls_server_config == TlsConfig(
+        cert_file=f"{FILES}/server.pem",
+        key_file=f"{FILES}/server.key",
+        client_ca_file="",
+        client_auth_type="NoClientCert",
+        min_version="TLS12",
+        max_version="TLS13",
+    )
+    assert read.basic_auth_users == {}
+
+
+@pytest.mark.parametrize(("name", "users"), [("nothing", 0), ("users", 1)])
+def test_a_file_need_not_speak_of_tls(name: str, users: int) -> None:
+    read = load(FILES / f"{name}.good.yml")
+    assert (read.tls_server_config, len(read.basic_auth_users)) == (None, users)
+
+
+def test_the_example_of_the_readme_is_valid(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    example = readme.split("\n## TLS and passwords\n")[1].split("```yaml\n")[1].split("```")[0]
+    read = load(write(tmp_path, example.encode()))
+    assert (read.tls_server_config is not None, list(read.basic_auth_users)) == (True, [b"prometheus"])
+
+
+def test_no_hash_is_shown() -> None:
+    read = load(FILES / "full.good.yml")
+    assert "$2" not in f"{read} {read!r}"
+
+
+def test_a_long_name_is_not_shown_for_it_may_be_a_misplaced_password(tmp_path: Path) -> None:
+    path = write(tmp_path, json.dumps({"basic_auth_users": {SECRET: "x"}}).encode())
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert caught.value.faults == (f"{path}: basic_auth_users[0]: {NO_HASH}",)
+
+
+def write(folder: Path, data: bytes) -> Path:
+    path = folder / "web.yml"
+    path.write_bytes(data)
+    return path
+
+
+def only_faults(path: Path) -> bool:
+    """Whether it is read, or refused with faults of one line each."""
+    try:
+        return load(path) is not None
+    except ConfigError as error:
+        return bool(error.faults) and all(fault.isprintable() for fault in error.faults)
+
+
+WORDS = st.sampled_from(
+    [*TLS, *UNSUPPORTED, "tls_server_config", "basic_auth_users", "TLS12", HASH, "<<", "~"]
+)
+SCALARS = WORDS | st.text(max_size=8) | st.none() | st.booleans() | st.integers() | st.floats()
+TREES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=6),
+    max_leaves=10,
+)
+FILE = st.dictionaries(st.sampled_from(["tls_server_config", "basic_auth_users", "rate_limit"]), TREES)
+SEEDS = st.sampled_from([path.read_bytes() for path in sorted(FILES.glob("*.yml"))])
+PIECES = st.sampled_from(
+    [b"\n", b"  ", b": ", b"- ", b"&a ", b"*a", b"!x ", b"{", b"]", b"'", b"\0", b"\xff"]
+)
+EDITS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 9), PIECES | st.binary(max_size=4)), max_size=4)
+
+
+@settings(max_examples=2500)
+@given(TREES | FILE)
+def test_any_tree_is_read_or_refused(folder: Path, tree: object) -> None:
+    assert only_faults(write(folder, yaml.safe_dump(tree, allow_unicode=True).encode()))
+
+
+@settings(max_examples=2500)
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_any_bytes_are_read_or_refused(folder: Path, data: bytes) -> None:
+    assert only_faults(write(folder, data))
+
+
+@settings(max_examples=5000)
+@given(SEEDS, EDITS)
+def test_any_file_that_was_tampered_with_is_read_or_refused(
+    folder: Path, data: bytes, edits: list[tuple[float, int, bytes]]
+) -> None:
+    for where, cut, put in edits:
+        at = int(where * len(data))
+        data = data[:at] + put + data[at + cut :]
+    assert only_faults(write(folder, data))

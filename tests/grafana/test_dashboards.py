@@ -1,0 +1,289 @@
+"""The dashboards' JSON: as the code makes it, as Grafana takes it, and of the exporter's own metrics."""
+
+import re
+from collections.abc import Mapping
+from itertools import combinations, pairwise, product
+from math import prod
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from grafana import limits
+from grafana.build import FOLDER, files
+from grafana.promql import VARIABLES
+from tests.support.expressions import (
+    DASHBOARDS,
+    RANGE,
+    RATE_INTERVAL,
+    Json,
+    Query,
+    grouped,
+    load,
+    panels,
+    parsed,
+    queries,
+    selectors,
+)
+from tests.support.processes import COMMAND, LOCAL, Process
+
+ROOT = FOLDER.parent.parent
+UIDS = [
+    "cloud-browser-errors",
+    "cloud-browser-exporter",
+    "cloud-browser-overview",
+    "cloud-browser-spend",
+]
+# The ids of Grafana's units that are used, with Grafana's own names for them.
+UNITS = {
+    "none": "Number",
+    "percentunit": "Percent (0.0-1.0)",
+    "currencyUSD": "Dollars ($)",
+    "s": "seconds (s)",
+    "cpm": "counts/min (cpm)",
+    "bytes": "bytes(IEC)",
+    "decbytes": "bytes(SI)",
+    "Bps": "bytes/sec(SI)",
+    "bool_yes_no": "Yes / No",
+}
+# What a panel may cover beside the dashboard's range: Grafana knows these by name, "today so far" and so on.
+SINCE = {"now/d", "now/M"}
+
+Exposed = Mapping[str, frozenset[str]]
+
+each_dashboard = pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+each_query = pytest.mark.parametrize("query", queries(), ids=str)
+
+
+def test_the_committed_json_is_what_the_code_makes() -> None:
+    assert {path: path.read_text() for path in DASHBOARDS} == dict(files()), "run: make dashboards"
+    assert sorted(FOLDER.iterdir()) == DASHBOARDS
+
+
+@each_dashboard
+def test_a_dashboard_keeps_its_address_and_leads_to_the_others(path: Path) -> None:
+    dashboard = load(path)
+    assert [dashboard["uid"], dashboard["editable"]] == [path.stem, False]
+    assert [one.stem for one in DASHBOARDS] == UIDS
+    (link,) = dashboard["links"]
+    assert (link["type"], link["includeVars"], link["keepTime"]) == ("dashboards", True, True)
+    assert link["tags"] == dashboard["tags"] == ["cloud-browser"]
+    assert "placement" not in link, "Grafana would hide it in a menu"
+
+
+@each_dashboard
+def test_panels_are_numbered_and_stand_beside_each_other_on_the_grid(path: Path) -> None:
+    every = load(path)["panels"]
+    numbers = [panel["id"] for panel in every]
+    assert len(set(numbers)) == len(numbers)
+    assert min(numbers) > 0
+    for panel in every:
+        cell = panel["gridPos"]
+        assert cell["x"] >= 0 < cell["w"]
+        assert cell["x"] + cell["w"] <= 24
+    assert not [
+        (one["title"], other["title"]) for one, other in combinations(every, 2) if overlap(one, other)
+    ]
+
+
+def overlap(one: Json, other: Json) -> bool:
+    return not cells(one).isdisjoint(cells(other))
+
+
+def cells(panel: Json) -> set[tuple[int, int]]:
+    place = panel["gridPos"]
+    columns = range(place["x"], place["x"] + place["w"])
+    return set(product(columns, range(place["y"], place["y"] + place["h"])))
+
+
+@each_dashboard
+def test_every_line_of_the_grid_is_full(path: Path) -> None:
+    lines: dict[int, list[Json]] = {}
+    for panel in load(path)["panels"]:
+        lines.setdefault(panel["gridPos"]["y"], []).append(panel["gridPos"])
+    for cells in lines.values():
+        assert sum(cell["w"] for cell in cells) == 24
+        assert len({cell["h"] for cell in cells}) == 1
+
+
+@each_dashboard
+def test_every_panel_says_what_it_is_how_to_read_it_and_what_no_data_means(path: Path) -> None:
+    titles = [panel["title"] for panel in panels(load(path))]
+    assert len(set(titles)) == len(titles)
+    for panel in panels(load(path)):
+        assert panel["title"]
+        assert len(panel["description"]) > len(panel["title"])
+        assert panel["description"].endswith(".")
+        assert panel["fieldConfig"]["defaults"]["noValue"]
+        assert panel.get("timeFrom") in {None, *SINCE}
+
+
+@each_dashboard
+def test_limits_rise(path: Path) -> None:
+    for panel in panels(load(path)):
+        base, *steps = panel["fieldConfig"]["defaults"].get("thresholds", {"steps": [{"value": None}]})[
+            "steps"
+        ]
+        assert base["value"] is None
+        assert all(one["value"] < other["value"] for one, other in pairwise(steps))
+
+
+def test_colours_change_where_alerts_fire() -> None:
+    groups = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules" / "cloud-browser.yml").read_text())
+    rules = {rule.get("record"): rule["expr"] for group in groups["groups"] for rule in group["rules"]}
+    for name, steps in {
+        "session_errors": limits.FAILING,
+        "session_timeouts": limits.FAILING,
+        "session_age_seconds": limits.OLD,
+        "pull_seconds": limits.SLOW,
+    }.items():
+        factors = re.fullmatch(r"vector\(([\d.* ]+)\)", rules[f"cloud_browser:{name}:threshold"])
+        assert factors
+        assert prod(map(float, factors[1].split("*"))) in dict(steps)
+
+
+def test_units_are_grafanas() -> None:
+    used = {panel["fieldConfig"]["defaults"]["unit"] for path in DASHBOARDS for panel in panels(load(path))}
+    assert used == set(UNITS)
+
+
+@each_dashboard
+def test_every_source_is_the_chosen_one(path: Path) -> None:
+    dashboard = load(path)
+    chosen = {"type": "prometheus", "uid": "${datasource}"}
+    users = [*panels(dashboard), *dashboard["annotations"]["list"], *variables(dashboard)]
+    users += [target for panel in panels(dashboard) for target in panel["targets"]]
+    assert all(user["datasource"] == chosen for user in users)
+
+
+@each_dashboard
+def test_variables_stand_in_order_and_offer_all(path: Path) -> None:
+    source, *rest = load(path)["templating"]["list"]
+    assert (source["name"], source["type"], source["query"]) == ("datasource", "datasource", "prometheus")
+    assert [one["name"] for one in rest] == list(VARIABLES)
+    for place, one in enumerate(rest):
+        assert one["multi"] is one["includeAll"] is True
+        assert one["current"]["value"] == ["$__all"]
+        assert one["allValue"] == (".*" if one["name"] in ("project", "region") else ".+")
+        expression, label = offered(one)
+        (selector,) = selectors(expression)
+        assert label == one["name"]
+        assert selector.matchers == tuple(f'{name}=~"${name}"' for name in VARIABLES[:place])
+
+
+@each_dashboard
+def test_variables_that_no_panel_has_the_labels_of_are_hidden(path: Path) -> None:
+    dashboard = load(path)
+    used = {name for query in queries() if query.dashboard == path.stem for name in mentioned(query)}
+    assert {one["name"] for one in variables(dashboard) if one["hide"] == 0} == used
+
+
+def mentioned(query: Query) -> set[str]:
+    return set(re.findall(r'"\$(\w+)"', query.expr))
+
+
+def variables(dashboard: Json) -> list[Json]:
+    return [one for one in dashboard["templating"]["list"] if one["type"] == "query"]
+
+
+def offered(variable: Json) -> tuple[str, str]:
+    """The expression and the label of `label_values(EXPRESSION, LABEL)`."""
+    match = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"])
+    assert match
+    return match[1], match[2]
+
+
+@each_dashboard
+def test_alerts_are_marked(path: Path) -> None:
+    (annotation,) = load(path)["annotations"]["list"]
+    (selector,) = selectors(annotation["expr"])
+    assert selector.metric == "ALERTS"
+    assert selector.labels == {"alertstate", "alertname", "provider", "account"}
+    assert "placement" not in annotation, "Grafana would hide it in a menu"
+
+
+@each_query
+def test_an_expression_is_promql(query: Query) -> None:
+    parsed(query.expr)
+
+
+@each_query
+def test_every_selector_is_filtered_by_all_variables_that_it_has(query: Query, exposed: Exposed) -> None:
+    for selector in selectors(query.expr):
+        own = {f'{name}=~"${name}"' for name in VARIABLES if name in exposed[selector.metric]}
+        assert own <= set(selector.matchers)
+        assert {'job=~"$job"', 'instance=~"$instance"'} <= own
+
+
+@each_query
+def test_counters_are_read_through_rate_or_increase_over_grafanas_windows(query: Query) -> None:
+    for selector in selectors(query.expr):
+        counter = re.search(r"_(total|bucket|count|sum)$", selector.metric)
+        windows = {None: None, "rate": RATE_INTERVAL, "increase": RANGE}
+        function = selector.function if selector.window else None
+        assert function in windows
+        assert selector.window == windows[function]
+        assert bool(counter) == (function is not None)
+
+
+@each_query
+def test_a_whole_range_is_asked_for_once_and_a_rate_at_each_step(query: Query) -> None:
+    windows = {selector.window for selector in selectors(query.expr)}
+    assert RANGE not in windows or query.instant
+    assert RATE_INTERVAL not in windows or not query.instant
+
+
+@pytest.fixture(scope="module")
+def exposed() -> Exposed:
+    """The names of the samples that the installed command exposes, and the labels that Prometheus has."""
+    flags = "--web.listen-address", f"{LOCAL}:0", "--listen-address", f"{LOCAL}:0"
+    with Process(COMMAND, "demo", *flags, environ={}) as demo:
+        port = demo.says(r"msg=serving .*port=(\d+)")[1]
+        page = requests.get(f"http://{LOCAL}:{port}/metrics", timeout=60).text
+    return {
+        sample.name: frozenset({*sample.labels, "job", "instance"})
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+    }
+
+
+@each_query
+def test_an_expression_uses_what_the_exporter_exposes(query: Query, exposed: Exposed) -> None:
+    for selector in selectors(query.expr):
+        assert selector.metric in exposed
+        assert selector.labels <= exposed[selector.metric]
+    has = set().union(*(exposed[selector.metric] for selector in selectors(query.expr)))
+    assert all(labels <= has for labels in grouped(query.expr))
+
+
+@each_query
+def test_a_legend_names_labels_that_its_series_have(query: Query, exposed: Exposed) -> None:
+    kept = list(grouped(query.expr)) or [exposed[selector.metric] for selector in selectors(query.expr)]
+    assert all(set(re.findall(r"{{(\w+)}}", query.legend)) <= labels for labels in kept)
+
+
+@each_dashboard
+def test_variables_offer_labels_that_are_there(path: Path, exposed: Exposed) -> None:
+    for variable in variables(load(path)):
+        expression, label = offered(variable)
+        (selector,) = selectors(expression)
+        assert {label, *selector.labels} <= exposed[selector.metric]
+
+
+def test_the_readmes_expressions_use_what_the_exporter_exposes(exposed: Exposed) -> None:
+    (block,) = re.findall(r"```promql\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    expressions = re.sub(r" +#.*|\n(?= )", "", block).splitlines()
+    assert len(expressions) > 2
+    for expression in expressions:
+        for selector in selectors(expression):
+            assert selector.labels <= exposed[selector.metric]
+
+
+def test_provisioning_names_the_variables_that_the_readme_does() -> None:
+    texts = [path.read_text() for path in (FOLDER.parent / "provisioning").rglob("*.yml")]
+    assert all(yaml.safe_load(text)["apiVersion"] == 1 for text in texts)
+    named = set(re.findall(r": \$(\w+)", "".join(texts)))
+    assert named == {"CLOUD_BROWSER_DASHBOARDS", "PROMETHEUS_URL"}
+    assert all(f"{name}=" in (FOLDER.parent / "README.md").read_text() for name in named)

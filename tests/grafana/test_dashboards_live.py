@@ -1,0 +1,191 @@
+"""No panel is empty, and some are compared with the truth: simulator, installed command, real Prometheus.
+
+Forty minutes of the fleet's life pass in forty seconds and end now. Then its clock stands still, and every
+query of every panel is asked, with variables filled in as Grafana does it.
+"""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import msgspec
+import pytest
+import requests
+
+from exporter.simulator.fleet import BROWSER_USE, MINUTE, SECOND, Fleet
+from exporter.simulator.server import Server, create_app
+from tests.support.expressions import Query, filled, queries
+from tests.support.processes import LOCAL, Prometheus, configuration, exporter, prometheus, until
+from tests.support.stepped_clock import Clock, good_scrapes
+
+LASTS = 40 * MINUTE
+OPEN = "pending", "running", "active"
+NANO = 10**9
+# As Grafana fills them in: everything chosen, over all samples that there are.
+ALL = {"job": ".+", "instance": ".+", "provider": ".+", "account": ".+", "project": ".*", "region": ".*"}
+WINDOWS = {"__rate_interval": "5m", "__range": "300s", "__range_s": "300"}
+
+Series = list[tuple[dict[str, str], float]]
+
+each_query = pytest.mark.parametrize("query", queries(), ids=str)
+
+
+class Total(msgspec.Struct, frozen=True):
+    """What is true of a project and region; money in nano-dollars."""
+
+    region: str
+    project: str
+    ended: dict[str, int]
+    listed: dict[str, int]
+    browser_cost: int
+    proxy_cost: int
+
+
+class Truth(msgspec.Struct, frozen=True):
+    """What the simulator tells at `/truth`."""
+
+    browserbase: list[Total]
+    browser_use: list[Total]
+
+
+class Course(msgspec.Struct, frozen=True):
+    """Prometheus, which is still there; the truth at the first scrape and the last; the exporter's port."""
+
+    prometheus: Prometheus
+    first: Truth
+    last: Truth
+    at: float
+    port: int
+
+    def ask(self, query: Query, **chosen: str) -> Series:
+        """The series of a query: labels and values, with some variables chosen, and all of the others."""
+        result = self.prometheus.query(filled(query.expr, {**WINDOWS, **ALL, **chosen}), self.at)
+        return [(one["metric"], float(one["value"][1])) for one in result]
+
+    def read(self, dashboard: str, panel: str, **chosen: str) -> Series:
+        """The series of a panel that has one query."""
+        (query,) = (one for one in queries() if (one.dashboard, one.panel) == (dashboard, panel))
+        return self.ask(query, **chosen)
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
+    folder, origin = tmp_path_factory.mktemp("course"), int(time.time()) * SECOND - LASTS
+    clock = Clock(origin, origin + LASTS)
+    fleet = Fleet(
+        origin=origin, rate=600, history=300, longest=20 * MINUTE, error_ratio=0.15, timeout_ratio=0.15
+    )
+    with (
+        Server(create_app(fleet, clock)) as simulator,
+        exporter("--config.file", configuration(folder, simulator.url)) as command,
+        prometheus(command.port, folder) as monitor,
+    ):
+        until(lambda: good_scrapes(monitor), "a first scrape")
+        first = told(simulator)
+        clock.run()
+        clock.pass_by(origin + LASTS)
+        stood = time.time()
+        # The first of them may share what was asked before the clock stood still.
+        until(lambda: len(good_scrapes(monitor, stood)) >= 2, "scrapes of the end")
+        at = max(good_scrapes(monitor, stood))
+        yield Course(monitor, first, told(simulator), at, command.port)
+
+
+def told(simulator: Server) -> Truth:
+    page = requests.get(f"{simulator.url}/truth", timeout=60)
+    return msgspec.json.decode(page.content, type=Truth)
+
+
+@each_query
+def test_no_query_is_without_a_series(course: Course, query: Query) -> None:
+    series = course.ask(query)
+    assert series
+    assert all(math.isfinite(value) for _, value in series)
+
+
+@each_query
+def test_a_choice_shows_what_was_chosen_and_nothing_else(course: Course, query: Query) -> None:
+    project = course.last.browserbase[0].project
+    chosen = {
+        "job": {"exporter"},
+        "instance": {f"{LOCAL}:{course.port}"},
+        "provider": {"browserbase", "browser_use"},
+        "account": {"ours"},
+        "project": {project},
+        "region": {"us-west-2", "us-east-1"},
+    }
+    series = course.ask(query, **{name: written(values) for name, values in chosen.items()})
+    assert series
+    for labels, _ in series:
+        assert all(labels[name] in values for name, values in chosen.items() if name in labels)
+
+
+def written(values: set[str]) -> str:
+    """Several values as Grafana writes them into a matcher."""
+    escaped = sorted(value.replace(".", r"\\.") for value in values)
+    return escaped[0] if len(escaped) == 1 else f"({'|'.join(escaped)})"
+
+
+def test_a_choice_that_nothing_matches_shows_nothing(course: Course) -> None:
+    """So the test before this one can fail: each variable does filter."""
+    for name in ALL:
+        assert course.read("cloud-browser-overview", "Open sessions", **{name: "none"}) == []
+
+
+def test_the_open_sessions_are_those_that_are_open(course: Course) -> None:
+    totals = {"browserbase": course.last.browserbase, "browser_use": course.last.browser_use}
+    by_region: Counter[tuple[str, str]] = Counter()
+    for provider, each in totals.items():
+        for total in each:
+            by_region[provider, total.region] += sum(total.listed.get(status, 0) for status in OPEN)
+    ((_, number),) = course.read("cloud-browser-overview", "Open sessions")
+    assert number == by_region.total() > 0
+    shown = course.read("cloud-browser-overview", "Open sessions by region")
+    assert +by_region == {(one["provider"], one["region"]): value for one, value in shown if value}
+
+
+def test_the_spend_is_what_was_spent(course: Course) -> None:
+    ((_, usd),) = course.read("cloud-browser-spend", "Spent in this range", provider=BROWSER_USE)
+    spent = money(course.last.browser_use) - money(course.first.browser_use)
+    assert usd == pytest.approx(spent / NANO, rel=0.05)
+    rows = course.read("cloud-browser-spend", "Spend by account, project, region, kind and source")
+    ((_, everything),) = course.read("cloud-browser-spend", "Spent in this range")
+    assert sum(value for _, value in rows) == pytest.approx(everything)
+    assert everything > usd > 0
+
+
+def money(totals: list[Total]) -> int:
+    return sum(total.browser_cost + total.proxy_cost for total in totals)
+
+
+def test_the_ratios_are_the_shares_of_what_ended(course: Course) -> None:
+    ended = endings(course.last) - endings(course.first)
+    for panel, status in (("Error ratio", "error"), ("Timeout ratio", "timed_out")):
+        ((_, share),) = course.read("cloud-browser-errors", panel)
+        assert share == pytest.approx(ended[status] / ended.total(), rel=0.05)
+        assert share > 0
+
+
+def endings(truth: Truth) -> Counter[str]:
+    return sum((Counter(total.ended) for total in (*truth.browserbase, *truth.browser_use)), Counter())
+
+
+def test_the_cost_of_a_session_is_the_spend_by_the_sessions(course: Course) -> None:
+    ((_, usd),) = course.read("cloud-browser-spend", "Cost of a session", provider=BROWSER_USE)
+    spent = money(course.last.browser_use) - money(course.first.browser_use)
+    last, first = (sum(sum(one.ended.values()) for one in t.browser_use) for t in (course.last, course.first))
+    assert usd == pytest.approx(spent / NANO / (last - first), rel=0.05)
+
+
+def test_no_account_is_down_and_none_has_failed(course: Course) -> None:
+    for dashboard, panel in (("overview", "Accounts down"), ("errors", "Failed pulls")):
+        assert course.read(f"cloud-browser-{dashboard}", panel) == [({}, 0)]
+
+
+def test_prometheus_formats_every_expression(course: Course) -> None:
+    """It parses them then, with the parser that will read them."""
+    for query in queries():
+        filled_in: Mapping[str, str] = {"query": filled(query.expr, {**WINDOWS, **ALL})}
+        url = f"{course.prometheus.url}/api/v1/format_query"
+        assert requests.get(url, filled_in, timeout=60).json()["status"] == "success"

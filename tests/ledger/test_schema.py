@@ -1,0 +1,121 @@
+"""How a database comes to have the ledger's tables, and which ones never get them."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, create_engine, insert, inspect, select, text
+from sqlalchemy.pool import StaticPool
+
+from exporter.ledger.schema import MIGRATIONS, ForeignDatabaseError, check, metadata, migrate, migrations
+from exporter.ledger.store import Ledger, LedgerRefusedError
+from tests.support.listings import listing, session
+from tests.support.recording import record
+
+
+@pytest.fixture
+def db() -> Iterator[Connection]:
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
+
+
+def test_an_empty_database_gets_all_tables_once(db: Connection) -> None:
+    for _ in range(2):
+        check(db)
+        migrate(db)
+    assert set(inspect(db).get_table_names()) == set(metadata.tables)
+    assert list(db.scalars(select(migrations.c.name))) == list(MIGRATIONS)
+
+
+@pytest.mark.parametrize("table", ["customers", "sessions", "migrations", "ledger_migrations"])
+def test_other_tables_are_refused(db: Connection, table: str) -> None:
+    db.execute(text(f"CREATE TABLE {table} (name)"))
+    with pytest.raises(ForeignDatabaseError, match="other tables"):
+        check(db)
+
+
+def test_tables_of_our_names_with_other_columns_are_refused(db: Connection) -> None:
+    migrate(db)
+    db.execute(text("ALTER TABLE totals RENAME COLUMN value TO amount"))
+    with pytest.raises(ForeignDatabaseError, match="totals has other columns than a ledger's"):
+        check(db)
+
+
+def test_a_later_versions_ledger_is_refused(db: Connection) -> None:
+    migrate(db)
+    db.execute(insert(migrations).values(name="9-later"))
+    with pytest.raises(ForeignDatabaseError, match="later version"):
+        check(db)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+def refused(path: Path, words: str) -> None:
+    """That is said of this file, at each try, and the file stays as it is."""
+    content = path.read_bytes()
+    with closing(Ledger(f"sqlite:///{path}")) as ledger:
+        for _ in range(2):
+            with pytest.raises(LedgerRefusedError, match=words) as told:
+                ledger.open()
+    assert str(path) in str(told.value)
+    assert path.read_bytes() == content
+
+
+def filled(path: Path) -> bytes:
+    """A ledger's bytes, of many pages."""
+    with closing(Ledger(f"sqlite:///{path}")) as ledger:
+        record(ledger, listing(*(session(id=f"s{n}" * 20) for n in range(300))))
+    return path.read_bytes()
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(path: Path) -> None:
+    for content in (b"x", b"SQLite format 3\0", b"no database " * 100, bytes(4096)):
+        path.write_bytes(content)
+        refused(path, "not a database")
+
+
+def test_a_ledger_cut_short_is_refused_and_left_as_it_is(path: Path) -> None:
+    whole = filled(path)
+    for length in (1, 99, 100, 511, 512, 4095, 4096, 4097, 8192, len(whole) - 4096):
+        path.write_bytes(whole[:length])
+        refused(path, "malformed|not a database|page")
+
+
+def test_a_ledger_with_a_damaged_page_is_refused_and_left_as_it_is(path: Path) -> None:
+    whole = filled(path)
+    for start in range(0, len(whole), 4096):
+        path.write_bytes(whole[:start] + bytes([0xA5]) * 4096 + whole[start + 4096 :])
+        refused(path, "stop the exporter and put back a copy")
+
+
+def test_an_empty_file_becomes_a_ledger(path: Path) -> None:
+    path.touch()
+    with closing(Ledger(f"sqlite:///{path}")) as ledger:
+        assert record(ledger, listing(session())).rows == 1
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["CREATE TABLE customers (name)"],
+        ["CREATE TABLE migrations (id, migration)"],
+        ["CREATE TABLE ledger_migrations (name)", "CREATE TABLE users (name)"],
+        ["CREATE VIEW now AS SELECT 1"],
+        ["PRAGMA user_version = 7"],
+        ["PRAGMA application_id = 7"],
+        ["PRAGMA journal_mode = WAL", "CREATE TABLE customers (name)"],
+    ],
+)
+def test_somebody_elses_database_is_refused_and_left_as_it_is(path: Path, statements: list[str]) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        for statement in statements:
+            other.execute(statement)
+        refused(path, "other tables")
+    refused(path, "other tables")

@@ -1,0 +1,284 @@
+"""One file of SQLite under faults: locked, read-only, damaged, deleted, and back again."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from threading import Event, Thread, Timer
+
+import pytest
+
+from exporter.ledger.sqlite import Database, LedgerError, LedgerRefusedError
+from tests.support.disks import closable, read_only
+
+LONG = 60.0  # seconds; never waited for
+CREATE, ADD, ALL = "CREATE TABLE notes (word)", "INSERT INTO notes VALUES ('{}')", "SELECT word FROM notes"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "a #file.db"
+
+
+@pytest.fixture
+def file(path: Path) -> Iterator[Database]:
+    """With the word `one` in it."""
+    with opened(path) as made:
+        add(made, CREATE)
+        add(made, ADD.format("one"))
+        yield made
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Database]:
+    with closing(Database(f"sqlite:///{path}")) as made:
+        yield made
+
+
+def add(file: Database, statement: str, seconds: float = LONG) -> None:
+    with file.writing(seconds) as db:
+        db.exec_driver_sql(statement)
+
+
+def words(file: Database) -> list[str]:
+    with file.reading(0) as db:
+        return list(db.exec_driver_sql(ALL).scalars())
+
+
+def found(path: Path) -> list[str]:
+    """What somebody else finds in it."""
+    with closing(sqlite3.connect(path)) as other:
+        return [word for (word,) in other.execute(ALL)]
+
+
+@contextmanager
+def locked(path: Path, lock: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
+    """Somebody else writes."""
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute(lock)
+        yield other
+
+
+def test_every_commit_is_synced_and_goes_to_a_log(file: Database) -> None:
+    with file.writing(LONG) as db:
+        set_to = [db.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("synchronous", "journal_mode")]
+    assert set_to == [2, "wal"]
+
+
+def test_a_transaction_that_fails_leaves_nothing_behind(file: Database, path: Path) -> None:
+    def fail() -> None:
+        with file.writing(LONG) as db:
+            db.exec_driver_sql(ADD.format("half"))
+            db.exec_driver_sql("nonsense")
+
+    with pytest.raises(LedgerError, match="syntax error"):
+        fail()
+    with locked(path):
+        assert words(file) == ["one"]
+    add(file, ADD.format("two"))
+    assert found(path) == ["one", "two"]
+
+
+def test_reading_waits_for_no_writer(file: Database, path: Path) -> None:
+    with locked(path) as other:
+        other.execute(ADD.format("two"))
+        assert words(file) == ["one"]
+        other.execute("COMMIT")
+    with file.writing(LONG) as db:
+        db.exec_driver_sql(ADD.format("three"))
+        assert words(file) == ["one", "two"]
+
+
+def test_writing_takes_the_lock_before_it_reads(file: Database, path: Path) -> None:
+    with (
+        file.writing(LONG),
+        pytest.raises(sqlite3.OperationalError, match="locked"),
+        closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as other,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+
+
+def test_a_lock_that_is_soon_released_is_waited_for(file: Database, path: Path) -> None:
+    with locked(path) as other:
+        released = Timer(0.1, lambda: other.execute("COMMIT"))
+        released.start()
+        add(file, ADD.format("two"))
+        released.join()
+    assert words(file) == ["one", "two"]
+
+
+def test_a_lock_that_stays_is_an_error_that_names_the_file(file: Database, path: Path) -> None:
+    with locked(path), pytest.raises(LedgerError, match=r"a #file\.db: database is locked; another process"):
+        add(file, ADD.format("two"), 0.05)
+    add(file, ADD.format("two"))
+    assert found(path) == ["one", "two"]
+
+
+def test_a_file_that_is_locked_even_for_readers_is_an_error_and_no_more(file: Database, path: Path) -> None:
+    with opened(path) as fresh:
+        file.close()
+        with locked(path, "PRAGMA locking_mode = EXCLUSIVE") as other:
+            other.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(LedgerError, match="locked"):
+                words(fresh)
+            with pytest.raises(LedgerError, match="locked"):
+                add(fresh, ADD.format("two"), 0.05)
+        assert words(fresh) == ["one"]
+
+
+def test_one_that_is_stuck_makes_nobody_else_wait_for_ever(file: Database) -> None:
+    stuck, go_on = Event(), Event()
+
+    def hang() -> None:
+        with file.writing(LONG) as db:
+            db.exec_driver_sql(ADD.format("late"))
+            stuck.set()
+            go_on.wait(LONG)
+
+    other = Thread(target=hang)
+    other.start()
+    assert stuck.wait(LONG)
+    with pytest.raises(LedgerError, match="busy with other accounts"):
+        add(file, ADD.format("two"), 0.05)
+    assert words(file) == ["one"]
+    go_on.set()
+    other.join()
+    add(file, ADD.format("two"))
+    assert words(file) == ["one", "late", "two"]
+
+
+def test_what_is_on_a_read_only_disk_is_read_and_written_when_it_can_be(tmp_path: Path) -> None:
+    with closable(tmp_path / "disk") as folder:
+        path = folder / "ledger.db"
+        with opened(path) as first:
+            add(first, CREATE)
+            add(first, ADD.format("one"))
+        assert not Path(f"{path}-wal").exists()
+        with opened(path) as file:
+            with read_only(folder):
+                assert words(file) == ["one"]
+                with pytest.raises(LedgerError, match="writable for this user"):
+                    add(file, ADD.format("lost"))
+                assert words(file) == ["one"]
+            add(file, ADD.format("two"))
+            assert found(path) == words(file) == ["one", "two"]
+
+
+def test_what_a_killed_process_had_half_done_before_there_was_a_log_is_undone(tmp_path: Path) -> None:
+    path, killed = tmp_path / "ledger.db", tmp_path / "killed.db"
+    with closing(sqlite3.connect(killed, isolation_level=None)) as half:
+        for statement in (CREATE, ADD.format("one"), "PRAGMA cache_size = 1", "BEGIN"):
+            half.execute(statement)
+        half.executemany(ADD.format("half").replace("'half'", "?"), [["half" * 1000]] * 9)
+        for end in ("", "-journal"):
+            Path(f"{path}{end}").write_bytes(Path(f"{killed}{end}").read_bytes())
+    with opened(path) as file:
+        assert words(file) == ["one"]
+        add(file, ADD.format("two"))
+        assert words(file) == ["one", "two"]
+
+
+def test_what_a_killed_process_left_in_its_log_is_read_from_a_read_only_disk(tmp_path: Path) -> None:
+    with closable(tmp_path / "disk") as folder:
+        path, other = folder / "ledger.db", tmp_path / "other.db"
+        with opened(other) as killed:
+            add(killed, CREATE)
+            add(killed, ADD.format("one"))
+            for end in ("", "-wal", "-shm"):
+                Path(f"{path}{end}").write_bytes(Path(f"{other}{end}").read_bytes())
+        with opened(path) as file:
+            with read_only(folder):
+                assert words(file) == ["one"]
+                with pytest.raises(LedgerError, match="writable for this user"):
+                    add(file, ADD.format("lost"))
+            add(file, ADD.format("two"))
+            assert words(file) == ["one", "two"]
+
+
+def test_a_log_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
+    with closable(tmp_path / "disk") as folder:
+        path, other = folder / "ledger.db", tmp_path / "other.db"
+        with opened(other) as killed:
+            add(killed, CREATE)
+            for end in ("", "-wal"):
+                Path(f"{path}{end}").write_bytes(Path(f"{other}{end}").read_bytes())
+        with opened(path) as file:
+            with read_only(folder), pytest.raises(LedgerError, match="writable for this user"):
+                words(file)
+            assert words(file) == []
+
+
+@pytest.mark.parametrize("end", ["-wal", "-shm"])
+def test_a_log_deleted_while_in_use_is_an_error_once_and_loses_nothing(
+    file: Database, path: Path, end: str
+) -> None:
+    Path(f"{path}{end}").unlink()
+    with pytest.raises(LedgerError, match=f"{end}: deleted while in use"):
+        add(file, ADD.format("lost"))
+    add(file, ADD.format("two"))
+    assert found(path) == words(file) == ["one", "two"]
+
+
+def test_a_file_deleted_while_in_use_takes_nothing_more_until_it_is_back(file: Database, path: Path) -> None:
+    aside = path.with_name("aside")
+    path.rename(aside)
+    for use in (words, lambda one: add(one, ADD.format("lost")), Database.check):
+        with pytest.raises(LedgerError, match="deleted or replaced"):
+            use(file)
+    path.write_bytes(b"")
+    with pytest.raises(LedgerError, match="deleted or replaced"):
+        words(file)
+    assert path.read_bytes() == b""
+    aside.rename(path)
+    add(file, ADD.format("two"))
+    assert found(path) == words(file) == ["one", "two"]
+
+
+def test_what_was_committed_to_a_file_deleted_meanwhile_is_not_told(file: Database, path: Path) -> None:
+    def deleted_before_its_end() -> None:
+        with file.writing(LONG) as db:
+            db.exec_driver_sql(ADD.format("two"))
+            path.unlink()
+
+    with pytest.raises(LedgerError, match="deleted or replaced"):
+        deleted_before_its_end()
+
+
+def test_a_damaged_file_is_left_as_it_is_from_then_on(file: Database, path: Path) -> None:
+    file.close()
+    content = path.read_bytes()
+    damaged = content[:4096] + bytes([0xA5]) * (len(content) - 4096)
+    path.write_bytes(damaged)
+    with opened(path) as later:
+        with pytest.raises(LedgerRefusedError, match=r"malformed; stop the exporter"):
+            words(later)
+        path.write_bytes(content)
+        with pytest.raises(LedgerRefusedError, match="malformed"):
+            add(later, ADD.format("two"))
+    assert path.read_bytes() == content
+
+
+def test_reading_makes_no_file_where_one_has_gone(path: Path) -> None:
+    with opened(path) as file:
+        with pytest.raises(LedgerError, match="unable to open database file; its folder must exist"):
+            words(file)
+        assert not path.exists()
+
+
+def test_a_file_comes_where_none_is_and_not_where_none_can_be(tmp_path: Path) -> None:
+    with opened(tmp_path / "later" / "ledger.db") as file:
+        assert not file.exists()
+        with pytest.raises(LedgerError, match="its folder must exist"):
+            add(file, CREATE)
+        (tmp_path / "later").mkdir()
+        add(file, CREATE)
+        assert file.exists()
+    with opened(tmp_path) as folder, pytest.raises(LedgerRefusedError, match="is a folder"):
+        folder.exists()
+
+
+def test_a_file_too_short_for_a_database_is_none_whatever_sqlite_says(path: Path) -> None:
+    for content in (b"x", b"short", b"SQLite format 3\0"):
+        path.write_bytes(content)
+        with opened(path) as file, pytest.raises(LedgerRefusedError, match="not a database"):
+            file.exists()

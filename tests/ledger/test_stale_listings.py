@@ -1,0 +1,227 @@
+"""Listings that overtake each other: several exporters ask, and record in another order."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import msgspec
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from exporter.ledger.accounting import Rules, post
+from exporter.model import (
+    ENDED,
+    EVERYWHERE,
+    HOUR,
+    PROXY_BYTES,
+    REVISIONS,
+    SECOND,
+    STARTED,
+    TIME,
+    Entry,
+    Horizon,
+    Listing,
+    Session,
+    Usage,
+)
+from tests.support.accounting_machine import Memory
+from tests.support.listings import MINUTE, RULES, SKIP, T0, WEST, listing, session
+
+REPLICAS = range(3)
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A listing that a replica has read, and how many were counted before it asked."""
+
+    listing: Listing
+    known: int
+
+
+class Overtaking(RuleBasedStateMachine):
+    """Replicas that ask and record whenever they like, while sessions begin, grow, end and leave."""
+
+    policy = RULES
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = T0
+        self.live: dict[str, Session] = {}
+        self.hidden: str | None = None
+        self.final: dict[str, Usage] = {}
+        self.read: dict[int, Asked] = {}
+        self.books = Memory()
+        self.last: dict[Entry, int] = {}
+
+    def listed(self) -> Iterator[Session]:
+        for name, one in self.live.items():
+            if name != self.hidden:
+                time = (self.now if one.ended is None else one.ended) - one.created
+                yield msgspec.structs.replace(one, usage=msgspec.structs.replace(one.usage, time=time))
+
+    def complete(self, horizon: Horizon) -> Listing:
+        """What a provider's room reads of a horizon."""
+        rows = list(self.listed())
+        since, held = horizon.since, horizon.held
+        asked = [
+            one
+            for one in rows
+            if since is None or one.created >= since or one.ended is None or one.id in held
+        ]
+        missing = tuple(held.keys() - {one.id for one in rows})
+        return Listing(self.now, tuple(asked), {}, self.now, missing)
+
+    def count(self, asked: Asked) -> None:
+        counted = self.books.books.listings if self.books.books else 0
+        overtaken = counted != asked.known
+        books, kept = self.books.books, self.books.kept
+        self.books.commit(post(books, kept, asked.listing, self.policy, overtaken=overtaken))
+
+    def asking(self) -> Asked:
+        horizon = Horizon(self.books.since(), self.books.held())
+        return Asked(self.complete(horizon), self.books.books.listings if self.books.books else 0)
+
+    @rule(replica=st.sampled_from(REPLICAS))
+    def ask(self, replica: int) -> None:
+        self.read[replica] = self.asking()
+
+    @rule(replica=st.sampled_from(REPLICAS))
+    def record(self, replica: int) -> None:
+        if replica in self.read:
+            self.count(self.read.pop(replica))
+
+    @rule()
+    def ask_and_record(self) -> None:
+        self.count(self.asking())
+
+    @rule()
+    def start(self) -> None:
+        name = f"s{len(self.live) + len(self.final)}"
+        self.live[name] = session(id=name, created=self.now, started=self.now, usage=Usage(0, 1))
+
+    @rule(data=st.data(), by=st.integers(1, 500))
+    def grow(self, data: st.DataObject, by: int) -> None:
+        growing = sorted(n for n, one in self.live.items() if one.ended is None)
+        if growing:
+            one = self.live[name := data.draw(st.sampled_from(growing))]
+            usage = Usage(0, one.usage.proxy_bytes + by)
+            self.live[name] = msgspec.structs.replace(one, usage=usage)
+
+    @rule(data=st.data())
+    def end(self, data: st.DataObject) -> None:
+        running = sorted(n for n, one in self.live.items() if one.ended is None)
+        if running:
+            name = data.draw(st.sampled_from(running))
+            self.live[name] = msgspec.structs.replace(
+                self.live[name], status="completed", ending="completed", ended=self.now
+            )
+
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        """Once its last figures were recorded, as they are when somebody pulls in so many days."""
+        done = sorted(n for n, one in self.live.items() if one.ended is not None and self.settled(n))
+        if done:
+            name = data.draw(st.sampled_from(done))
+            self.final[name] = self.usage(self.live.pop(name))
+
+    def settled(self, name: str) -> bool:
+        row, since = self.books.kept.get(name), self.books.since()
+        gone = row is None and since is not None and self.live[name].created < since
+        return gone or (row is not None and row.settled)
+
+    @rule(data=st.data(), replica=st.sampled_from([*REPLICAS, None]))
+    def blink(self, data: st.DataObject, replica: int | None) -> None:
+        """A session is off the list while somebody asks, and back before it is missed for long."""
+        if self.live:
+            self.hidden = data.draw(st.sampled_from(sorted(self.live)))
+            if replica is None:
+                self.ask_and_record()
+            else:
+                self.ask(replica)
+            self.hidden = None
+            self.ask_and_record()
+
+    @rule(seconds=st.sampled_from([1, 60, 240, 901, 4000]))
+    def pass_time(self, seconds: int) -> None:
+        self.now += seconds * SECOND
+
+    def usage(self, one: Session) -> Usage:
+        ended = self.now if one.ended is None else one.ended
+        return Usage(ended - one.created, one.usage.proxy_bytes)
+
+    def truth(self) -> Counter[Entry]:
+        used = [*self.final.values(), *map(self.usage, self.live.values())]
+        ends = len(self.final) + sum(one.ended is not None for one in self.live.values())
+        return Counter(
+            {
+                Entry(WEST, STARTED): len(used),
+                Entry(WEST, TIME): sum(one.time for one in used),
+                Entry(WEST, PROXY_BYTES): sum(one.proxy_bytes for one in used),
+                Entry(WEST, ENDED, "completed"): ends,
+            }
+        )
+
+    def shown(self) -> dict[Entry, int]:
+        return {name: n for name, n in self.books.totals().items() if name.counter in ALL}
+
+    @invariant()
+    def never_falling_nor_above_the_truth(self) -> None:
+        shown = self.shown()
+        assert all(shown[name] >= value for name, value in self.last.items())
+        assert all(value <= self.truth()[name] for name, value in shown.items())
+        self.last = shown
+
+    @rule()
+    def exact_after_a_reading_that_nobody_overtook(self) -> None:
+        self.ask_and_record()
+        assert self.shown() == +self.truth()
+
+
+ALL = {STARTED, TIME, PROXY_BYTES, ENDED, REVISIONS}
+TestOvertaking = Overtaking.TestCase
+TestOvertaking.settings = settings(
+    max_examples=200, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+DONE = session(status="completed", ending="completed", ended=T0 + MINUTE)
+NEWER = session(id="s2", created=T0 + HOUR)
+
+
+def books_of(*steps: tuple[Listing, bool], rules: Rules = RULES) -> Memory:
+    """The books after these listings, each overtaken or not."""
+    books = Memory()
+    for one, overtaken in steps:
+        books.commit(post(books.books, books.kept, one, rules, overtaken=overtaken))
+    return books
+
+
+def test_a_session_that_was_open_when_an_overtaken_listing_was_read_counts_once() -> None:
+    late = listing(session(), time=T0 + SECOND)
+    books = books_of((listing(DONE, NEWER, time=T0 + HOUR), False), (late, True))
+    assert books.totals()[Entry(WEST, STARTED)] == 2
+    assert books.totals()[Entry(WEST, ENDED, "completed")] == 1
+
+
+def test_what_an_overtaken_listing_lacks_was_seen_since() -> None:
+    seen, lacking = listing(session(), NEWER, time=T0 + HOUR), listing(NEWER, time=T0, missing=("s1",))
+    later = listing(NEWER, time=T0 + HOUR + MINUTE, missing=("s1",))
+    books = books_of((seen, False), (lacking, True), (later, False))
+    assert Entry(WEST, ENDED, "unknown") not in books.totals()
+
+
+def test_an_overtaken_listing_lowers_no_figure() -> None:
+    books = books_of(
+        (listing(session(usage=Usage(MINUTE, 500))), False),
+        (listing(session(usage=Usage(SECOND, 400))), True),
+    )
+    assert Entry(EVERYWHERE, REVISIONS) not in books.totals()
+
+
+def test_an_overtaken_listing_leaves_out_what_had_ended_before_the_ledger_began() -> None:
+    first = listing(DONE, time=T0 + 2 * MINUTE)
+    assert books_of((first, False), (listing(session()), True), rules=SKIP).totals() == {}
+
+
+def test_of_two_that_overtake_each_other_for_ever_one_counts_as_if_alone() -> None:
+    books = books_of((listing(), False), (listing(), True), (listing(), True))
+    assert books.books is not None
+    assert books.books.listings == 1

@@ -1,0 +1,216 @@
+"""A pull's outcomes as metrics: names, labels, zeros and absences."""
+
+import re
+from typing import Any
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from exporter.metrics import definitions as catalog
+from exporter.metrics.definitions import Spec
+from exporter.metrics.families import families, of_accounts
+from exporter.metrics.telemetry import Meters
+from exporter.model import (
+    BROWSERBASE,
+    COST,
+    DURATION,
+    DURATION_SUM,
+    ENDED,
+    EVERYWHERE,
+    PROXY_BYTES,
+    REVISIONS,
+    SECOND,
+    STARTED,
+    TIME,
+    Account,
+    Entry,
+    Listing,
+    Outcome,
+    Series,
+)
+from tests.support.listings import EAST, MINUTE, T0, WEST, listing, session
+
+BB, BU = Account("browserbase", "production"), Account("browser_use", "production")
+SOURCES = {BB: "estimated", BU: "reported"}
+TOTALS = {
+    Entry(WEST, STARTED): 3,
+    Entry(WEST, ENDED, "error"): 1,
+    Entry(WEST, TIME): 90 * SECOND + 500_000,
+    Entry(WEST, PROXY_BYTES): 2**53 - 1,
+    Entry(WEST, COST, "browser"): 1_234_567_891,
+    Entry(WEST, DURATION, "30"): 2,
+    Entry(WEST, DURATION, "+Inf"): 1,
+    Entry(WEST, DURATION_SUM): 50_000 * SECOND,
+    Entry(EVERYWHERE, REVISIONS): 4,
+}
+
+
+def outcome(account: Account = BB, **fields: Any) -> Outcome:
+    plain = Outcome(
+        account, listing(), TOTALS, complete=True, rows=2, last_success=9.5, error=None, seconds=0.25
+    )
+    return msgspec.structs.replace(plain, **fields)
+
+
+def page(*outcomes: Outcome) -> dict[str, float]:
+    """Samples by `name{label="value",...}`, with the account's own labels left out."""
+    registry = CollectorRegistry()
+    registry.collect = lambda: iter(families(outcomes, SOURCES))  # type: ignore[method-assign]  # a registry of one page
+    text = generate_latest(registry).decode()
+    samples = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            labels = ",".join(
+                f"{name}={value}"
+                for name, value in sample.labels.items()
+                if name not in ("provider", "account")
+            )
+            samples[f"{sample.name}{{{labels}}}"] = sample.value
+    return samples
+
+
+def test_counters_are_shown_in_base_units() -> None:
+    samples = page(outcome())
+    west = "project=p1,region=us-west-2"
+    assert samples[f"cloud_browser_sessions_started_total{{{west}}}"] == 3
+    assert samples[f"cloud_browser_session_seconds_total{{{west}}}"] == 90.5
+    assert samples[f"cloud_browser_proxy_bytes_total{{{west}}}"] == 2**53 - 1
+    assert samples[f"cloud_browser_sessions_ended_total{{{west},status=error}}"] == 1
+    cost = f"cloud_browser_cost_usd_total{{kind=browser,{west},source=estimated}}"
+    assert samples[cost] == 1.234567891
+    assert samples["cloud_browser_exporter_downward_revisions_total{}"] == 4
+
+
+def test_histogram_buckets_are_cumulative() -> None:
+    samples = page(outcome())
+    found = {
+        match[1]: value
+        for name, value in samples.items()
+        if (
+            match := re.match(
+                r"cloud_browser_session_duration_seconds_bucket.le=(.*?),project=p1,region=us-west-2", name
+            )
+        )
+    }
+    assert (found["10.0"], found["30.0"], found["21600.0"], found["+Inf"]) == (0, 2, 2, 3)
+    assert samples["cloud_browser_session_duration_seconds_sum{project=p1,region=us-west-2}"] == 50_000
+    assert samples["cloud_browser_session_duration_seconds_count{project=p1,region=us-west-2}"] == 3
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sessions_started_total{project=p1,region=ap-southeast-1}",
+        "sessions_ended_total{project=p1,region=us-east-1,status=timed_out}",
+        "sessions_ended_total{project=p1,region=us-west-2,status=unknown}",
+        "proxy_bytes_total{project=p1,region=eu-central-1}",
+        "cost_usd_total{kind=proxy,project=p1,region=us-west-2,source=estimated}",
+        "session_duration_seconds_count{project=p1,region=us-east-1}",
+        "sessions{project=p1,region=us-east-1,status=pending}",
+        "keep_alive_sessions{project=p1,region=us-east-1}",
+    ],
+)
+def test_what_is_known_in_advance_stands_at_zero(name: str) -> None:
+    shown = listing(listed={(WEST, "running"): 1})
+    assert page(outcome(listing=shown))[f"cloud_browser_{name}"] == 0
+
+
+def test_an_empty_account_shows_its_regions_without_a_project() -> None:
+    samples = page(outcome(totals={}), outcome(BU, totals={}))
+    assert samples["cloud_browser_sessions_started_total{project=,region=us-west-2}"] == 0
+    assert samples["cloud_browser_sessions_ended_total{project=,region=unknown,status=timed_out}"] == 0
+    assert samples["cloud_browser_sessions{project=,region=unknown,status=active}"] == 0
+
+
+LISTED = listing(
+    session(started=T0 + SECOND, expires=T0 + 5 * MINUTE, keep_alive=True),
+    session(id="s2", started=T0 + 2 * SECOND, expires=T0 + 4 * MINUTE),
+    session(id="s2", started=T0 + 2 * SECOND, expires=T0 + 4 * MINUTE),
+    session(id="s3", series=EAST, ended=T0 + MINUTE, status="error", ending="error", keep_alive=True),
+    listed={(WEST, "running"): 2, (EAST, "error"): 1, (EAST, "paused"): 1},
+)
+
+
+def test_gauges_of_the_list() -> None:
+    samples = page(outcome(listing=LISTED))
+    west, east = "project=p1,region=us-west-2", "project=p1,region=us-east-1"
+    assert samples[f"cloud_browser_sessions{{{west},status=running}}"] == 2
+    assert samples[f"cloud_browser_sessions{{{east},status=paused}}"] == 1
+    assert samples[f"cloud_browser_keep_alive_sessions{{{west}}}"] == 1
+    oldest = "cloud_browser_oldest_open_session_start_timestamp_seconds"
+    assert samples[f"{oldest}{{{west}}}"] == (T0 + SECOND) / SECOND
+    expiry = "cloud_browser_next_session_expiry_timestamp_seconds"
+    assert samples[f"{expiry}{{{west}}}"] == (T0 + 4 * MINUTE) / SECOND
+    assert f"{oldest}{{{east}}}" not in samples
+    assert f"{expiry}{{{east}}}" not in samples
+
+
+def test_a_failed_account_has_counters_and_none_of_its_list_gauges() -> None:
+    samples = page(outcome(listing=None, error="auth"))
+    names = {name.partition("{")[0] for name in samples}
+    assert samples["cloud_browser_up{}"] == 0
+    assert samples["cloud_browser_collector_success{collector=sessions}"] == 0
+    assert samples["cloud_browser_sessions_started_total{project=p1,region=us-west-2}"] == 3
+    gauges = {catalog.SESSIONS, catalog.KEEP_ALIVE, catalog.OLDEST, catalog.EXPIRY}
+    assert not names & {spec.name for spec in gauges}
+
+
+def test_a_read_account_whose_ledger_fails_is_up_and_not_successful() -> None:
+    samples = page(outcome(error="ledger"))
+    assert samples["cloud_browser_up{}"] == 1
+    assert samples["cloud_browser_collector_success{collector=sessions}"] == 0
+    assert samples["cloud_browser_collector_duration_seconds{collector=sessions}"] == 0.25
+    assert samples["cloud_browser_last_success_timestamp_seconds{}"] == 9.5
+    assert samples["cloud_browser_exporter_ledger_sessions{}"] == 2
+
+
+def test_while_the_first_import_is_under_way_its_progress_is_shown_and_no_counter() -> None:
+    samples = page(outcome(BU, listing=listing(covers=None, remaining=7), totals=None, complete=False))
+    assert samples["cloud_browser_history_complete{}"] == 0
+    assert samples["cloud_browser_history_remaining_sessions{}"] == 7
+    assert not [name for name in samples if "_total" in name or "duration_seconds_" in name]
+
+
+def test_the_exporters_own_metrics_are_those_of_the_accounts_there_are() -> None:
+    meters = Meters()
+    for account in (BB, BU, Account(BROWSERBASE, "gone")):
+        meters.of(account, "/path")
+    shown = list(of_accounts({BB, BU}, meters.registry.collect()))
+    samples = [sample for family in shown for sample in family.samples]
+    named = {(one.labels["provider"], one.labels["account"]) for one in samples if "account" in one.labels}
+    assert named == {(BB.provider, BB.name), (BU.provider, BU.name)}
+    names = {sample.name for sample in samples}
+    assert {"cloud_browser_exporter_build_info", "process_resident_memory_bytes"} <= names
+    assert len(shown) == len(list(meters.registry.collect()))
+
+
+def test_before_anything_is_known_nothing_is_claimed() -> None:
+    blank = Outcome(BB, None, None, complete=None, rows=None, last_success=None, error="timeout", seconds=1)
+    names = {name.partition("{")[0] for name in page(blank)}
+    assert names == {
+        "cloud_browser_up",
+        "cloud_browser_collector_success",
+        "cloud_browser_collector_duration_seconds",
+    }
+
+
+def test_an_account_without_prices_shows_no_cost() -> None:
+    other = Account(BROWSERBASE, "free")
+    assert not [name for name in page(outcome(other)) if "cost" in name]
+
+
+def test_browser_use_has_no_keep_alive_sessions() -> None:
+    unknown = Series("", "unknown")
+    shown: Listing = listing(session(series=unknown, status="active"), listed={(unknown, "active"): 1})
+    samples = page(outcome(BU, listing=shown))
+    assert not [name for name in samples if "keep_alive" in name]
+    assert samples["cloud_browser_sessions{project=,region=unknown,status=active}"] == 1
+
+
+@pytest.mark.parametrize("spec", catalog.TABLE, ids=lambda spec: spec.name)
+def test_names_follow_the_conventions(spec: Spec) -> None:
+    assert re.fullmatch("cloud_browser_[a-z_]+", spec.name)
+    assert spec.name.endswith("_total") == (spec.kind == "counter")
+    assert spec.text.endswith(".")

@@ -1,0 +1,397 @@
+"""Browser Use's pages, over real HTTP: which are read, what is kept of them, and how far a pull gets."""
+
+import json
+import tracemalloc
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from exporter.client.api import Api
+from exporter.client.errors import AnswerTimeoutError, PayloadError
+from exporter.model import HOUR, SECOND, Horizon, Listing, Session, Usage, micros
+from exporter.providers.browser_use.reader import MOST_SENSELESS, PAGES_PER_PULL, BrowserUse
+from exporter.providers.browser_use.wire import MOST_ROWS, SERIES
+from exporter.simulator import fleet
+from exporter.simulator.server import Server, create_app
+from tests.support.browser_use_rows import NOW, T0, at, row, running
+
+MEGABYTE = 1 << 20
+HEADER = "X-Browser-Use-API-Key"
+DEADLINE = 100.0  # seconds on the clock that only the provider moves
+ALL = Horizon()
+
+
+class Meter:
+    def sent(self, endpoint: str, code: str, seconds: float) -> None:
+        assert (endpoint, code, seconds >= 0) == ("/browsers", "200", True)
+
+    def rate_limit(self, remaining: int) -> None:
+        pass
+
+
+class Cloud:
+    """The provider: rows in the order of its lists, what is to happen after each request, and its reader."""
+
+    account: BrowserUse
+
+    def __init__(self) -> None:
+        self.active: list[Any] = []
+        self.stopped: list[Any] = []
+        self.requests: list[tuple[str, int]] = []
+        self.largest, self.total, self.lies, self.body = 100, 0, "active", b""
+        self.clock, self.seconds = 0.0, 0.0
+        self.ahead, self.wall = 0, 0.0  # seconds that its clock and ours are wrong by
+        self.happen: Callable[[], None] = lambda: None
+
+    async def answer(self, request: Request) -> Response:
+        status, number = request.query_params["filterBy"], int(request.query_params["pageNumber"])
+        size = min(int(request.query_params["pageSize"]), self.largest)
+        self.requests.append((status, number))
+        rows = self.active if status == "active" else self.stopped
+        items, total = rows[(number - 1) * size : number * size], len(rows)
+        total = self.total if self.total and status == self.lies else total
+        page = {"items": items, "totalItems": total, "pageNumber": number, "pageSize": size, "new": 1}
+        self.clock += self.seconds
+        self.happen()
+        date = format_datetime(T0 + timedelta(hours=2, seconds=self.ahead), usegmt=True)
+        return Response(self.body or json.dumps(page), headers={"Date": date})
+
+    def read(self, horizon: Horizon = ALL, seconds: float = DEADLINE) -> Listing:
+        return self.account.read(horizon, self.clock + seconds)
+
+    def asked(self) -> list[tuple[str, int]]:
+        """What was asked for since the last time."""
+        asked, self.requests = self.requests, []
+        return asked
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[tuple[str, list[Cloud]]]:
+    """One server for all; behind it stands the cloud that was put there last."""
+    clouds = [Cloud()]
+
+    async def answer(request: Request) -> Response:
+        return await clouds[-1].answer(request)
+
+    with Server(Starlette(routes=[Route("/api/v3/browsers", answer)])) as server:
+        yield f"{server.url}/api/v3", clouds
+
+
+@pytest.fixture
+def api(door: tuple[str, list[Cloud]]) -> Api:
+    base, clouds = door
+    clouds.append(Cloud())
+    return Api(
+        base,
+        HEADER,
+        lambda: "key",
+        max_bytes=1 << 24,
+        meter=Meter(),
+        wall=lambda: NOW / SECOND + clouds[-1].wall,
+        clock=lambda: clouds[-1].clock,
+    )
+
+
+@pytest.fixture
+def cloud(door: tuple[str, list[Cloud]], api: Api) -> Cloud:
+    cloud = door[1][-1]
+    cloud.account = BrowserUse(api)
+    return cloud
+
+
+def history(count: int) -> list[dict[str, Any]]:
+    """Sessions of a second each, newest first; the newest is the last whole second's."""
+    return [row(id=f"s{i}", startedAt=at(i), finishedAt=at(i + 1)) for i in reversed(range(count))]
+
+
+def ids(listing: Listing) -> set[str]:
+    return {session.id for session in listing.sessions}
+
+
+def test_every_field_of_the_api_is_read(cloud: Cloud) -> None:
+    cloud.active = [running(proxyUsedMb="0", proxyCost="0", browserCost="0.001")]
+    cloud.stopped = [row(agentSessionId="agent", metadata={"team": "a"}, extensions=[])]
+    listing = cloud.read()
+    start, expiry = micros(T0) + 10 * SECOND, micros(T0) + 3600 * SECOND
+    assert listing.sessions == (
+        Session("open", SERIES, "active", start, Usage(NOW - start, 0, 1_000_000, 0), start, expires=expiry),
+        Session("one", SERIES, "stopped", start, Usage(60 * SECOND, 1 << 20, 2_000_000, 4_000_000), start,
+                micros(T0) + 70 * SECOND, "stopped", expiry),
+    )  # fmt: skip
+    assert (listing.time, listing.covers, listing.remaining) == (NOW, NOW, 0)
+    assert listing.listed == {(SERIES, "active"): 1, (SERIES, "stopped"): 1}
+    assert cloud.asked() == [("active", 1), ("stopped", 1)]
+
+
+def test_what_opens_a_browser_is_never_kept(cloud: Cloud) -> None:
+    cloud.active, cloud.stopped = [running(), running(id=1)], [row(), row(proxyCost="s3cret")]
+    listing = cloud.read()
+    assert len(listing.sessions) == 2
+    assert "s3cret" not in repr(listing) + repr(vars(cloud.account))
+
+
+def test_the_rows_beside_one_that_makes_no_sense_are_used(cloud: Cloud) -> None:
+    cloud.active = [running(), running("bad", startedAt=None)]
+    cloud.stopped = [7, None, [], row(id="bad", proxyCost="-1"), row(), row(id="bad", finishedAt=at(0))]
+    listing = cloud.read()
+    assert ids(listing) == {"open", "one"}
+    assert listing.rejected == {"malformed": 4, "out_of_range": 1, "times": 1}
+    assert listing.covers == NOW
+
+
+def test_ended_sessions_that_nobody_asks_for_are_left_out(cloud: Cloud) -> None:
+    """And in the steady state one page of each is enough, however long the history."""
+    cloud.active, cloud.stopped = [running(startedAt=at(1))], history(1000)
+    cloud.read()
+    cloud.account.recorded()
+    cloud.asked()
+    listing = cloud.read(Horizon(micros(T0) + 950 * SECOND, {"s940": micros(T0) + 940 * SECOND}))
+    assert ids(listing) == {"open", "s940", *(f"s{i}" for i in range(950, 1000))}
+    assert listing.covers == NOW
+    assert listing.listed == {(SERIES, "active"): 1, (SERIES, "stopped"): 1000}
+    assert cloud.asked() == [("active", 1), ("stopped", 1)]
+
+
+def test_only_what_stands_on_neither_list_is_missing(cloud: Cloud) -> None:
+    cloud.active, cloud.stopped = [running(startedAt=at(5))], history(300)
+    held = {"open": micros(T0) + 5 * SECOND, "s150": micros(T0) + 150 * SECOND, "gone": micros(T0) + HOUR}
+    assert cloud.read(Horizon(NOW, held)).missing == ("gone",)
+    cloud.active = [running(startedAt=at(5), proxyCost="-1")]
+    assert cloud.read(Horizon(NOW, held)).missing == ("gone",), "a row that makes no sense is listed too"
+
+
+def test_a_row_that_makes_no_sense_is_listed_in_whichever_pull_it_was_met(cloud: Cloud) -> None:
+    """Of two pulls that share a walk, the second does not see the row."""
+    held = {"s250": micros(T0) + 250 * SECOND, "s50": micros(T0) + 50 * SECOND, "gone": micros(T0)}
+    cloud.stopped, cloud.seconds = history(300), 30.0
+    cloud.stopped[49] = row(id="s250", startedAt=None)
+    assert cloud.read(Horizon(0, held)).covers is None
+    cloud.account.recorded()
+    cloud.stopped[249] = row(id="s50", browserCost="-1")
+    listing = cloud.read(Horizon(0, held), seconds=10 * DEADLINE)
+    assert (listing.covers, listing.missing) == (NOW, ("gone",))
+
+
+def test_an_open_session_whose_row_makes_no_sense_is_not_looked_for_among_the_ended(cloud: Cloud) -> None:
+    cloud.active, cloud.stopped = [running("old", startedAt=None)], history(1000)
+    cloud.read()
+    cloud.account.recorded()
+    cloud.asked()
+    listing = cloud.read(Horizon(micros(T0) + 950 * SECOND, {"old": micros(T0)}))
+    assert (listing.covers, listing.missing) == (NOW, ())
+    assert cloud.asked() == [("active", 1), ("stopped", 1)]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "fields"), [(0, {"startedAt": None}), (3 * 3600, {}), (3 * 3600, {"status": "x" * MEGABYTE})]
+)
+def test_many_pages_of_long_rows_take_the_memory_of_a_few(
+    cloud: Cloud, ahead: int, fields: dict[str, Any]
+) -> None:
+    """Rows that make no sense, and all rows while clocks are apart, are asked about again at the end."""
+    cloud.stopped, cloud.largest, cloud.ahead = history(800), 20, ahead
+    for one in cloud.stopped[::20]:
+        one |= {"metadata": "x" * MEGABYTE, **fields}
+    held = dict.fromkeys(("s799", "s779", "s19", "gone"), 0)
+    tracemalloc.start()
+    try:
+        listing = cloud.read(Horizon(0, held))
+        assert tracemalloc.get_traced_memory()[1] < 24 * MEGABYTE
+    finally:
+        tracemalloc.stop()
+    assert (listing.covers, listing.missing) == (listing.time, ("gone",))
+    assert len(ids(listing)) == (800 if ahead else 760)
+
+
+def test_a_session_on_both_lists_has_ended(cloud: Cloud) -> None:
+    cloud.active, cloud.stopped = [running("one"), running()], [row()]
+    listing = cloud.read()
+    assert {(one.id, one.status) for one in listing.sessions} == {("one", "stopped"), ("open", "active")}
+    assert listing.listed == {(SERIES, "active"): 1, (SERIES, "stopped"): 1}
+
+
+def test_open_sessions_that_slip_from_page_to_page_are_found(cloud: Cloud) -> None:
+    """With every page, four end at the list's beginning and four begin at its end: its length stays."""
+    cloud.active = [running(f"s{i}") for i in range(350)]
+
+    def happen() -> None:
+        cloud.stopped += [row(id=one["id"]) for one in cloud.active[:4]]
+        cloud.active = cloud.active[4:] + [running(f"new{cloud.active[0]['id']}-{i}") for i in range(4)]
+
+    cloud.happen = happen
+    listing = cloud.read()
+    assert {f"s{i}" for i in range(350)} <= ids(listing)
+    assert listing.covers == NOW
+
+
+@pytest.mark.parametrize("total", [1, 4, 90])
+def test_a_total_that_is_not_true_does_not_keep_a_listing_from_being_whole(cloud: Cloud, total: int) -> None:
+    cloud.active, cloud.total = [running("a"), running("b"), running("c")], total
+    listing = cloud.read()
+    assert (ids(listing), listing.covers) == ({"a", "b", "c"}, NOW)
+
+
+@pytest.mark.parametrize("status", ["active", "stopped"])
+@pytest.mark.parametrize(("there", "total"), [(0, 1), (3, 10**9), (100, 500), (250, 500)])
+def test_a_list_that_ends_far_from_where_it_says_is_not_taken_for_whole(
+    cloud: Cloud, status: str, there: int, total: int
+) -> None:
+    """What is not listed would pass for ended, or be missing for good after a first import."""
+    cloud.total, cloud.lies = total, status
+    if status == "active":
+        cloud.active = [running(f"r{i}") for i in range(there)]
+    else:
+        cloud.stopped = history(there)
+    with pytest.raises(PayloadError, match=f"a page of {status} browsers is empty"):
+        cloud.read()
+
+
+@pytest.mark.parametrize("items", [[None], [{"error": "maintenance"}], [1, 2, 3]])
+def test_a_page_of_something_else_is_not_taken_for_an_empty_one(cloud: Cloud, items: list[object]) -> None:
+    cloud.active = items
+    with pytest.raises(PayloadError, match="without a row that makes sense"):
+        cloud.read()
+
+
+def test_open_sessions_that_never_are_as_many_as_is_said_cover_nothing(cloud: Cloud) -> None:
+    cloud.active, cloud.total = [running()], 9
+
+    def happen() -> None:
+        cloud.active = [running(f"s{len(cloud.requests)}")]
+
+    cloud.happen = happen
+    listing = cloud.read(Horizon(0, {"gone": 1}))
+    assert (listing.covers, listing.missing) == (None, ())
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_history_too_long_for_a_pull_goes_on_in_the_next_if_it_was_recorded(
+    cloud: Cloud, *, kept: bool
+) -> None:
+    cloud.stopped, cloud.seconds = history(1000), 10.0  # sixty seconds are for reading
+    first = cloud.read()
+    assert (first.covers, len(cloud.asked())) == (None, 6)
+    assert 0 < first.remaining == 1000 - len(ids(first))
+    if kept:
+        cloud.account.recorded()
+    cloud.stopped[:0] = [row(id=f"new{i}", startedAt=at(7000), finishedAt=at(7200)) for i in range(300)]
+    second = cloud.read()
+    assert (("stopped", 1) in cloud.asked()) is not kept
+    while second.covers is None:
+        cloud.account.recorded()
+        first, second = second, cloud.read(seconds=3 * DEADLINE)
+    assert "s0" in ids(second)
+    assert second.listed == {(SERIES, "stopped"): 1300}
+
+
+def test_a_pull_asks_for_so_many_pages_and_no_more(cloud: Cloud) -> None:
+    cloud.stopped, cloud.largest = history(5000), 20
+    listing = cloud.read()
+    assert (len(cloud.asked()), listing.covers) == (PAGES_PER_PULL, None)
+
+
+def test_open_sessions_that_the_time_is_too_short_for_fail_the_pull(cloud: Cloud) -> None:
+    cloud.active, cloud.seconds = [running(f"s{i}") for i in range(1000)], 30.0
+    with pytest.raises(AnswerTimeoutError, match="open sessions"):
+        cloud.read()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[]", b"{}", b"null", b"oops", b"\xff", b'{"items":1,"totalItems":1}', b'{"items":[],"totalItems":-1}',
+     b'{"items":[],"totalItems":1e30}', b'{"items":[],"totalItems":0,"pageSize":0}', b"[" * 100_000],
+)  # fmt: skip
+def test_what_is_no_page_of_browsers_is_refused(cloud: Cloud, body: bytes) -> None:
+    cloud.body = body
+    with pytest.raises(PayloadError, match="not what the API describes"):
+        cloud.read()
+
+
+def test_page_after_page_on_which_nothing_makes_sense_is_refused(cloud: Cloud) -> None:
+    """A provider that has changed its rows is not asked for all its pages at each pull."""
+    cloud.stopped = [row(id=f"s{i}", startedAt=i) for i in range(30 * 100)]
+    cloud.active = [running()]
+    with pytest.raises(PayloadError, match="makes sense"):
+        cloud.read()
+    assert len(cloud.asked()) == 1 + MOST_SENSELESS
+    cloud.stopped[::350] = history(9)
+    listing = cloud.read()
+    assert (len(ids(listing)), listing.covers) == (10, NOW)
+
+
+def test_a_page_far_longer_than_asked_for_counts_as_many(cloud: Cloud) -> None:
+    """It is not for a provider to say how much is held in memory."""
+    items = [running()] * MOST_ROWS
+
+    def happen() -> None:
+        fresh = [one | {"id": f"{len(cloud.requests)}-{i}"} for i, one in enumerate(items)]
+        cloud.body = json.dumps({"items": fresh, "totalItems": 10**6}).encode()
+
+    cloud.happen = happen
+    with pytest.raises(AnswerTimeoutError):
+        cloud.read()
+    assert len(cloud.asked()) == PAGES_PER_PULL // 10
+    items.append(running())
+    with pytest.raises(PayloadError, match="not what the API describes"):
+        cloud.read()
+
+
+def test_the_same_page_again_and_again_is_refused(cloud: Cloud) -> None:
+    cloud.body = json.dumps({"items": [row()], "totalItems": 1000}).encode()
+    with pytest.raises(PayloadError, match="repeat each other"):
+        cloud.read()
+    assert len(cloud.asked()) < 6
+
+
+HOURS = 3 * 3600
+
+
+@pytest.mark.parametrize(("ahead", "wall"), [(0, 0), (HOURS, 0), (0, HOURS), (0, -HOURS), (-HOURS, 0)])
+def test_a_clock_that_is_hours_off_changes_nothing_where_sessions_tell(
+    cloud: Cloud, ahead: int, wall: int
+) -> None:
+    """Already at the first pull, although only its second page tells; and when they tell no more."""
+    cloud.ahead, cloud.wall = ahead, wall
+    cloud.active = [running(startedAt=at(-7000)), running("new", status="new", startedAt=at(-7000))]
+    cloud.stopped = [row(id=name, startedAt=at(-5000), finishedAt=at(7000)) for name in "abc"]
+    cloud.stopped.append(row(id="unsaid", startedAt=at(5000), finishedAt=None, timeoutAt=at(99_999)))
+    for told in ("a", "b", "c"), ():
+        listing = cloud.read()
+        assert (listing.time, listing.rejected) == (NOW, {})
+        assert {one.id: one.usage.time // SECOND for one in listing.sessions} == {
+            "open": 14_200,
+            "new": 14_200,
+            "unsaid": 0,
+            **dict.fromkeys(told, 12_000),
+        }
+        assert {one.ended for one in listing.sessions if one.id == "unsaid"} == {NOW}
+        cloud.stopped = cloud.stopped[3:]
+
+
+@pytest.mark.parametrize(("ahead", "wall"), [(HOURS, 0), (0, HOURS), (0, -HOURS), (-HOURS, 0)])
+def test_where_no_session_tells_the_earlier_clock_counts(cloud: Cloud, ahead: int, wall: int) -> None:
+    cloud.ahead, cloud.wall = ahead, wall
+    cloud.active = [running(startedAt=at(-7000))]
+    listing = cloud.read()
+    assert (listing.time, listing.covers) == (NOW + min(0, ahead, wall) * SECOND,) * 2
+
+
+@pytest.mark.parametrize("order", fleet.ORDERS)
+def test_the_simulated_provider_is_read_whole_in_every_order(order: str) -> None:
+    origin = NOW - NOW % SECOND
+    simulated = fleet.Fleet(origin=origin, history=700, order=order)
+    with Server(create_app(simulated, lambda: origin)) as server:
+        api = Api(f"{server.url}/api/v3", HEADER, lambda: "key", max_bytes=1 << 24, meter=Meter())
+        listing = BrowserUse(api).read(ALL, api.clock() + DEADLINE)
+    lives = [fleet.life_of(simulated, "browser_use", i) for i in simulated.listed("browser_use", origin)]
+    assert ids(listing) == {life.id for life in lives}
+    usage = {session.id: session.usage for session in listing.sessions}
+    assert all(usage[life.id].proxy_bytes == life.proxy_bytes(origin) for life in lives)
+    assert listing.covers == origin

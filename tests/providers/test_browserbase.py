@@ -1,0 +1,429 @@
+"""Browserbase's array of sessions, read as the API documents it and as it must not be."""
+
+import json
+import tracemalloc
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.client.api import Answer, Api
+from exporter.client.errors import PayloadError
+from exporter.client.server_time import Clocks, Reading
+from exporter.model import (
+    ENDED_STATUSES,
+    HOUR,
+    MOST_BYTES,
+    MOST_TIME,
+    OPEN_STATUSES,
+    REJECTIONS,
+    SECOND,
+    Horizon,
+    Listing,
+    Series,
+    Session,
+    Usage,
+    micros,
+)
+from exporter.providers import browserbase
+from exporter.providers.browserbase import MOST_FIELDS, MOST_MALFORMED
+from tests.support.misbehaviour import answer, serving
+
+T0 = datetime(2026, 5, 1, 12, tzinfo=UTC)
+NOW = micros(T0) + 2 * HOUR
+ALL = Horizon()
+
+
+class Meter:
+    def sent(self, endpoint: str, code: str, seconds: float) -> None:
+        pass
+
+    def rate_limit(self, remaining: int) -> None:
+        pass
+
+
+class Canned(Api):
+    """Answers with one body at one time; the API itself is tested in its own place."""
+
+    def __init__(self, body: bytes, time: int = NOW, wall: int | None = None) -> None:
+        self.body, self.at = body, Reading(time, time if wall is None else wall, 0)
+        self.clocks = Clocks()
+
+    def get(self, path: str, params: Mapping[str, str | int], deadline: float) -> Answer:  # noqa: ARG002
+        return Answer(self.body, self.at)
+
+
+def at(seconds: float) -> str:
+    """A moment of the API's, so long after T0."""
+    return (T0 + timedelta(seconds=seconds)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def row(**fields: Any) -> dict[str, Any]:
+    """A session that ran from 10 s to 70 s; a field given as ... is left out."""
+    session = {
+        "id": "one",
+        "createdAt": at(0),
+        "updatedAt": at(80),
+        "projectId": "project",
+        "startedAt": at(10),
+        "endedAt": at(70),
+        "expiresAt": at(3600),
+        "status": "COMPLETED",
+        "proxyBytes": 1234,
+        "keepAlive": False,
+        "region": "us-west-2",
+    }
+    return {name: value for name, value in (session | fields).items() if value is not ...}
+
+
+def read(*rows: object, horizon: Horizon = ALL, now: int = NOW) -> Listing:
+    return browserbase.read(Canned(json.dumps(rows).encode(), now), None, horizon, 0)
+
+
+def only(**fields: Any) -> Session:
+    """The one session that makes sense."""
+    listing = read(row(**fields))
+    assert listing.rejected == {}
+    (session,) = listing.sessions
+    return session
+
+
+def test_every_field_of_the_api_is_read() -> None:
+    """As its OpenAPI page has them; what is of no use here may be anything."""
+    session = only(contextId="context", userMetadata={"team": "a", "deep": [{}]}, keepAlive=True)
+    assert session == Session(
+        id="one",
+        series=Series("project", "us-west-2"),
+        status="completed",
+        created=micros(T0),
+        usage=Usage(time=60 * SECOND, proxy_bytes=1234),
+        started=micros(T0) + 10 * SECOND,
+        ended=micros(T0) + 70 * SECOND,
+        ending="completed",
+        expires=micros(T0) + 3600 * SECOND,
+        keep_alive=True,
+    )
+
+
+def test_unknown_fields_are_ignored() -> None:
+    assert only(avgCpuUsage=3, memoryUsage=None, new={"a": [1, "b"]}) == only()
+
+
+def test_a_listing_says_when_it_was_read_and_that_it_is_whole() -> None:
+    listing = read()
+    assert (listing.time, listing.covers, listing.remaining, listing.sessions) == (NOW, NOW, 0, ())
+
+
+@pytest.mark.parametrize("missing", [None, ...])
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [
+        ("updatedAt", {}),
+        ("contextId", {}),
+        ("userMetadata", {}),
+        ("expiresAt", {"expires": None}),
+        ("projectId", {"series": Series("", "us-west-2")}),
+        ("region", {"series": Series("project", "unknown")}),
+        ("proxyBytes", {"usage": Usage(60 * SECOND)}),
+        ("keepAlive", {"keep_alive": False}),
+        ("startedAt", {"started": micros(T0), "usage": Usage(70 * SECOND, 1234)}),
+        ("endedAt", {"ended": micros(T0) + 80 * SECOND, "usage": Usage(70 * SECOND, 1234)}),
+    ],
+)
+def test_fields_that_are_not_needed_may_be_null_or_missing(
+    name: str, missing: object, changed: dict[str, object]
+) -> None:
+    session, usual = only(**{name: missing}), only()
+    assert {field: getattr(session, field) for field in session.__struct_fields__} == {
+        field: getattr(usual, field) for field in usual.__struct_fields__
+    } | changed
+
+
+@pytest.mark.parametrize("status", ["COMPLETED", "ERROR", "TIMED_OUT"])
+@pytest.mark.parametrize("updated", [at(5), None, ...])
+def test_an_end_of_which_nothing_is_said_is_no_earlier_than_the_start(status: str, updated: object) -> None:
+    session = only(status=status, endedAt=None, updatedAt=updated)
+    assert (session.ended, session.usage.time) == (session.started, 0)
+    assert session.ending == status.lower()
+
+
+@pytest.mark.parametrize("ended", [None, ..., at(70)])
+def test_a_running_session_has_run_until_now(ended: object) -> None:
+    session = only(status="RUNNING", endedAt=ended)
+    assert (session.ended, session.ending, session.status) == (None, None, "running")
+    assert session.usage.time == 2 * HOUR - 10 * SECOND
+
+
+@pytest.mark.parametrize("started", [None, ..., at(10)])
+def test_a_pending_session_has_not_run(started: object) -> None:
+    session = only(status="PENDING", startedAt=started, endedAt=None)
+    assert (session.ended, session.ending, session.started, session.usage.time) == (None, None, None, 0)
+
+
+def test_a_session_that_starts_in_our_future_has_run_no_time() -> None:
+    assert only(status="RUNNING", startedAt=at(9000), endedAt=...).usage.time == 0
+
+
+@pytest.mark.parametrize(("ended", "over"), [(at(70), True), (None, False), (..., False)])
+def test_an_unknown_status_is_over_when_there_is_an_end_to_it(ended: object, over: bool) -> None:  # noqa: FBT001
+    session = only(status="Half Open", endedAt=ended)
+    assert session.status == "half_open"
+    assert (session.ended is not None, session.ending) == (over, "half_open" if over else None)
+
+
+@pytest.mark.parametrize("status", ["running", "Completed", "TIMED_OUT"])
+def test_a_known_status_is_known_however_it_is_spelled(status: str) -> None:
+    session = only(status=status, endedAt=None)
+    assert session.status == status.lower()
+    assert (session.ended is None) == (status == "running")
+
+
+def test_an_unknown_region_is_shown_as_a_label_can() -> None:
+    assert only(region="EU West\n1").series.region == "eu_west_1"
+
+
+def test_what_is_listed_is_counted_by_series_and_status() -> None:
+    rows = [row(id=str(n), status=status) for n, status in enumerate(["COMPLETED", "COMPLETED", "RUNNING"])]
+    listing = read(*rows, row(id="b", projectId="p2"), row(id="c", region=None), row(id="d", region=""))
+    assert listing.listed == {
+        (Series("project", "us-west-2"), "completed"): 2,
+        (Series("project", "us-west-2"), "running"): 1,
+        (Series("p2", "us-west-2"), "completed"): 1,
+        (Series("project", "unknown"), "completed"): 2,
+    }
+
+
+def test_a_held_session_whose_row_makes_no_sense_is_not_missing() -> None:
+    """It would be closed, and what it uses when its row is whole again would be lost."""
+    for fault in ({"proxyBytes": -1}, {"createdAt": None}):
+        assert read(row(**fault), horizon=Horizon(None, {"one": 0, "z": 0})).missing == ("z",)
+    assert read(row(), horizon=Horizon(None, {"one": 0, "z": 0})).missing == ("z",)
+
+
+def test_a_session_that_is_listed_twice_is_listed_once_and_both_its_readings_count() -> None:
+    listing = read(row(), row(id="other"), row(proxyBytes=1))
+    assert [session.id for session in listing.sessions] == ["one", "other", "one"]
+    assert sum(listing.listed.values()) == 2
+
+
+@pytest.mark.parametrize("status", ["PENDING", "RUNNING", "COMPLETED", "ERROR", "TIMED_OUT", "NEW"])
+@pytest.mark.parametrize("ended", [None, at(70)])
+@pytest.mark.parametrize("created", [0, 30])
+@pytest.mark.parametrize("held", [False, True])
+def test_a_horizon_asks_for_the_open_the_recent_and_the_held(
+    status: str,
+    ended: str | None,
+    created: int,
+    held: bool,  # noqa: FBT001
+) -> None:
+    since = micros(T0) + 30 * SECOND
+    horizon = Horizon(since, {"one": micros(T0)} if held else {})
+    listing = read(row(status=status, endedAt=ended, createdAt=at(created)), horizon=horizon)
+    is_open = status in {"PENDING", "RUNNING"} or (status == "NEW" and ended is None)
+    assert len(listing.sessions) == (is_open or created == 30 or held)
+    assert sum(listing.listed.values()) == 1
+
+
+def test_what_was_held_and_is_listed_no_more_is_missing() -> None:
+    held = {"gone": 1, "one": 2, "also gone": 3}
+    assert read(row(), row(id="new"), horizon=Horizon(NOW, held)).missing == ("gone", "also gone")
+
+
+@pytest.mark.parametrize(
+    ("reason", "fields"),
+    [
+        ("malformed", {"id": ...}),
+        ("malformed", {"id": None}),
+        ("malformed", {"id": ""}),
+        ("malformed", {"id": "x" * 101}),
+        ("malformed", {"id": 5}),
+        ("malformed", {"status": ...}),
+        ("malformed", {"status": None}),
+        ("malformed", {"status": ""}),
+        ("malformed", {"createdAt": ...}),
+        ("malformed", {"createdAt": None}),
+        ("malformed", {"createdAt": "yesterday"}),
+        ("malformed", {"createdAt": "2026-05-01T12:00:00"}),
+        ("malformed", {"createdAt": 1777636800}),
+        ("malformed", {"endedAt": ""}),
+        ("malformed", {"proxyBytes": "5"}),
+        ("malformed", {"proxyBytes": 1.5}),
+        ("malformed", {"proxyBytes": True}),
+        ("malformed", {"keepAlive": "yes"}),
+        ("malformed", {"region": 1}),
+        ("out_of_range", {"proxyBytes": -1}),
+        ("out_of_range", {"proxyBytes": MOST_BYTES + 1}),
+        ("out_of_range", {"proxyBytes": 10**40}),
+        ("times", {"endedAt": at(9.999)}),
+        ("times", {"endedAt": at(-1), "startedAt": None}),
+        ("times", {"startedAt": "2010-01-01T00:00:00Z"}),
+        ("times", {"startedAt": "2010-01-01T00:00:00Z", "endedAt": None}),
+        ("times", {"startedAt": "2010-01-01T00:00:00Z", "endedAt": None, "status": "RUNNING"}),
+        ("times", {"startedAt": "2010-01-01T00:00:00Z", "endedAt": None, "status": "NEW"}),
+        ("times", {"startedAt": None, "createdAt": "0001-01-01T00:00:00+14:00", "status": "PENDING"}),
+    ],
+)
+def test_a_row_that_makes_no_sense_is_counted_and_left_out(reason: str, fields: dict[str, object]) -> None:
+    listing = read(row(id="before"), row(**fields), row(id="after"), horizon=Horizon(None, {"one": 1}))
+    assert [session.id for session in listing.sessions] == ["before", "after"]
+    assert sum(listing.listed.values()) == 2
+    assert listing.rejected == {reason: 1}
+
+
+@pytest.mark.parametrize("nonsense", [None, 1, "x", [], {}, [[]], True])
+def test_a_row_that_is_none_is_malformed(nonsense: object) -> None:
+    assert read(nonsense, row(), nonsense).rejected == {"malformed": 2}
+
+
+def test_each_reason_is_counted_apart() -> None:
+    listing = read(row(proxyBytes=-1), 5, row(endedAt=at(0)), row(), row(proxyBytes=-1, endedAt=at(0)))
+    assert listing.rejected == {"malformed": 1, "out_of_range": 2, "times": 1}
+    assert set(listing.rejected) == set(REJECTIONS)
+
+
+@pytest.mark.parametrize("figure", [0, 1, MOST_BYTES])
+def test_the_most_that_makes_sense_is_used(figure: int) -> None:
+    assert only(proxyBytes=figure).usage.proxy_bytes == figure
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        b"null",
+        b"{}",
+        b'{"sessions": []}',
+        b"5",
+        b'"[]"',
+        b"<!doctype html><title>502</title>",
+        b"[] []",
+        b"[",
+        b"[{",
+        b"[1, {",
+        b"[1, \xff]",
+        b'[{"id": "\xff"}]',
+        b"\xef\xbb\xbf[]",
+        "[]".encode("utf-16"),
+        b"[NaN]",
+        b"[" * 100_000,
+        b"[" * 100_000 + b"]" * 100_000,
+        b"[1, " + b"[" * 100_000 + b"]" * 100_000 + b"]",
+        b'{"a":' * 100_000,
+    ],
+    ids=lambda body: repr(body[:12]),
+)
+def test_a_body_that_is_no_array_of_json_is_bad_payload(body: bytes) -> None:
+    with pytest.raises(PayloadError, match=r"^the list of sessions is not (JSON|an array); check base_url$"):
+        browserbase.read(Canned(body), None, ALL, 0)
+
+
+HOURS = 3 * HOUR
+
+
+@pytest.mark.parametrize(("ahead", "wall"), [(0, 0), (HOURS, 0), (0, HOURS), (0, -HOURS), (-HOURS, 0)])
+def test_a_clock_that_is_hours_off_changes_nothing_where_sessions_tell(ahead: int, wall: int) -> None:
+    """What has an end in the future, as a running session may, and what expires, tells nothing."""
+    rows = [row(id=name, status="RUNNING", endedAt=at(9000), updatedAt=at(7190)) for name in "ab"]
+    api = Canned(json.dumps(rows).encode(), NOW + ahead, NOW + wall)
+    listing = browserbase.read(api, None, ALL, 0)
+    assert (listing.time, listing.covers) == (NOW, NOW)
+    assert {session.usage.time for session in listing.sessions} == {7190 * SECOND}
+
+
+@pytest.mark.parametrize(("ahead", "wall"), [(HOURS, 0), (0, HOURS), (0, -HOURS), (-HOURS, 0)])
+@pytest.mark.parametrize("tells", ["createdAt", "updatedAt", "startedAt", "endedAt", "expiresAt"])
+def test_only_what_lies_in_the_past_tells(tells: str, ahead: int, wall: int) -> None:
+    """Of the clocks that are possible the earlier one counts."""
+    old = dict.fromkeys(["createdAt", "updatedAt", "startedAt", "endedAt", "expiresAt"], at(-HOURS / SECOND))
+    rows = [row(id=name, **{**old, tells: at(7000)}, status="ERROR") for name in "ab"]
+    api = Canned(json.dumps(rows).encode(), NOW + ahead, NOW + wall)
+    listing = browserbase.read(api, None, ALL, 0)
+    told = tells != "expiresAt" or ahead > 0 or wall > 0
+    assert listing.time == (NOW if told else NOW - HOURS)
+
+
+def test_a_clock_beyond_all_years_makes_no_session_run_for_longer_than_one_may() -> None:
+    """Found by fuzzing: an open one of the last year that there is."""
+    listing = read(row(status="RUNNING", startedAt="9999-12-31T23:59:50Z", endedAt=None), now=2**60)
+    assert [session.usage.time // SECOND for session in listing.sessions] == [9]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"[" + b"1," * MOST_FIELDS + b"1,1]", "has over 4000000 fields"),
+        (b"[" + b"1," * MOST_MALFORMED + b"1]", "has hardly any"),
+    ],
+)
+def test_a_list_of_nothing_but_nonsense_costs_little_time_and_memory(body: bytes, words: str) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(PayloadError, match=words):
+            browserbase.read(Canned(body), None, ALL, 0)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    finally:
+        tracemalloc.stop()
+
+
+@given(st.binary() | st.binary().map(lambda tail: json.dumps([row(), 1]).encode()[:-1] + tail))
+def test_bytes_are_read_or_refused(body: bytes) -> None:
+    with suppress(PayloadError):
+        browserbase.read(Canned(body), None, ALL, 0)
+
+
+VALUES = st.none() | st.just(...) | st.booleans() | st.integers() | st.floats(-9, 9) | st.text(max_size=5)
+MOMENTS = st.none() | st.sampled_from([-1e10, -4e7, -5, 0, 5, 4e7, 2e11]).map(at)
+KNOWN = [status.upper() for status in OPEN_STATUSES["browserbase"] + ENDED_STATUSES["browserbase"]]
+FIELDS = st.fixed_dictionaries(
+    {"id": st.sampled_from("abcdef"), "status": st.sampled_from([*KNOWN, "NEW", "new"])},
+    optional={
+        **dict.fromkeys(["createdAt", "updatedAt", "startedAt", "endedAt", "expiresAt"], MOMENTS),
+        **dict.fromkeys(["proxyBytes", "region", "projectId", "keepAlive", "updatedAt"], VALUES),
+    },
+)
+
+
+@given(st.lists(FIELDS, max_size=5), st.none() | st.integers(0, NOW), st.sampled_from([0, NOW, 8 * NOW]))
+def test_whatever_the_rows_say_a_listing_makes_sense(
+    fields: list[dict[str, Any]], since: int | None, now: int
+) -> None:
+    rows = [row(**one) for one in fields]
+    listing = read(*rows, horizon=Horizon(since, {"a": 1, "z": 2}), now=now)
+    ids = [session.id for session in listing.sessions]
+    assert len(set(ids)) <= sum(listing.listed.values())
+    assert sum(listing.rejected.values()) + sum(listing.listed.values()) <= len(rows)
+    assert set(listing.rejected) <= set(REJECTIONS)
+    assert set(listing.missing) <= {"a", "z"} - set(ids)
+    for session in listing.sessions:
+        assert 0 <= session.usage.time <= MOST_TIME
+        assert (session.ended is None) == (session.ending is None)
+        assert session.ended is None or session.started is None or session.started <= session.ended
+
+
+@pytest.mark.parametrize(
+    ("query", "target"),
+    [
+        (None, "/v1/sessions"),
+        ("", "/v1/sessions"),
+        ("user_metadata['env']:'a b&c'", "/v1/sessions?q=user_metadata%5B%27env%27%5D%3A%27a+b%26c%27"),
+    ],
+)
+def test_one_request_brings_the_list_and_carries_the_query(query: str | None, target: str) -> None:
+    body = answer(json.dumps([row()]).encode(), Date="Fri, 01 May 2026 14:00:00 GMT")
+    with serving(body) as server:
+        api = Api(server.url, "X-BB-API-Key", lambda: "key", max_bytes=1 << 20, meter=Meter())
+        listing = browserbase.read(api, query, ALL, api.clock() + 30)
+    assert [head.split(b" ")[1].decode() for head in server.requests] == [target]
+    assert (listing.time, len(listing.sessions)) == (NOW, 1)
+
+
+@pytest.mark.parametrize("body", [b"[null]", b'[{"error": "maintenance"}]', b"[1, 2, 3]", b'["\xe9\xff"]'])
+def test_a_list_without_any_session_is_none(body: bytes) -> None:
+    """It must not pass for an empty one: open sessions would be counted as ended, and gauges be 0."""
+    with pytest.raises(PayloadError, match="the list holds no session"):
+        browserbase.read(Canned(body, NOW), None, ALL, 0)

@@ -1,0 +1,289 @@
+"""Ten thousand random and mutated inputs each: nothing but a room's own errors, and nothing odd gets in."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.client.api import Answer, Api
+from exporter.client.errors import AnswerTimeoutError, PayloadError
+from exporter.client.server_time import Clocks, Reading
+from exporter.config import settings as config
+from exporter.model import HOUR, MOST_BYTES, MOST_NANO_USD, MOST_TIME, REJECTIONS, Horizon, Listing, Session
+from exporter.providers import browserbase
+from exporter.providers.browser_use.reader import BrowserUse
+
+T = TypeVar("T")
+
+MANY = settings(max_examples=10_000)
+NOW = 1_777_644_000_000_000  # 2026-05-01T14:00:00Z
+CLOCKS = [NOW, None, NOW + 6 * HOUR, NOW - 6 * HOUR, 0, 2**60]
+ALL = Horizon()
+HORIZONS = [ALL, Horizon(NOW - HOUR, {"one": NOW - 5 * HOUR, "gone": NOW}), Horizon(2**62)]
+
+CONFIGURATIONS = (
+    {"accounts": [{"name": "a", "provider": "browserbase", "api_key_env": "K", "base_url": "http://[::1]:80/x"}]},
+    {"accounts": [{"name": "a", "provider": "browserbase", "api_key_file": "api.key", "query": "q:'x'"}]},
+    {
+        "accounts": [{"name": "a", "provider": "browserbase", "api_key_env": "K", "pricing": {
+            "browser_usd_per_hour": "0.12", "proxy_usd_per_gb": "12", "minimum_seconds": "60"}}],
+    },
+    {"accounts": [{"name": "a", "provider": "browser_use", "api_key_env": "K"}], "scrape": {
+        "timeout": "10s", "timeout_offset": "500ms", "min_interval": "1m", "max_response_bytes": "1000"}},
+    {"accounts": [{"name": "a", "provider": "browser_use", "api_key_env": "K"}] * 2, "ledger": {
+        "url": "sqlite:///x", "history": "skip", "settle_after": "1h30m"}},
+)  # fmt: skip
+
+ENVIRON = {"K": "key", "TWO": "a\nb", "HOME": "/"}
+
+SESSION = {
+    "id": "one",
+    "createdAt": "2026-05-01T12:00:00.000Z",
+    "updatedAt": "2026-05-01T12:01:20.000Z",
+    "startedAt": "2026-05-01T12:00:10.000Z",
+    "endedAt": "2026-05-01T12:01:10.000Z",
+    "expiresAt": "2026-05-01T13:00:00.000Z",
+    "projectId": "project",
+    "status": "COMPLETED",
+    "proxyBytes": 1234,
+    "keepAlive": False,
+    "region": "us-west-2",
+    "userMetadata": {"team": "a"},
+}
+BROWSER = {
+    "id": "one",
+    "status": "stopped",
+    "startedAt": "2026-05-01T12:00:10.123456Z",
+    "timeoutAt": "2026-05-01T13:00:00Z",
+    "finishedAt": "2026-05-01T12:01:10.123456Z",
+    "proxyUsedMb": "5.8607378005981443438",
+    "proxyCost": "0.02",
+    "browserCost": "0.001",
+    "liveUrl": "https://live/",
+}
+LIST = [SESSION, SESSION | {"id": "two", "status": "RUNNING", "endedAt": None}]
+PAGE: dict[str, object] = {
+    "items": [BROWSER, BROWSER | {"id": "two", "status": "active", "finishedAt": None}],
+    "totalItems": 2,
+    "pageNumber": 1,
+    "pageSize": 100,
+}
+# What stands in place of a value, as it is written.
+TIMES = (
+    "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+23:59", "0000-01-01T00:00:00Z", "2026-05-01T24:00:00Z",
+    "9999-12-31T23:59:59.999999999Z", "9999-12-31T23:59:59-23:59", "10000-01-01T00:00:00Z",
+    "2016-12-31T23:59:60Z", "2026-05-01T12:00:10", "2026-05-01 12:00:10+00:00", "2026-05-01",
+    "1969-12-31T23:59:59Z", "2026-02-30T00:00:00Z", "2026-05-01T12:00:10.123456789012345Z",
+    "2026-05-01T12:00:10+24:00", "2026-05-01T12:00:10+05:30:15",
+)  # fmt: skip
+FIGURES = (
+    "-1", "-0", "0", "1", "2.5", "1e400", "-1e400", "1e-400", "1E+999999999", "9" * 400, "0." + "1" * 400,
+    "1" * 5000, "NaN", "sNaN", "Infinity", "-Infinity", "5.", ".5", "+5", "1_0", " 5 ", "٣", "0x10", "1e",
+)  # fmt: skip
+WORDS = (
+    "", " ", "STOPPED", "active", "RUNNING", "x" * 5000, "\n", 'a"b\\c', "\x00", "\x1b[31m", "é",
+    "\u202eevil", "\u2028", "two", "unknown",
+)  # fmt: skip
+RAW = (
+    "null", "true", "[]", "{}", "[" * 200 + "]" * 200, "\\", "'",
+    '"\\ud800"', '"\\udc00\\ud800"', '"\\u0000"',
+    *(json.dumps(text) for text in (*TIMES, *WORDS, *FIGURES)), *FIGURES, "1777644000", "1777644000000",
+)  # fmt: skip
+PIECES = (b"", b"\xff", b"\x00", b'"', b"\\", b"{", b"]", b",", b":", b"\n", b"\xed\xa0\x80")
+
+YAML = (
+    "~", "no", "!!int x", "!x y", "*a", "&a [*a]", "|", "? a", "- a", "<<: {a: b}", "%YAML 9", "---", "...",
+    '"\\UFFFFFFFF"', "0s", "1y1y", "99999999999999999999y", "101y", "1e3", "sqlite:///:memory:", "postgresql://u:p@h/d",
+    "http://h:65536", "http://u@h", "file:///x", "../../x", "/", "K", "TWO", "browser_use",
+    "{name: a}", "[[a]]", *(raw for raw in RAW if len(raw) < 60),
+)  # fmt: skip
+
+# Bytes that say what to do with a good input: ten thousand leave time for one draw of hypothesis's each.
+RECIPES = st.binary(max_size=16)
+
+
+def places(value: Any) -> Iterable[tuple[Any, Any]]:
+    """Every container in a JSON value, with a key or an index of its own."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in list(pairs):
+        yield value, key
+        yield from places(inner)
+
+
+def edited(document: object, edits: Iterable[tuple[int, int]], values: tuple[str, ...] = RAW) -> bytes:
+    """The document as JSON, with something else in some places, whatever that is worth."""
+    copy, raws = json.loads(json.dumps(document)), list[str]()
+    for place, what in edits:
+        if found := list(places(copy)):
+            container, key = found[place % len(found)]
+            container[key] = f"<{len(raws)}>"
+            raws.append(values[what % len(values)])
+    text = json.dumps(copy)
+    for index, raw in enumerate(raws):
+        text = text.replace(f'"<{index}>"', raw)
+    return text.encode()
+
+
+def mutated(
+    write: Callable[[Iterable[tuple[int, int]]], bytes], recipe: bytes, nested: int = 100_000
+) -> bytes:
+    """What a recipe makes of the input that `write` writes, given edits; or, after a 0, the recipe itself."""
+    if recipe[:1] == b"\0":
+        return recipe[1:]
+    pieces = (*PIECES, b"[" * nested)
+    steps = list(zip(*[iter(recipe)] * 3, strict=False))
+    body = write([(place, what) for kind, place, what in steps if kind % 4])
+    for kind, place, what in steps:
+        if kind % 4 == 0:
+            start = place * len(body) // 256
+            body = body[:start] + pieces[what % len(pieces)] + body[start + kind // 4 :]
+    return body
+
+
+class Scripted(Api):
+    """Answers with bodies, one after the other and the last again and again, at one time."""
+
+    def __init__(self, bodies: list[bytes], date: int | None) -> None:
+        self._bodies, self._at = bodies, Reading(date, NOW, 0)
+        self.clocks, self.clock = Clocks(), lambda: 0.0
+
+    def get(self, path: str, params: Mapping[str, str | int], deadline: float) -> Answer:  # noqa: ARG002
+        return Answer(self._bodies.pop(0) if len(self._bodies) > 1 else self._bodies[0], self._at)
+
+
+def check(listing: Listing) -> None:
+    """What may come out of any input at all."""
+    assert set(listing.rejected) <= set(REJECTIONS)
+    assert all(count > 0 for count in (*listing.listed.values(), *listing.rejected.values()))
+    assert max([listing.remaining, *listing.listed.values()], default=0) < 2**53  # what a float can tell
+    assert not {one.id for one in listing.sessions} & set(listing.missing)
+    for series, status in listing.listed:
+        check_words(series.project, series.region, status)
+    for session in listing.sessions:
+        check_session(session)
+        check_words(session.series.project, session.series.region, session.status)
+
+
+def check_session(session: Session) -> None:
+    usage = session.usage
+    assert 1 <= len(session.id) <= 100
+    assert 0 <= usage.time <= MOST_TIME + 1
+    assert 0 <= usage.proxy_bytes <= MOST_BYTES
+    assert 0 <= usage.browser_cost <= MOST_NANO_USD
+    assert 0 <= usage.proxy_cost <= MOST_NANO_USD
+    assert session.ended is None or session.started is None or session.ended >= session.started
+    assert (session.ended is None) == (session.ending is None)
+    for time in (session.created, session.started, session.ended, session.expires):
+        assert time is None or abs(time) < 2**62
+
+
+def check_words(project: str, *words: str) -> None:
+    assert project.isprintable()
+    assert len(project) <= 100
+    assert all(re.fullmatch("[a-z0-9_-]{1,40}", word) for word in words)
+
+
+def of(choices: Sequence[T], recipe: bytes) -> T:
+    return choices[sum(recipe) % len(choices)]
+
+
+def read_browserbase(bodies: list[bytes], date: int | None, horizon: Horizon) -> Listing:
+    return browserbase.read(Scripted(bodies, date), None, horizon, 1.0)
+
+
+def read_browser_use(bodies: list[bytes], date: int | None, horizon: Horizon) -> Listing:
+    return BrowserUse(Scripted(bodies, date)).read(horizon, 1.0)
+
+
+@pytest.mark.parametrize(("read", "whole"), [(read_browserbase, LIST), (read_browser_use, PAGE)])
+def test_what_is_not_mutated_is_read(
+    read: Callable[[list[bytes], int | None, Horizon], Listing], whole: object
+) -> None:
+    listing = read([edited(whole, [])], NOW, ALL)
+    check(listing)
+    assert ({one.id for one in listing.sessions}, listing.rejected) == ({"one", "two"}, {})
+
+
+def test_a_total_that_no_gauge_can_show_is_refused() -> None:
+    """Found by fuzzing: all of /metrics failed."""
+    nonsense = {"items": [None], "totalItems": 10**400}
+    with pytest.raises(PayloadError):
+        read_browser_use([edited(PAGE | {"items": [], "totalItems": 0}, []), edited(nonsense, [])], NOW, ALL)
+
+
+def test_no_session_ends_before_it_starts_however_late_our_clock_is() -> None:
+    """Found by fuzzing: one that has stopped and says no end."""
+    page = PAGE | {"items": [BROWSER | {"finishedAt": None}], "totalItems": 1}
+    listing = read_browser_use([edited(page, [])], NOW - 6 * HOUR, ALL)
+    assert {one.ended for one in listing.sessions} == {one.started for one in listing.sessions}
+
+
+@MANY
+@given(RECIPES)
+def test_any_list_of_browserbase_is_read_or_refused(recipe: bytes) -> None:
+    body = mutated(partial(edited, LIST), recipe)
+    with suppress(PayloadError):
+        check(read_browserbase([body], of(CLOCKS, recipe), of(HORIZONS, recipe)))
+
+
+@MANY
+@given(RECIPES, RECIPES)
+def test_any_pages_of_browser_use_are_read_or_refused(recipe: bytes, later: bytes) -> None:
+    bodies = [mutated(partial(edited, PAGE), one) for one in (recipe, later)]
+    with suppress(PayloadError, AnswerTimeoutError):
+        check(read_browser_use(bodies, of(CLOCKS, recipe), of(HORIZONS, later)))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("fuzz")
+    (path / "api.key").write_text("key")
+    return path
+
+
+@pytest.mark.parametrize("document", CONFIGURATIONS[:-1])
+def test_a_configuration_that_is_not_mutated_is_valid(folder: Path, document: object) -> None:
+    path = folder / "good.yml"
+    path.write_bytes(edited(document, []))
+    check_config(config.load(path, ENVIRON))
+
+
+@MANY
+@given(RECIPES)
+def test_any_configuration_is_read_or_refused(folder: Path, recipe: bytes) -> None:
+    path = folder / "fuzz.yml"
+    write = partial(edited, of(CONFIGURATIONS, recipe), values=YAML)
+    path.write_bytes(mutated(write, recipe, nested=50))  # with more, YAML takes a second
+    try:
+        check_config(config.load(path, ENVIRON))
+    except config.ConfigError as error:
+        check_faults(error.faults, path)
+
+
+def check_faults(faults: tuple[str, ...], path: Path) -> None:
+    assert faults
+    for fault in faults:
+        assert fault.startswith((f"{path}: ", "--ledger.url: ", "ledger.url: "))
+        assert fault.isprintable()
+        assert len(fault) < 500
+
+
+def check_config(made: config.Config) -> None:
+    assert made.accounts
+    for account in made.accounts:
+        assert re.fullmatch(r"https?://[^@\s?#]+[^/]", account.base_url, re.IGNORECASE)
+        assert account.name.isprintable()
+        assert bool(account.api_key_env) != bool(account.api_key_file)
+        assert account.key(ENVIRON).reveal()
+    assert made.ledger.url.startswith("sqlite:///")
+    assert 0 <= made.ledger.settle_after < 2**62
+    assert 0 < made.scrape.timeout <= 86_400
+    assert min(made.scrape.timeout_offset, made.scrape.min_interval) >= 0
+    assert made.scrape.max_response_bytes > 0

@@ -1,0 +1,413 @@
+"""The simulator over real HTTP: to its clients, the providers' own SDKs among them, it is the providers."""
+
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+import pytest
+import requests
+from browser_use_sdk.v3 import BrowserUse, BrowserUseError  # type: ignore[import-untyped] # it has no types
+from browserbase import AuthenticationError, Browserbase
+
+from exporter.simulator.fleet import BROWSER_USE, BROWSERBASE, SECOND, Fleet, Life, life_of, truth
+from exporter.simulator.rows import browser_use_row, browserbase_row
+from exporter.simulator.server import FAULTS, Fault, Server, create_app, parse_fault, scaled_clock
+
+ORIGIN = 1_767_225_600 * SECOND + 123_456
+FLEET = Fleet(origin=ORIGIN, history=200, error_ratio=0.1, timeout_ratio=0.1)
+NOW = life_of(FLEET, BROWSERBASE, 60).created + 987_654  # that one is pending
+SESSIONS, BROWSERS = "/v1/sessions", "/api/v3/browsers"
+KEYS = {"X-BB-API-Key": "bb-key", "X-Browser-Use-API-Key": "bu-key"}
+STATUSES = {"PENDING", "RUNNING", "ERROR", "TIMED_OUT", "COMPLETED"}
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Page(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    items: list[dict[str, Any]]
+    total_items: int
+    page_number: int
+    page_size: int
+
+
+class Problem(msgspec.Struct, forbid_unknown_fields=True):
+    loc: tuple[str, str]
+    msg: str
+    type: str
+
+
+class HTTPValidationError(msgspec.Struct, forbid_unknown_fields=True):
+    detail: list[Problem]
+
+
+@contextmanager
+def served(now: int = NOW, fleet: Fleet = FLEET, **options: Any) -> Iterator[str]:
+    """The URL of a simulator whose clock stands still."""
+    with Server(create_app(fleet, lambda: now, **options)) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with served(keys=KEYS.values()) as url:
+        yield url
+
+
+def get(url: str, **params: str | int) -> requests.Response:
+    return requests.get(url, params=params, headers=KEYS, timeout=10)
+
+
+def lives(provider: str, fleet: Fleet = FLEET, now: int = NOW) -> list[Life]:
+    """The sessions listed now, newest first."""
+    return [life_of(fleet, provider, index) for index in reversed(fleet.listed(provider, now))]
+
+
+def at(t: int) -> datetime:
+    return EPOCH + timedelta(microseconds=t)
+
+
+def test_browserbase_lists_every_session_newest_first(url: str) -> None:
+    response = get(url + SESSIONS)
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.json() == [browserbase_row(life, NOW) for life in lives(BROWSERBASE)]
+    assert {row["status"] for row in response.json()} == STATUSES
+
+
+def test_browser_use_lists_page_by_page(url: str) -> None:
+    pages = [
+        msgspec.json.decode(get(url + BROWSERS, pageSize=100, pageNumber=n).content, type=Page)
+        for n in (1, 2, 3)
+    ]
+    rows = [row for page in pages for row in page.items]
+    assert [(page.page_number, page.page_size) for page in pages] == [(1, 100), (2, 100), (3, 100)]
+    assert {page.total_items for page in pages} == {len(rows)}
+    assert rows == [browser_use_row(life, NOW) for life in lives(BROWSER_USE)]
+
+
+def test_the_same_seed_and_time_give_the_same_bytes() -> None:
+    answers = []
+    for _ in range(2):
+        life_of.cache_clear()
+        with served() as url:
+            answers.append([get(url + path).content for path in (SESSIONS, BROWSERS, "/truth")])
+    assert answers[0] == answers[1]
+
+
+def test_the_date_header_is_the_clock_in_whole_seconds(url: str) -> None:
+    for path in (SESSIONS, BROWSERS, "/truth", "/nothing"):
+        dates = get(url + path).raw.headers.getlist("Date")
+        assert [parsedate_to_datetime(date) for date in dates] == [at(NOW - NOW % SECOND)]
+
+
+@pytest.mark.parametrize("status", sorted(STATUSES))
+def test_browserbase_filters_by_status(url: str, status: str) -> None:
+    wanted = [life.id for life in lives(BROWSERBASE) if life.status(NOW) == status.lower()]
+    assert [row["id"] for row in get(url + SESSIONS, status=status).json()] == wanted != []
+
+
+def test_browserbase_queries_metadata(url: str) -> None:
+    query = "user_metadata['env']:'staging'"
+    wanted = [life for life in lives(BROWSERBASE) if life.metadata["env"] == "staging"]
+    assert [row["id"] for row in get(url + SESSIONS, q=query).json()] == [life.id for life in wanted] != []
+    ended = [life.id for life in wanted if life.status(NOW) == "completed"]
+    assert [row["id"] for row in get(url + SESSIONS, q=query, status="COMPLETED").json()] == ended != []
+    assert get(url + SESSIONS, q="user_metadata['nobody']:'has'").json() == []
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"status": "running"}, {"status": ""}, {"status": "null"}, {"q": "env"}, {"q": "user_metadata['a']:b"}],
+)
+def test_browserbase_refuses_what_it_does_not_understand(url: str, params: dict[str, str]) -> None:
+    response = get(url + SESSIONS, **params)
+    assert response.status_code == 400
+    assert response.json() == {
+        "statusCode": 400,
+        "error": "Bad Request",
+        "message": response.json()["message"],
+    }
+    assert next(iter(params)) in response.json()["message"]
+
+
+def test_browser_use_defaults_to_the_first_ten(url: str) -> None:
+    page = msgspec.json.decode(get(url + BROWSERS).content, type=Page)
+    assert (len(page.items), page.page_number, page.page_size) == (10, 1, 10)
+
+
+def test_browser_use_has_nothing_beyond_its_last_page(url: str) -> None:
+    page = msgspec.json.decode(get(url + BROWSERS, pageNumber=10**15).content, type=Page)
+    assert (page.items, page.total_items) == ([], len(lives(BROWSER_USE)))
+
+
+@pytest.mark.parametrize("status", ["active", "stopped"])
+def test_browser_use_filters_by_status(url: str, status: str) -> None:
+    page = msgspec.json.decode(get(url + BROWSERS, filterBy=status, pageSize=100).content, type=Page)
+    wanted = [life.id for life in lives(BROWSER_USE) if life.status(NOW) == status]
+    assert page.total_items == len(wanted)
+    assert [row["id"] for row in page.items] == wanted[:100] != []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("pageSize", "0"),
+        ("pageSize", "101"),
+        ("pageSize", "ten"),
+        ("pageSize", ""),
+        ("pageNumber", "0"),
+        ("pageNumber", "-1"),
+        ("pageNumber", "1.5"),
+        ("filterBy", "running"),
+    ],
+)
+def test_browser_use_says_which_parameter_is_wrong(url: str, name: str, value: str) -> None:
+    response = get(url + BROWSERS, **{name: value})
+    problems = msgspec.json.decode(response.content, type=HTTPValidationError).detail
+    assert response.status_code == 422
+    assert [problem.loc for problem in problems] == [("query", name)]
+    assert all(problem.msg and problem.type for problem in problems)
+
+
+def test_browser_use_tells_its_rate_limit_in_every_answer() -> None:
+    with served() as url:
+        answers = [get(url + BROWSERS), get(url + BROWSERS, pageSize=0), get(url + BROWSERS)]
+    headers = [
+        {name: answer.headers[f"X-RateLimit-{name}"] for name in ("Limit", "Remaining")} for answer in answers
+    ]
+    assert [each["Limit"] for each in headers] == ["125"] * 3
+    assert [each["Remaining"] for each in headers] == ["124", "123", "122"]
+    assert {answer.headers["X-RateLimit-Reset"] for answer in answers} == {str(5 - NOW // SECOND % 5)}
+
+
+def test_each_window_of_the_rate_limit_begins_anew() -> None:
+    now = [NOW]
+    with Server(create_app(FLEET, lambda: now[0])) as server:
+        for later, left in ((0, "124"), (0, "123"), (5 * SECOND, "124"), (0, "123")):
+            now[0] += later
+            assert get(server.url + BROWSERS).headers["X-RateLimit-Remaining"] == left
+
+
+@pytest.mark.parametrize(
+    ("path", "header", "missing"),
+    [
+        (SESSIONS, "X-BB-API-Key", {"error": "Unauthorized", "message": "Missing x-bb-api-key header"}),
+        (BROWSERS, "X-Browser-Use-API-Key", {"detail": "Missing x-browser-use-api-key header"}),
+    ],
+)
+def test_a_key_is_needed_and_must_be_right(url: str, path: str, header: str, missing: dict[str, str]) -> None:
+    without = requests.get(url + path, timeout=10)
+    wrong = requests.get(url + path, headers={header: "guess"}, timeout=10)
+    assert (without.status_code, without.json()) == (401, missing)
+    assert wrong.status_code == 401
+    assert "Invalid API key" in wrong.json().values()
+    with served() as open_to_all:
+        assert requests.get(open_to_all + path, headers={header: "any"}, timeout=10).status_code == 200
+        assert requests.get(open_to_all + path, headers={header: ""}, timeout=10).status_code == 401
+
+
+def test_an_empty_account_answers_with_nothing() -> None:
+    with served(ORIGIN - 1, Fleet(origin=ORIGIN, history=0)) as url:
+        assert get(url + SESSIONS).content == b"[]"
+        assert get(url + BROWSERS).json() == {"items": [], "totalItems": 0, "pageNumber": 1, "pageSize": 10}
+
+
+def test_the_truth_is_the_fleets(url: str) -> None:
+    names = (BROWSERBASE, BROWSER_USE)
+    told = get(url + "/truth").json()
+    assert told == {"time": NOW} | {name: msgspec.to_builtins(truth(FLEET, name, NOW)) for name in names}
+    for name in names:
+        sums: Counter[str] = sum((Counter(each["listed"]) for each in told[name]), Counter())
+        assert sums == Counter(life.status(NOW) for life in lives(name))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 404),
+        ("GET", "/v1/sessions/some-id", 404),
+        ("GET", "/v1/projects", 404),
+        ("POST", SESSIONS, 405),
+    ],
+)
+def test_there_is_nothing_else(url: str, method: str, path: str, status: int) -> None:
+    response = requests.request(method, url + path, headers=KEYS, timeout=10)
+    assert response.status_code == status
+    assert response.json() == {"detail": response.reason}
+
+
+def test_browserbases_own_sdk_reads_it(url: str) -> None:
+    with Browserbase(
+        api_key="bb-key", base_url=url, max_retries=0, _strict_response_validation=True
+    ) as client:
+        rows = client.sessions.list()
+        running = client.sessions.list(status="RUNNING", q="user_metadata['team']:'pricing'")
+    for row, life in zip(rows, lives(BROWSERBASE), strict=True):
+        assert (row.id, row.project_id, row.region) == (life.id, life.project, life.region)
+        assert row.status == life.status(NOW).upper()
+        assert row.created_at == at(life.created)
+        assert row.started_at == at(life.started if life.started <= NOW else life.created)
+        assert row.ended_at == (at(life.ended) if life.ended <= NOW else None)
+        assert row.expires_at == at(life.expires)
+        assert row.proxy_bytes == life.proxy_bytes(NOW)
+        assert row.user_metadata == life.metadata
+        assert (row.model_extra or {}) == {}
+    shown = [
+        row.id for row in rows if row.status == "RUNNING" and (row.user_metadata or {})["team"] == "pricing"
+    ]
+    assert [row.id for row in running] == shown != []
+
+
+def test_browserbases_own_sdk_knows_the_refusal(url: str) -> None:
+    with (
+        Browserbase(api_key="guess", base_url=url, max_retries=0) as client,
+        pytest.raises(AuthenticationError, match="Invalid API key"),
+    ):
+        client.sessions.list()
+
+
+def test_browser_uses_own_sdk_reads_it(url: str) -> None:
+    with BrowserUse(api_key="bu-key", base_url=f"{url}/api/v3", max_retries=0) as client:
+        pages = [client.browsers.list(page_size=100, page_number=number) for number in (1, 2, 3)]
+        active = client.browsers.list(page_size=100, filter_by="active")
+    rows = [row for page in pages for row in page.items]
+    for row, life in zip(rows, lives(BROWSER_USE), strict=True):
+        assert (str(row.id), row.status.value) == (life.id, life.status(NOW))
+        assert (row.started_at, row.timeout_at) == (at(life.started), at(life.expires))
+        assert row.finished_at == (at(life.ended) if life.ended <= NOW else None)
+        assert Decimal(row.proxy_used_mb) * 2**20 == life.proxy_bytes(NOW)
+        assert Decimal(row.proxy_cost) == life.proxy_cost(NOW)
+        assert Decimal(row.browser_cost) == life.browser_cost(NOW)
+        assert row.metadata == life.metadata
+    assert [row.id for row in active.items] == [row.id for row in rows if row.status.value == "active"] != []
+
+
+def test_browser_uses_own_sdk_knows_the_refusals(url: str) -> None:
+    with BrowserUse(api_key="bu-key", base_url=f"{url}/api/v3", max_retries=0) as client:
+        with pytest.raises(BrowserUseError) as refusal:
+            client.browsers.list(page_size=500)
+        assert refusal.value.status_code == 422
+
+
+BODIES = {
+    (SESSIONS, "401"): {"error": "Unauthorized", "message": "Unauthorized"},
+    (SESSIONS, "429"): {"statusCode": 429, "error": "Too Many Requests", "message": "Too Many Requests"},
+    (SESSIONS, "503"): {"statusCode": 503, "error": "Service Unavailable", "message": "Service Unavailable"},
+    (BROWSERS, "402"): {
+        "detail": {"code": "api_key_monthly_spend_limit_reached", "message": "Payment Required"}
+    },
+    (BROWSERS, "429"): {"error": "rate_limited", "limit_rps": 25, "retry_after_seconds": 5},
+    (BROWSERS, "500"): {"detail": "Internal Server Error"},
+}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FAULTS if kind.isdigit()])
+def test_a_failing_provider_fails_in_its_own_words(kind: str) -> None:
+    with served(faults=[Fault(kind, 1)]) as url:
+        for path, wait in ((SESSIONS, "1"), (BROWSERS, "5")):
+            response = get(url + path)
+            assert response.status_code == int(kind)
+            assert response.json() == BODIES.get((path, kind), response.json())
+            assert response.headers.get("Retry-After") == (wait if kind in ("429", "503") else None)
+            assert response.headers.get("X-RateLimit-Remaining") == ("0" if kind == "429" else None)
+        assert get(url + "/truth").status_code == 200
+
+
+def test_a_cut_answer_ends_before_its_length(caplog: pytest.LogCaptureFixture) -> None:
+    with served(faults=[Fault("cut", 1)]) as url:
+        for path in (SESSIONS, BROWSERS):
+            with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
+                get(url + path)
+    assert not any(record.exc_info for record in caplog.records)
+
+
+def test_a_slow_answer_keeps_its_client_waiting_and_not_the_server() -> None:
+    with served(faults=[Fault("slow", 1)]) as url:
+        with pytest.raises(requests.exceptions.ReadTimeout):
+            requests.get(url + SESSIONS, headers=KEYS, timeout=0.1)
+        assert get(url + "/truth").status_code == 200
+        left = time.monotonic()
+    assert time.monotonic() - left < 3
+
+
+def statuses(faults: list[Fault], requests_sent: int = 300, seed: int = 1) -> list[int]:
+    fleet = msgspec.structs.replace(FLEET, seed=seed)
+    with served(fleet=fleet, faults=faults) as url, requests.Session() as session:
+        session.headers.update(KEYS)
+        return [session.get(url + BROWSERS, timeout=10).status_code for _ in range(requests_sent)]
+
+
+def test_faults_strike_their_shares_of_requests_and_the_same_ones_each_time() -> None:
+    faults = [Fault("500", 0.2), Fault("429", 0.3)]
+    struck = statuses(faults)
+    shares = {status: count / len(struck) for status, count in Counter(struck).items()}
+    assert shares == pytest.approx({500: 0.2, 429: 0.3, 200: 0.5}, abs=0.1)
+    assert statuses(faults) == struck
+    assert statuses(faults, seed=2) != struck
+
+
+def test_faults_share_the_requests() -> None:
+    thirds = [Fault("500", 0.1)] * 10
+    assert create_app(FLEET, lambda: NOW, faults=thirds)
+    with pytest.raises(ValueError, match="at most 1 together"):
+        create_app(FLEET, lambda: NOW, faults=[*thirds, Fault("cut", 0.01)])
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_fault_is_read_from_text(kind: str) -> None:
+    assert parse_fault(f"{kind}:0.1") == Fault(kind, 0.1)
+    assert parse_fault(f"{kind}:1") == Fault(kind, 1.0)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "503", "503:", "503:2", "503:-0.1", "503:nan", "503:1e-1", "418:0.1", "fast:0.1"]
+)
+def test_what_is_no_fault_is_refused_with_what_is(text: str) -> None:
+    with pytest.raises(
+        ValueError, match="KIND one of 401, 402, 403, 404, 429, 500, 502, 503, slow, cut"
+    ) as refusal:
+        parse_fault(text)
+    assert repr(text) in str(refusal.value)
+
+
+def test_a_scaled_clock_runs_faster_than_time() -> None:
+    """At a thousandfold speed its microseconds are nanoseconds of real time."""
+    before = time.monotonic_ns()
+    clock = scaled_clock(ORIGIN, 1000)
+    made = time.monotonic_ns()
+    asked = time.monotonic_ns()
+    shown = clock() - ORIGIN
+    assert asked - made <= shown <= time.monotonic_ns() - before
+
+
+@pytest.mark.parametrize("speed", [0, -1, float("nan"), float("inf")])
+def test_a_clock_that_cannot_run_is_refused(speed: float) -> None:
+    with pytest.raises(ValueError, match="speed must be above 0"):
+        scaled_clock(ORIGIN, speed)
+
+
+def test_a_server_gives_back_its_address_and_its_thread() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    app = create_app(FLEET, lambda: NOW)
+    before = set(threading.enumerate())
+    for _ in range(2):
+        with Server(app, "127.0.0.1", port) as server:
+            assert server.url == f"http://127.0.0.1:{port}"
+            assert get(server.url + "/truth").status_code == 200
+        assert "simulator" not in {thread.name for thread in set(threading.enumerate()) - before}
+    with pytest.raises(requests.exceptions.ConnectionError):
+        get(f"http://127.0.0.1:{port}/truth")
+
+
+def test_an_address_in_use_is_refused_on_entry() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        server = Server(create_app(FLEET, lambda: NOW), "127.0.0.1", holder.getsockname()[1])
+        with pytest.raises(OSError, match="in use"):
+            server.__enter__()

@@ -1,0 +1,74 @@
+"""A provider whose answers a test chooses, and holds back."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from threading import Event
+
+from exporter.ledger.accounting import Rules
+from exporter.model import (
+    Account,
+    Horizon,
+    Listing,
+    Outcome,
+)
+from exporter.scrape.inflight import Report
+from exporter.scrape.plan import Target
+from exporter.scrape.scraper import Puller
+from tests.support.listings import RULES
+
+ONE, TWO = Account("browserbase", "one"), Account("browser_use", "two")
+
+LONG = 60.0  # seconds; never waited for
+
+
+class Tally:
+    """A meter that remembers."""
+
+    def __init__(self) -> None:
+        self.failures: Counter[tuple[Account, str]] = Counter()
+        self.rejections: Counter[tuple[Account, str]] = Counter()
+        self.writes = 0
+
+    def failed(self, account: Account, reason: str) -> None:
+        self.failures[account, reason] += 1
+
+    def rejected(self, account: Account, rows: Mapping[str, int]) -> None:
+        self.rejections.update({(account, reason): n for reason, n in rows.items()})
+
+    def ledger_failed(self) -> None:
+        self.writes += 1
+
+
+class Provider:
+    """A provider whose answers the test gives; waits at a gate, and counts."""
+
+    def __init__(self, *answers: Listing | Exception) -> None:
+        self.answers = list(answers)
+        self.horizons: list[Horizon] = []
+        self.deadlines: list[float] = []
+        self.recorded = 0
+        self.asked, self.gate = Event(), Event()
+        self.gate.set()
+
+    def read(self, horizon: Horizon, deadline: float) -> Listing:
+        self.horizons.append(horizon)
+        self.deadlines.append(deadline)
+        self.asked.set()
+        self.gate.wait()
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def confirm(self) -> None:
+        self.recorded += 1
+
+    def target(self, account: Account, rules: Rules = RULES) -> Target:
+        return Target(account, rules, self.read, self.confirm, asks=id(self))
+
+
+Make = Callable[..., Puller]
+
+
+def of(report: Report, account: Account) -> Outcome:
+    return next(outcome for outcome in report.outcomes if outcome.account == account)

@@ -1,0 +1,371 @@
+"""The installed command as its users meet it: over HTTP, by exit code and by signal."""
+
+import http.client
+import signal
+import socket
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+from starlette.concurrency import run_in_threadpool
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from exporter.simulator.fleet import (
+    BROWSER_USE,
+    BROWSERBASE,
+    HOUR,
+    MINUTE,
+    SECOND,
+    Fleet,
+    Life,
+    life_of,
+    truth,
+)
+from exporter.simulator.server import Server, create_app
+from tests.support.pages import FLEET, ORIGIN, Page
+from tests.support.processes import (
+    COMMAND,
+    KEYS,
+    LOCAL,
+    Exporter,
+    Process,
+    configuration,
+    exporter,
+    run,
+    until,
+)
+
+BOTH = BROWSERBASE, BROWSER_USE
+SESSIONS, BROWSERS = "/v1/sessions", "/api/v3/browsers"
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+LIST_GAUGES = (
+    "sessions", "keep_alive_sessions",
+    "oldest_open_session_start_timestamp_seconds", "next_session_expiry_timestamp_seconds",
+)  # fmt: skip
+COUNTERS = (
+    "sessions_started_total", "sessions_ended_total", "session_seconds_total", "proxy_bytes_total",
+    "cost_usd_total", "session_duration_seconds_bucket", "session_duration_seconds_count",
+    "session_duration_seconds_sum",
+)  # fmt: skip
+
+
+class Providers:
+    """A simulator whose time is set by hand, whose requests are counted and whose answers can be held."""
+
+    def __init__(self, fleet: Fleet = FLEET) -> None:
+        self.now = ORIGIN
+        self.asked: Counter[str] = Counter()
+        self._gates: dict[str, threading.Event] = {}
+        self._app = create_app(fleet, lambda: self.now, keys=KEYS.values())
+        self._app.add_middleware(self._gated)
+
+    @contextmanager
+    def served(self) -> Iterator[str]:
+        """Its URL."""
+        with Server(self._app) as server:
+            yield server.url
+
+    @contextmanager
+    def held(self, *paths: str) -> Iterator[Callable[[], None]]:
+        """Hold the answers for these paths, until left or until what is given is called."""
+        gate = threading.Event()
+        self._gates = dict.fromkeys(paths, gate)
+        try:
+            yield gate.set
+        finally:
+            self._gates = {}
+            gate.set()
+
+    def _gated(self, app: ASGIApp) -> ASGIApp:
+        async def gated(scope: Scope, receive: Receive, send: Send) -> None:
+            path = scope.get("path", "")
+            self.asked[path] += 1
+            if gate := self._gates.get(path):
+                await run_in_threadpool(gate.wait)
+            await app(scope, receive, send)
+
+        return gated
+
+
+@pytest.fixture(scope="module")
+def providers() -> Providers:
+    return Providers()
+
+
+@pytest.fixture(scope="module")
+def command(providers: Providers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporter]:
+    """Configured by the environment alone."""
+    environ = KEYS | {"HOME": str(tmp_path_factory.mktemp("home"))}
+    with providers.served() as url:
+        environ |= {"BROWSERBASE_BASE_URL": url, "BROWSER_USE_BASE_URL": f"{url}/api/v3"}
+        with exporter(environ=environ) as process:
+            yield process
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [("*/*", "text/plain; version=0.0.4"), (OPENMETRICS, OPENMETRICS)],
+)
+def test_text_and_openmetrics_show_the_same(command: Exporter, accept: str, content_type: str) -> None:
+    response = command.get(Accept=accept)
+    assert response.headers["Content-Type"].startswith(content_type)
+    page, text = Page(response), Page(command.get())
+    for provider in BOTH:
+        assert page.sum(provider, "up") == 1
+        assert page.of(provider, *COUNTERS, *LIST_GAUGES) == text.of(provider, *COUNTERS, *LIST_GAUGES)
+
+
+def test_gzip_is_sent_to_who_accepts_it(command: Exporter) -> None:
+    plain, zipped = command.get(), command.get(Accept_Encoding="gzip")
+    assert "Content-Encoding" not in plain.headers
+    assert zipped.headers["Content-Encoding"] == "gzip"
+    assert int(zipped.headers["Content-Length"]) * 4 < int(plain.headers["Content-Length"])
+    assert Page(zipped).samples.keys() == Page(plain).samples.keys()
+
+
+def test_head_has_no_body(command: Exporter) -> None:
+    response = command.get(method="HEAD")
+    assert (response.status_code, response.content) == (200, b"")
+    assert int(response.headers["Content-Length"]) > 0
+
+
+@pytest.mark.parametrize(
+    "path", ["/metric", "/metrics/", "/metrics/x", "/v1/sessions", "/-/", "/favicon.ico"]
+)
+def test_elsewhere_is_nothing_and_no_provider_is_asked(
+    command: Exporter, providers: Providers, path: str
+) -> None:
+    before = providers.asked.copy()
+    assert command.get(path).status_code == 404
+    assert providers.asked == before
+
+
+@pytest.mark.parametrize("path", ["/", "/-/healthy", "/-/ready"])
+def test_the_other_pages_ask_no_provider(command: Exporter, providers: Providers, path: str) -> None:
+    before = providers.asked.copy()
+    assert command.get(path).status_code == 200
+    assert providers.asked == before
+
+
+def test_two_pulls_at_once_ask_as_much_as_one(command: Exporter, providers: Providers) -> None:
+    command.get()  # the first reads more: the history
+    providers.asked.clear()
+    command.get()
+    alone = providers.asked.copy()
+    with providers.held(SESSIONS, BROWSERS) as release, pulling(command) as one:
+        until(lambda: providers.asked > alone, "requests")
+        with pulling(command) as other:
+            command.get("/-/healthy")  # is let in after the second pull
+            release()
+            assert [one.getresponse().status, other.getresponse().status] == [200, 200]
+    assert providers.asked == alone + alone
+
+
+@contextmanager
+def pulling(command: Exporter) -> Iterator[http.client.HTTPConnection]:
+    """A pull that has been asked for; the answer has not been read."""
+    with closing(http.client.HTTPConnection(LOCAL, command.port, timeout=60)) as connection:
+        connection.request("GET", "/metrics", headers={"X-Prometheus-Scrape-Timeout-Seconds": "60"})
+        yield connection
+
+
+def test_a_provider_that_never_answers_is_left_in_time_and_alone(tmp_path: Path) -> None:
+    providers = Providers()
+    with providers.served() as url, exporter("--config.file", configuration(tmp_path, url)) as command:
+        good = Page(command.get())
+        providers.now += 10 * MINUTE
+        with providers.held(SESSIONS):
+            begun = time.monotonic()
+            bad = Page(command.get(X_Prometheus_Scrape_Timeout_Seconds="3"))
+            assert time.monotonic() - begun < 3
+        after = Page(command.get())
+    assert bad.sum(BROWSERBASE, "up") == bad.sum(BROWSERBASE, "collector_success") == 0
+    assert bad.of(BROWSERBASE, *COUNTERS) == good.of(BROWSERBASE, *COUNTERS) != {}
+    assert bad.of(BROWSERBASE, *LIST_GAUGES) == {}
+    assert bad.sum(BROWSER_USE, "up") == 1
+    assert bad.of(BROWSER_USE, *COUNTERS, *LIST_GAUGES) == after.of(BROWSER_USE, *COUNTERS, *LIST_GAUGES)
+    assert after.sum(BROWSERBASE, "exporter_errors_total", reason="timeout") == 1
+    assert after.sum(BROWSERBASE, "exporter_errors_total") == 1
+    assert after.sum(BROWSER_USE, "exporter_errors_total") == 0
+    assert_true(after, now=providers.now)
+
+
+def assert_true(page: Page, fleet: Fleet = FLEET, now: int = ORIGIN, providers: Iterable[str] = BOTH) -> None:
+    """The counters are those of the fleet at a time."""
+    for provider in providers:
+        totals = truth(fleet, provider, now)
+        assert page.sum(provider, "up") == page.sum(provider, "history_complete") == 1
+        assert page.sum(provider, "sessions_started_total") == sum(one.started for one in totals)
+        assert page.sum(provider, "proxy_bytes_total") == sum(one.proxy_bytes for one in totals)
+
+
+def test_a_refused_key_fails_its_account_alone_and_is_shown_nowhere(tmp_path: Path) -> None:
+    environ = KEYS | {"BROWSERBASE_API_KEY": "bb-wrong-key"}
+    with Providers().served() as url:
+        flags = "--config.file", configuration(tmp_path, url), "--log.level", "debug"
+        with exporter(*flags, environ=environ) as command:
+            response = command.get()
+    page = Page(response)
+    assert page.sum(BROWSERBASE, "up") == 0
+    assert page.sum(BROWSERBASE, "exporter_errors_total", reason="auth") == 1
+    assert_true(page, providers=[BROWSER_USE])
+    for key in environ.values():
+        assert key not in response.text + command.log
+
+
+def test_a_skipped_history_counts_from_the_first_pull(tmp_path: Path) -> None:
+    providers, now = Providers(), ORIGIN + HOUR
+    with providers.served() as url:
+        flags = "--config.file", configuration(tmp_path, url, history="skip")
+        with exporter(*flags) as command:
+            first = Page(command.get())
+            providers.now = ORIGIN + 30 * MINUTE
+            command.get()
+        providers.now = now
+        with exporter(*flags) as command:
+            later = Page(command.get())
+    for provider in BOTH:
+        assert set(first.of(provider, *COUNTERS).values()) == {0}
+        lives = list(seen_open(provider, now))
+        assert later.sum(provider, "sessions_started_total") == sum(one.created > ORIGIN for one in lives)
+        assert later.sum(provider, "sessions_ended_total") == sum(one.ended <= now for one in lives)
+        assert later.sum(provider, "session_duration_seconds_sum") == pytest.approx(
+            sum(one.ended - one.started for one in lives if one.ended <= now) / SECOND
+        )
+        assert later.sum(provider, "session_seconds_total") == pytest.approx(
+            sum(one.ran(now, now) - one.ran(ORIGIN, ORIGIN) for one in lives) / SECOND
+        )
+        assert later.sum(provider, "proxy_bytes_total") == sum(
+            one.proxy_bytes(now) - one.proxy_bytes(ORIGIN) for one in lives
+        )
+
+
+def seen_open(provider: str, now: int) -> Iterator[Life]:
+    """The sessions open at the origin, and those created since."""
+    for index in range(-FLEET.history, FLEET.after(provider, now)):
+        life = life_of(FLEET, provider, index)
+        if life.ended > ORIGIN:
+            yield life
+
+
+def test_counters_are_absent_until_the_first_import_is_complete(tmp_path: Path) -> None:
+    """It has more pages than one pull reads."""
+    fleet = Fleet(origin=ORIGIN, history=30_000)
+    flags = "--config.file", tmp_path / "exporter.yml"
+    with Providers(fleet).served() as url:
+        configuration(tmp_path, url)
+        with exporter(*flags) as command:
+            pages = [Page(command.get())]
+        with exporter(*flags) as command:
+            while pages[-1].sum(BROWSER_USE, "history_complete") == 0:
+                assert len(pages) < 10
+                pages.append(Page(command.get()))
+    *partial, whole = pages
+    assert partial
+    for page in partial:
+        assert page.of(BROWSER_USE, *COUNTERS) == {}
+        assert page.sum(BROWSER_USE, "up") == page.sum(BROWSERBASE, "history_complete") == 1
+        assert page.sum(BROWSER_USE, "history_remaining_sessions") > 0
+    assert whole.sum(BROWSER_USE, "history_remaining_sessions") == 0
+    assert_true(whole, fleet)
+
+
+def test_an_invalid_configuration_ends_with_2_and_a_line_for_each_fault(tmp_path: Path) -> None:
+    path = tmp_path / "exporter.yml"
+    path.write_text("accounts: [{name: a, provider: netscape, api_key_env: NONE}]\nscrape: {timeout: -1s}\n")
+    code, out, errors = run(COMMAND, "--config.file", path, "--ledger.url", "sqlite:///ledger.db")
+    assert (code, out) == (2, "")
+    keys = "accounts[0].provider", "scrape.timeout", "accounts[0].api_key_env"
+    for line, key in zip(errors.splitlines(), keys, strict=True):
+        assert line.startswith(f"{path}: {key}: ")
+
+
+def test_without_a_key_it_ends_with_2_and_names_the_ways_on() -> None:
+    code, out, errors = run(COMMAND, environ={"HOME": "/"})
+    assert (code, out, errors.count("\n")) == (2, "", 1)
+    for word in ("BROWSERBASE_API_KEY", "BROWSER_USE_API_KEY", "demo"):
+        assert word in errors
+
+
+def test_a_foreign_ledger_ends_with_1_and_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE visits (url TEXT)")
+    before = path.read_bytes()
+    code, out, errors = run(COMMAND, "--ledger.url", f"sqlite:///{path}")
+    assert (code, out, errors.count("\n")) == (1, "", 1)
+    assert str(path) in errors
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_end_it_answers_the_pull_in_flight(tmp_path: Path, number: signal.Signals) -> None:
+    providers = Providers()
+    with providers.served() as url, exporter("--config.file", configuration(tmp_path, url)) as command:
+        with providers.held(SESSIONS) as release, pulling(command) as pull:
+            until(lambda: providers.asked[SESSIONS], "a request")
+            command.signal(number)
+            until(lambda: refuses(command.port), "no more to be let in")
+            release()
+            response = pull.getresponse()
+            assert response.status == 200
+            assert b'cloud_browser_up{account="ours",provider="browserbase"} 1.0' in response.read()
+        assert command.ended(10) == 0
+
+
+def refuses(port: int) -> bool:
+    try:
+        socket.create_connection((LOCAL, port), timeout=10).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_told_to_end_it_answers_without_a_provider_that_never_does(tmp_path: Path) -> None:
+    providers = Providers()
+    with (
+        providers.served() as url,
+        exporter("--config.file", configuration(tmp_path, url)) as command,
+        providers.held(SESSIONS),
+        pulling(command) as pull,
+    ):
+        until(lambda: providers.asked[SESSIONS], "a request")
+        command.signal(signal.SIGTERM)
+        assert command.ended(10) == 0
+        assert b'cloud_browser_up{account="ours",provider="browserbase"} 0.0' in pull.getresponse().read()
+
+
+def test_told_twice_to_end_it_ends_without_an_answer(tmp_path: Path) -> None:
+    providers = Providers()
+    with (
+        providers.served() as url,
+        exporter("--config.file", configuration(tmp_path, url)) as command,
+        providers.held(SESSIONS),
+        pulling(command) as pull,
+    ):
+        until(lambda: providers.asked[SESSIONS], "a request")
+        command.signal(signal.SIGTERM)
+        until(lambda: refuses(command.port), "no more to be let in")
+        command.signal(signal.SIGTERM)
+        assert command.ended() == 0
+        with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+            pull.getresponse()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_demo_counts_a_fleet_of_its_own_without_a_key_and_ends(number: signal.Signals) -> None:
+    flags = ("--web.listen-address", f"{LOCAL}:0", "--listen-address", f"{LOCAL}:0", "--speed", "60")
+    with Process(COMMAND, "demo", *flags, environ={}) as demo:
+        port = demo.says(r"msg=serving .*port=(\d+)")[1]
+        page = requests.get(f"http://{LOCAL}:{port}/metrics", timeout=60).text
+        demo.signal(number)
+        assert demo.ended(10) == 0
+    assert 'cloud_browser_up{account="demo",provider="browserbase"} 1.0' in page
+    assert 'cloud_browser_up{account="demo",provider="browser_use"} 1.0' in page
+    assert 'cloud_browser_history_complete{account="demo",provider="browser_use"} 1.0' in page

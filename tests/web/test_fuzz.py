@@ -1,0 +1,173 @@
+"""The front takes anything: 10,000 random and mutated inputs, cut at random, on real sockets.
+
+Each input is sent on a connection of its own, whose end is what tells that all answers have come.
+"""
+
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import h11
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.types import Receive, Scope, Send
+from structlog.testing import capture_logs
+
+from exporter.ledger.store import Ledger
+from exporter.metrics.telemetry import Meters
+from exporter.scrape.inflight import Report
+from exporter.scrape.plan import Plan
+from exporter.scrape.scraper import Puller
+from exporter.web.app import Front as Pages
+from exporter.web.app import hardened
+from tests.support.listings import listing, session
+from tests.support.processes import LOCAL, PATIENCE
+from tests.support.scripted_provider import ONE, Provider
+from tests.support.web_servers import Front
+
+INPUTS, AT_ONCE = 10_000, 10  # in so many inputs an example: hypothesis itself takes longer than the front
+REFUSALS = {400, 413, 431, 501}
+PULLING = {("GET", "/metrics"), ("HEAD", "/metrics")}
+
+PIECES = (
+    b"GET", b"HEAD", b"POST", b"PUT", b"CONNECT", b"OPTIONS", b"get", b" ", b"\t", b"\r\n", b"\n", b"\r",
+    b"\0", b"/metrics", b"/metrics/", b"//metrics", b"/METRICS", b"/%6detrics", b"/metrics?target=a",
+    b"http://a/metrics", b"/metrics#a", b"/", b"/-/reload", b"/-/ready", b"*", b"a:80", b"/%00%ff%2e",
+    b"/../metrics", b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", b" HTTP/0.9\r\n", b" HTTP/2.0\r\n", b" HTTP/1.1",
+    b"Host: a\r\n", b"Host:\r\n", b"Content-Length: 5\r\n", b"Content-Length: 0\r\n",
+    b"Content-Length: -1\r\n", b"Content-Length: 99999999999999999999999\r\n",
+    b"Transfer-Encoding: chunked\r\n", b"5\r\nhello\r\n", b"0\r\n\r\n", b"Expect: 100-continue\r\n",
+    b"Connection: close\r\n", b"Connection: keep-alive\r\n",
+    b"Connection: upgrade\r\nUpgrade: websocket\r\n", b"Upgrade: h2c\r\n", b" folded: 1\r\n",
+    b"X: \xff\xfe\r\n", b"X-Prometheus-Scrape-Timeout-Seconds: 1e309\r\n",
+    b"X-Prometheus-Scrape-Timeout-Seconds: nan\r\n",
+    b"Accept: application/openmetrics-text; version=9.9; escaping=\x80\r\n", b"Accept: ;;q=,\r\n",
+    b"Accept-Encoding: gzip;q=x\r\n", b"Accept-Encoding: gzip\r\n", b"Authorization: Basic !\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"A" * 20_000,
+)  # fmt: skip
+
+targets = st.sampled_from([b"/metrics", b"/", b"/-/healthy", b"/-/ready", b"/-/reload", b"/x", b"/metrics/"])
+headers = st.lists(st.sampled_from([piece for piece in PIECES if piece.endswith(b"\r\n")]), max_size=3)
+requests = st.builds(
+    lambda method, target, more: (
+        method + b" " + target + b" HTTP/1.1\r\nHost: a\r\n" + b"".join(more) + b"\r\n"
+    ),
+    st.sampled_from([b"GET", b"HEAD", b"POST", b"GET"]),
+    targets,
+    headers,
+)
+plain = st.lists(requests, min_size=1, max_size=4).map(b"".join)
+pieces = st.lists(st.sampled_from(PIECES) | st.binary(max_size=5), max_size=12).map(b"".join)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """A request or more, of which some bytes are missing, doubled or other ones."""
+    data = draw(plain)
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(data)))
+        end = min(len(data), at + draw(st.integers(0, 8)))
+        data = data[:at] + draw(st.sampled_from([b"", data[at:end] * 2]) | st.binary(max_size=4)) + data[end:]
+    return data
+
+
+inputs = st.tuples(
+    plain | mutated() | pieces | st.binary(max_size=60), st.lists(st.integers(1, 200), max_size=4)
+)
+
+
+class Counting(Puller):
+    """Counts how often it is asked; its provider is asked once."""
+
+    pulls = 0
+
+    async def pull(self, seconds: float) -> Report:
+        self.pulls += 1
+        return await super().pull(seconds)
+
+
+class Target:
+    """The front's pages, as the server sees them: what reaches them is kept."""
+
+    def __init__(self, folder: Path) -> None:
+        meters, provider = Meters(), Provider(listing(session()))
+        plan = Plan((provider.target(ONE),), min_interval=1e9)
+        self.puller = Counting(plan, Ledger(f"sqlite:///{folder}/ledger.db"), meters)
+        self._app = hardened(Pages(self.puller, meters.registry, lambda: True).app())
+        self.asked: list[tuple[str, str]] = []
+        self.answered: Counter[int] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.asked.append((scope["method"], scope["path"]))
+        await self._app(scope, receive, send)
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front[Target]]:
+    """The loop must have nothing to complain of, nor the log anything above debug."""
+    with capture_logs() as logs, Front(Target(tmp_path_factory.mktemp("fuzz"))) as made:
+        yield made
+    assert {line["log_level"] for line in logs} == {"debug"}
+
+
+def test_anything_gets_well_made_answers_or_the_end(front: Front[Target]) -> None:
+    @settings(max_examples=INPUTS // AT_ONCE)
+    @given(st.lists(inputs, min_size=AT_ONCE, max_size=AT_ONCE))
+    def send(examples: list[tuple[bytes, list[int]]]) -> None:
+        for data, cuts in examples:
+            send_one(front, data, cuts)
+
+    send()
+    with front.client() as client:
+        assert client.get("/metrics") == 200, "it answers as before"
+    # The inputs were such that everything has happened.
+    assert front.site.answered.keys() >= {200, 403, 404, 405, *REFUSALS}
+    assert front.site.puller.pulls > INPUTS / 20
+
+
+def send_one(front: Front[Target], data: bytes, cuts: list[int]) -> None:
+    site = front.site
+    site.asked.clear()
+    pulls = site.puller.pulls
+    left = exchanged(front.port, data, cuts)
+    for method, _ in site.asked:
+        status, left = answered(left, method)
+        assert status < 500
+        site.answered[status] += 1
+    if left:  # was said to what never was a request
+        status, left = answered(left, "GET")
+        assert (status in REFUSALS, left) == (True, b"")
+        site.answered[status] += 1
+    assert site.puller.pulls - pulls == sum(request in PULLING for request in site.asked)
+
+
+def exchanged(port: int, data: bytes, cuts: list[int]) -> bytes:
+    """Send so, piece by piece, and nothing more; return all that comes back."""
+    with socket.create_connection((LOCAL, port), timeout=PATIENCE) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(BrokenPipeError, ConnectionResetError):  # who is refused need not be listened to
+            for cut in cuts:
+                client.sendall(data[:cut])
+                data = data[cut:]
+            client.sendall(data)
+            client.shutdown(socket.SHUT_WR)
+        received = bytearray()
+        while more := client.recv(1 << 16):
+            received += more
+        return bytes(received)
+
+
+def answered(received: bytes, method: str) -> tuple[int, bytes]:
+    """The status of a well-made answer to such a request, and what comes after it."""
+    client = h11.Connection(h11.CLIENT)
+    client.send(h11.Request(method=method, target="/", headers=[("Host", "a")]))
+    client.send(h11.EndOfMessage())
+    client.receive_data(received)
+    response = client.next_event()
+    assert isinstance(response, h11.Response), received
+    while not isinstance(event := client.next_event(), h11.EndOfMessage):
+        assert isinstance(event, h11.Data), received
+    return response.status_code, client.trailing_data[0]

@@ -1,0 +1,264 @@
+"""The guard: new files count at the next connection and request, broken ones change nothing."""
+
+import asyncio
+import os
+import ssl
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import pytest
+import trustme
+from structlog.testing import capture_logs
+
+from exporter.config.loader import ConfigError
+from exporter.web.passwords import WAITING, Passwords
+from exporter.web.reloading import Guard
+from tests.support.certificates import client, put, put_pair, web_file
+from tests.support.password_checks import Recorder, basic
+
+HASH = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
+OTHER = bcrypt.hashpw(b"wrong", bcrypt.gensalt(4)).decode()
+NOT_TAKEN = "new web configuration not taken, the last good one holds"
+TAKEN = "new web configuration taken"
+REALM = b'Basic realm="cloud-browser-exporter", charset="UTF-8"'
+TO_HEALTH: dict[str, Any] = {"type": "http", "method": "GET", "path": "/-/healthy"}
+
+
+async def site(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+    """An application that counts who has come in, in its state."""
+    scope["came_in"].append(scope["type"])
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"the site"})
+
+
+class Visit:
+    """One request to the guarded site, and what became of it."""
+
+    def __init__(self, *headers: bytes) -> None:
+        self._headers = [(b"authorization", header) for header in headers]
+        self.came_in: list[str] = []
+        self.sent: list[MutableMapping[str, Any]] = []
+
+    async def to(self, guard: Guard, **scope: Any) -> int:
+        """The status of the answer."""
+
+        async def receive() -> MutableMapping[str, Any]:
+            return {"type": "http.request"}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            self.sent.append(message)
+
+        given = {**TO_HEALTH, "headers": self._headers, "came_in": self.came_in, **scope}
+        await guard.protect(site)(given, receive, send)
+        return int(self.sent[0]["status"]) if self.sent else 0
+
+
+def visit(guard: Guard, *headers: bytes) -> int:
+    return asyncio.run(Visit(*headers).to(guard))
+
+
+def admits(guard: Guard, user: bytes = b"anna", password: bytes = b"right") -> bool:
+    return visit(guard, basic(user, password)) == 200
+
+
+def trusted(guard: Guard, asking: ssl.SSLContext) -> bool:
+    """Whether a new connection to the guard's context comes about, as seen by the client."""
+    context = guard.context()
+    assert context is not None
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = context.wrap_bio(to_server, to_client, server_side=True)
+    us = asking.wrap_bio(to_client, to_server, server_hostname="localhost")
+    for _ in range(3):
+        for side in (us, server):
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+            except ssl.SSLError:
+                return False
+    return us.version() is not None
+
+
+@contextmanager
+def logged(*expected: str) -> Iterator[list[MutableMapping[str, Any]]]:
+    """Exactly these messages are logged inside."""
+    with capture_logs() as lines:
+        yield lines
+    assert [line["event"] for line in lines] == list(expected)
+
+
+def test_whoever_has_no_right_password_is_asked_for_one_and_does_not_come_in(tmp_path: Path) -> None:
+    guard = Guard.open(web_file(tmp_path, users={"anna": HASH}))
+    right = basic(b"anna", b"right")
+    for headers in ((), (b"",), (basic(b"anna", b"wrong"),), (right, right), (b"Bearer " + right[6:],)):
+        refused = Visit(*headers)
+        assert asyncio.run(refused.to(guard)) == 401
+        assert (b"www-authenticate", REALM) in refused.sent[0]["headers"]
+        assert refused.sent[1]["body"] == b"Unauthorized\n"
+        assert refused.came_in == []
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready", "/-/reload", "/elsewhere"])
+def test_every_path_is_protected(tmp_path: Path, path: str) -> None:
+    guard = Guard.open(web_file(tmp_path, users={"anna": HASH}))
+    for method in ("GET", "HEAD", "POST", "OPTIONS"):
+        stranger, known = Visit(), Visit(basic(b"anna", b"right"))
+        assert asyncio.run(stranger.to(guard, path=path, method=method)) == 401
+        assert asyncio.run(known.to(guard, path=path, method=method)) == 200
+        assert (stranger.came_in, known.came_in) == ([], ["http"])
+
+
+def test_nothing_but_the_servers_own_word_comes_in_without_a_password(tmp_path: Path) -> None:
+    guard = Guard.open(web_file(tmp_path, users={"anna": HASH}))
+    lifespan, socket = Visit(), Visit()
+    asyncio.run(lifespan.to(guard, type="lifespan"))
+    asyncio.run(socket.to(guard, type="websocket"))
+    assert (lifespan.came_in, socket.came_in) == (["lifespan"], [])
+
+
+def test_without_users_everybody_comes_in(tmp_path: Path) -> None:
+    assert visit(Guard.open(web_file(tmp_path))) == 200
+
+
+def test_a_flood_is_told_to_come_back(tmp_path: Path) -> None:
+    async def asked() -> list[int]:
+        flood = [Visit(basic(b"anna", b"%d" % number)).to(guard) for number in range(WAITING + 1)]
+        tasks = [asyncio.ensure_future(one) for one in flood]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        recorder.gate.set()
+        return await asyncio.gather(*tasks)
+
+    recorder = Recorder()
+    recorder.gate.clear()
+    guard = Guard(web_file(tmp_path, users={"anna": HASH}), Passwords(recorder.check))
+    assert sorted(asyncio.run(asked())) == [401] * WAITING + [503]
+
+
+def test_users_come_change_and_go_while_it_runs(tmp_path: Path) -> None:
+    guard = Guard.open(web_file(tmp_path))
+    assert visit(guard) == 200
+    for users, who in (
+        ({"anna": HASH}, {(b"anna", b"right")}),
+        ({"anna": HASH, "bert": OTHER}, {(b"anna", b"right"), (b"bert", b"wrong")}),
+        ({"anna": OTHER, "bert": OTHER}, {(b"anna", b"wrong"), (b"bert", b"wrong")}),
+        ({"bert": OTHER}, {(b"bert", b"wrong")}),
+    ):
+        web_file(tmp_path, users=users)
+        with logged(TAKEN):
+            assert visit(guard) == 401
+            pairs = {(user, word) for user in (b"anna", b"bert") for word in (b"right", b"wrong")}
+            assert {pair for pair in pairs if admits(guard, *pair)} == who
+
+
+@pytest.mark.parametrize("broken", ["", "basic_auth_users:\n  anna: ", "{}", "tls_server_config: {}", None])
+def test_a_file_written_by_half_opens_nothing_and_is_told_once(tmp_path: Path, broken: str | None) -> None:
+    path = web_file(tmp_path, users={"anna": HASH})
+    guard = Guard.open(path)
+    if broken is None:
+        path.unlink()
+    else:
+        put(path, broken)
+    with logged(NOT_TAKEN) as lines:
+        for _ in range(3):
+            assert admits(guard)
+            assert visit(guard) == 401
+    assert lines[0]["log_level"] == "warning"
+    assert str(path) in lines[0]["error"]
+    web_file(tmp_path, users={"anna": OTHER})
+    with logged(TAKEN):
+        assert admits(guard, password=b"wrong")
+    put(path, broken or "")
+    with logged(NOT_TAKEN):
+        assert admits(guard, password=b"wrong")
+
+
+def test_another_fault_is_told_again_and_the_same_is_not(tmp_path: Path) -> None:
+    path = web_file(tmp_path, users={"anna": HASH})
+    guard = Guard.open(path)
+    with logged(NOT_TAKEN, NOT_TAKEN):
+        for text in ("", "", "# still nothing", "a: b"):
+            put(path, text)
+            assert admits(guard)
+
+
+def test_tls_comes_and_goes_with_a_restart_only(tmp_path: Path) -> None:
+    put_pair(tmp_path, trustme.CA().issue_cert("localhost"))
+    plain = Guard.open(web_file(tmp_path))
+    assert plain.context() is None
+    web_file(tmp_path, min_version="TLS12")
+    with logged(NOT_TAKEN) as lines:
+        assert visit(plain) == 200
+    fault = f"{tmp_path}/web.yml: tls_server_config: added or removed while running; allowed: at a restart"
+    assert lines[0]["error"] == fault
+    secure = Guard.open(tmp_path / "web.yml")
+    web_file(tmp_path)
+    with logged(NOT_TAKEN):
+        assert secure.context() is not None
+        assert visit(secure) == 200
+
+
+def test_a_rotated_certificate_counts_at_the_next_connection_once_both_files_are_there(
+    tmp_path: Path,
+) -> None:
+    old, new = trustme.CA(), trustme.CA()
+    put_pair(tmp_path, old.issue_cert("localhost"))
+    guard = Guard.open(web_file(tmp_path, min_version="TLS13"))
+    leaf = new.issue_cert("localhost")
+    assert (trusted(guard, client(old)), trusted(guard, client(new))) == (True, False)
+    put(tmp_path / "server.pem", leaf.cert_chain_pems[0].bytes())
+    with logged(NOT_TAKEN) as lines:
+        assert trusted(guard, client(old))
+        assert trusted(guard, client(old))
+    assert "is not the key of the certificate in cert_file" in lines[0]["error"]
+    put(tmp_path / "server.key", leaf.private_key_pem.bytes())
+    with logged(TAKEN):
+        assert (trusted(guard, client(old)), trusted(guard, client(new))) == (False, True)
+
+
+def test_a_rotated_authority_counts_for_clients(tmp_path: Path) -> None:
+    authority, other = trustme.CA(), trustme.CA()
+    put_pair(tmp_path, authority.issue_cert("localhost"))
+    put(tmp_path / "ca.pem", authority.cert_pem.bytes())
+    policy = "RequireAndVerifyClientCert"
+    # With TLS 1.3 a client learns only later that its certificate is refused.
+    path = web_file(tmp_path, max_version="TLS12", client_auth_type=policy, client_ca_file="ca.pem")
+    guard = Guard.open(path)
+    ours, theirs = (client(authority, each.issue_cert("client@test")) for each in (authority, other))
+    assert (trusted(guard, ours), trusted(guard, theirs)) == (True, False)
+    put(tmp_path / "ca.pem", other.cert_pem.bytes())
+    assert (trusted(guard, ours), trusted(guard, theirs)) == (False, True)
+
+
+def test_a_file_that_is_overwritten_where_it_lies_is_read_again(tmp_path: Path) -> None:
+    path = web_file(tmp_path, users={"anna": HASH})
+    guard = Guard.open(path)
+    before = path.stat()
+    path.write_text(path.read_text().replace(HASH, OTHER))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))  # a clock may be too coarse for it
+    assert admits(guard, password=b"wrong")
+
+
+def test_a_link_to_another_folder_is_followed_as_kubernetes_moves_it(tmp_path: Path) -> None:
+    for name, given in (("first", HASH), ("second", OTHER)):
+        (tmp_path / name).mkdir()
+        web_file(tmp_path / name, users={"anna": given})
+    (tmp_path / "data").symlink_to("first")
+    guard = Guard.open(tmp_path / "data" / "web.yml")
+    assert admits(guard)
+    (tmp_path / "next").symlink_to("second")
+    (tmp_path / "next").replace(tmp_path / "data")
+    assert admits(guard, password=b"wrong")
+
+
+def test_what_is_wrong_at_the_start_is_raised(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Guard.open(web_file(tmp_path, min_version="TLS12"))
+    absent = "cannot be read (No such file or directory)"
+    assert caught.value.faults == tuple(
+        f"{tmp_path}/web.yml: tls_server_config.{key}_file: {tmp_path}/server.{end} {absent}"
+        for key, end in (("cert", "pem"), ("key", "key"))
+    )
