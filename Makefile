@@ -13,7 +13,7 @@ help:
 	@echo "make stack   the same with Prometheus, its rules, Alertmanager, and Grafana if installed"
 	@echo "make test    run the test suite"
 	@echo "make check   ruff, mypy, bandit and the tests, as CI does"
-	@echo "make soak    10,000 pulls through faults, kills and restarts: some eight minutes"
+	@echo "make soak    10,000 scrapes through faults, kills and restarts: some eight minutes"
 	@echo "make audit   ask for known vulnerabilities of the dependencies; needs the internet"
 	@echo "make bench   measure speed and size"
 	@echo "make dashboards       write grafana/dashboards from grafana/*.py"
@@ -51,7 +51,7 @@ check: .venv/dev
 	$(BIN)/python -m pytest
 
 soak: .venv/dev
-	SOAK_PULLS=10000 $(BIN)/python -m pytest -s tests/system/test_soak.py
+	SOAK_SCRAPES=10000 $(BIN)/python -m pytest -s tests/system/test_soak.py
 
 # Asks an outside service for known vulnerabilities, so it is no part of `check`.
 audit: .venv/dev

@@ -1,1 +1,1 @@
-"""What a pull costs, and what an exporter weighs: `python -m bench.run` prints the table of the README."""
+"""What a scrape costs, and what an exporter weighs: `python -m bench.run` prints the table of the README."""

@@ -1,4 +1,4 @@
-"""Contestants that pull in turns, so that what disturbs the machine disturbs all of them alike."""
+"""Contestants that scrape in turns, so that what disturbs the machine disturbs all of them alike."""
 
 from collections.abc import Collection, Sequence
 from random import Random
@@ -7,18 +7,18 @@ from typing import Protocol
 
 import msgspec
 
-from bench.processes import Provider, Pull
+from bench.processes import Provider, Scrape
 
 
 class Contestant(Protocol):
-    """Pulls when told to."""
+    """Scrapes when told to."""
 
-    def pull(self) -> Pull:
-        """One pull."""
+    def scrape(self) -> Scrape:
+        """One scrape."""
 
 
 class Times(msgspec.Struct, frozen=True):
-    """A contestant's pulls: their medians in seconds, and the most requests in one."""
+    """A contestant's scrapes: their medians in seconds, and the most requests in one."""
 
     seconds: float
     own: float
@@ -26,24 +26,24 @@ class Times(msgspec.Struct, frozen=True):
 
 
 def in_turns(rounds: int, providers: Collection[Provider], contestants: Sequence[Contestant]) -> list[Times]:
-    """Each contestant pulls once a round; before it, time passes at the providers.
+    """Each contestant scrapes once a round; before it, time passes at the providers.
 
     The order is drawn anew each round: whoever always followed the same one, would pay for what that one
     leaves behind, such as a disk still busy (measured among equals: up to a tenth).
     """
     draw = Random(1)  # noqa: S311 - no secret  # nosec B311
-    pulls: list[list[Pull]] = [[] for _ in contestants]
+    scrapes: list[list[Scrape]] = [[] for _ in contestants]
     for _ in range(rounds):
         for provider in providers:
             provider.step()
         for place in draw.sample(range(len(contestants)), len(contestants)):
-            pulls[place].append(contestants[place].pull())
-    return [_times(each) for each in pulls]
+            scrapes[place].append(contestants[place].scrape())
+    return [_times(each) for each in scrapes]
 
 
-def _times(pulls: Sequence[Pull]) -> Times:
+def _times(scrapes: Sequence[Scrape]) -> Times:
     return Times(
-        seconds=median(pull.seconds for pull in pulls),
-        own=median(pull.own for pull in pulls),
-        requests=max(pull.requests for pull in pulls),
+        seconds=median(scrape.seconds for scrape in scrapes),
+        own=median(scrape.own for scrape in scrapes),
+        requests=max(scrape.requests for scrape in scrapes),
     )

@@ -19,7 +19,7 @@ HEADERS = {
     "Accept-Encoding": "identity",
     "X-Prometheus-Scrape-Timeout-Seconds": "120",
 }
-STEP = 15  # seconds between pulls, as the provider's clock has it
+STEP = 15  # seconds between scrapes, as the provider's clock has it
 PATIENCE = 30.0  # seconds for a process to come up, or to leave
 MEBIBYTE = 1 << 20
 CONFIG = """\
@@ -30,8 +30,8 @@ ledger: {{url: "sqlite:///{folder}/ledger.db"}}
 PRICING = ", pricing: {browser_usd_per_hour: 0.12, proxy_usd_per_gb: 12}"
 
 
-class Pull(msgspec.Struct, frozen=True):
-    """What one pull took in seconds; `own`: without those in which it waited for the provider."""
+class Scrape(msgspec.Struct, frozen=True):
+    """What one scrape took in seconds; `own`: without those in which it waited for the provider."""
 
     seconds: float
     own: float = 0.0
@@ -76,7 +76,7 @@ class Provider(Worker):
         self.name, self.size, self.url = name, size, self.greeting
 
     def step(self) -> None:
-        """Let the time from one pull to the next pass."""
+        """Let the time from one scrape to the next pass."""
         self.ask(str(STEP))
 
 
@@ -86,9 +86,9 @@ class Rival(Worker):
     def __init__(self, kind: str, provider: Provider) -> None:
         super().__init__("bench.rivals", kind, provider.name, provider.url)
 
-    def pull(self) -> Pull:
-        """One pull."""
-        return Pull(float(self.ask("pull")))
+    def scrape(self) -> Scrape:
+        """One scrape."""
+        return Scrape(float(self.ask("scrape")))
 
 
 class Exporter:
@@ -113,8 +113,8 @@ class Exporter:
         self._process.terminate()
         self._process.wait(PATIENCE)
 
-    def pull(self) -> Pull:
-        """One pull, as Prometheus sees it."""
+    def scrape(self) -> Scrape:
+        """One scrape, as Prometheus sees it."""
         begun = time.perf_counter()
         text = self._get("/metrics")
         seconds = time.perf_counter() - begun
@@ -123,9 +123,9 @@ class Exporter:
             raise RuntimeError(f"the exporter could not read its account: {self._log()}")
         waited = self.samples["cloud_browser_exporter_api_request_duration_seconds_sum"]
         requests = self.samples["cloud_browser_exporter_api_requests_total"]
-        pull = Pull(seconds, seconds - waited + self._waited, round(requests - self._requests))
+        scrape = Scrape(seconds, seconds - waited + self._waited, round(requests - self._requests))
         self._waited, self._requests = waited, requests
-        return pull
+        return scrape
 
     def memory(self, kind: str = "VmRSS") -> float:
         """MiB resident now, or (`VmHWM`) at most so far."""

@@ -14,11 +14,11 @@ from bench.contest import Times
 GIBIBYTE = 1 << 30
 FREE = 4.0  # MiB of the ledger's file may be free; what is more it gives back
 NOTE = """\
-Times are medians of pulls in turns, as ratios. The floor fetches the bytes of a steady pull with `requests`
-and decodes them with `msgspec`; the obvious exporter is `requests`, `json`, a loop and the gauges of
+Times are medians of scrapes in turns, as ratios. The floor fetches the bytes of a steady scrape with
+`requests` and decodes them with `msgspec`; the obvious exporter is `requests`, `json`, a loop and the gauges of
 `prometheus_client`, and reads every page. Both are timed without serving what they read; this exporter from
-outside, with its answer. A pull's own time is without what the provider took, as a multiple of that at
-1,000. The lists: Browserbase's of a week; Browser Use's with 60 new sessions an hour. Between pulls 15
+outside, with its answer. A scrape's own time is without what the provider took, as a multiple of that at
+1,000. The lists: Browserbase's of a week; Browser Use's with 60 new sessions an hour. Between scrapes 15
 seconds pass at the provider: sessions begin, grow, end and leave. Memory is that at the end, and the highest
 since the start, the first reading of everything included."""
 
@@ -45,7 +45,7 @@ class Listed(msgspec.Struct, frozen=True):
 class Ended(msgspec.Struct, frozen=True):
     """Browser Use's figures at one size. obvious: how often the obvious exporter's time ours is, if measured.
 
-    requests: in a steady pull. rows, ledger, log: what the ledger, its file and SQLite's log hold.
+    requests: in a steady scrape. rows, ledger, log: what the ledger, its file and SQLite's log hold.
     """
 
     ours: Times
@@ -77,12 +77,12 @@ def targets(report: Report) -> list[Figure]:
     """The figures to reach."""
     steady, few, many = report.listed[10_000], report.ended[1_000], report.ended[1_000_000]
     own = many.ours.own / few.ours.own
-    pull = "steady pull at 10,000 Browserbase sessions"
+    scrape = "steady scrape at 10,000 Browserbase sessions"
     return [
-        _limited(f"{pull}, against the floor", 1.5, " x", steady.ours / steady.floor),
-        _limited(f"{pull}, against the obvious exporter", 0.5, " x", steady.ours / steady.obvious),
+        _limited(f"{scrape}, against the floor", 1.5, " x", steady.ours / steady.floor),
+        _limited(f"{scrape}, against the obvious exporter", 0.5, " x", steady.ours / steady.obvious),
         _requests(many.ours.requests),
-        _limited("a pull's own time at 1,000,000 against 1,000 ended Browser Use sessions", 1.2, " x", own),
+        _limited("a scrape's own time at 1,000,000 against 1,000 ended Browser Use sessions", 1.2, " x", own),
         _kept(few, many),
         _limited("memory, idle", 80, " MiB", report.idle),
         _limited("highest memory at 10,000 Browserbase sessions", 150, " MiB", steady.highest),
@@ -98,7 +98,7 @@ def _limited(name: str, limit: float, unit: str, measured: float) -> Figure:
 
 
 def _requests(most: int) -> Figure:
-    name = "requests in a steady pull at 1,000,000 ended Browser Use sessions, at most"
+    name = "requests in a steady scrape at 1,000,000 ended Browser Use sessions, at most"
     return Figure(name, "2", str(most), most == 2)
 
 
@@ -125,7 +125,7 @@ def _answer(*, reached: bool) -> str:
 
 
 def _listed(listed: Mapping[int, Listed]) -> str:
-    head = ("Browserbase sessions", "pull / floor", "pull / obvious", "memory", "highest")
+    head = ("Browserbase sessions", "scrape / floor", "scrape / obvious", "memory", "highest")
     rows = [
         (f"{size:,}", _ratio(one.ours / one.floor), _ratio(one.ours / one.obvious), *_memory(one))
         for size, one in listed.items()
@@ -135,7 +135,7 @@ def _listed(listed: Mapping[int, Listed]) -> str:
 
 def _ended(ended: Mapping[int, Ended]) -> str:
     head = (
-        "ended Browser Use sessions", "requests", "own time", "pull / floor", "pull / obvious",
+        "ended Browser Use sessions", "requests", "own time", "scrape / floor", "scrape / obvious",
         "memory", "highest", "ledger rows", "ledger file", "its log",
     )  # fmt: skip
     first = ended[min(ended)]

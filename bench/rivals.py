@@ -1,8 +1,8 @@
-"""What a pull is held against: the floor under it, and the exporter that anybody would write first.
+"""What a scrape is held against: the floor under it, and the exporter that anybody would write first.
 
     python -m bench.rivals (floor | obvious) (browserbase | browser_use) URL
 
-Each line on its standard input is a pull; it prints how many seconds that took. Neither rival serves
+Each line on its standard input is a scrape; it prints how many seconds that took. Neither rival serves
 what it has read: that is left out in their favour.
 """
 
@@ -29,15 +29,15 @@ def kept_session() -> requests.Session:
 
 
 class Floor:
-    """Fetches the bytes that a steady pull needs and decodes them; nothing else."""
+    """Fetches the bytes that a steady scrape needs and decodes them; nothing else."""
 
     def __init__(self, provider: str, url: str) -> None:
         self._session, self._urls = kept_session(), [f"{url}/v1/sessions"]
         if provider == "browser_use":
             self._urls = [_page(url, 1, "active"), _page(url, 1, "stopped")]
 
-    def pull(self) -> None:
-        """One pull."""
+    def scrape(self) -> None:
+        """One scrape."""
         for url in self._urls:
             msgspec.json.decode(self._session.get(url).content)
 
@@ -55,8 +55,8 @@ class Obvious:
     def _gauge(self, name: str, *labels: str) -> Gauge:
         return Gauge(f"browser_{name}", name, labels, registry=self._registry)
 
-    def pull(self) -> None:
-        """One pull."""
+    def scrape(self) -> None:
+        """One scrape."""
         for gauge in (self._sessions, self._bytes, self._seconds):
             gauge.clear()
         read, count = {
@@ -104,12 +104,12 @@ RIVALS: dict[str, Callable[[str, str], Floor | Obvious]] = {"floor": Floor, "obv
 
 
 def main(rival: str, provider: str, url: str) -> None:
-    """Pull whenever told to."""
+    """Scrape whenever told to."""
     chosen = RIVALS[rival](provider, url)
     print("ready", flush=True)
     for _ in sys.stdin:
         begun = time.perf_counter()
-        chosen.pull()
+        chosen.scrape()
         print(time.perf_counter() - begun, flush=True)
 
 

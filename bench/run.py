@@ -1,9 +1,9 @@
-"""Prints what a pull costs and what the exporter weighs, as tables for the README. Takes five minutes.
+"""Prints what a scrape costs and what the exporter weighs, as tables for the README. Takes five minutes.
 
     python -m bench.run
 
-Floor, obvious exporter, ours and provider are processes of their own on this machine. They pull in turns, the
-same bytes each, then the provider's clock moves on. Ratios are of medians; nothing here passes or fails.
+Floor, obvious exporter, ours and provider are processes of their own on this machine. They scrape in turns,
+the same bytes each, then the provider's clock moves on. Ratios are of medians; nothing here passes or fails.
 """
 
 import sys
@@ -23,7 +23,7 @@ ENDED_ROUNDS = 200
 OBVIOUS_ROUNDS = {1_000: 20, 100_000: 2}  # it reads every page: a million sessions would take it minutes
 STARTS = 5
 WARMING = 3
-SETTLING = 40  # pulls, in the first of which the ledger gives back what an import took
+SETTLING = 40  # scrapes, in the first of which the ledger gives back what an import took
 DISK = "/var/tmp"  # noqa: S108 - not in memory, as /tmp may be: a ledger's commits wait for the disk  # nosec B108
 
 
@@ -62,7 +62,7 @@ def measure_listed(size: int, rounds: int) -> Listed:
 
 
 def measure_ended() -> dict[int, Ended]:
-    """Browser Use's histories, imported one after the other, then pulled in turns."""
+    """Browser Use's histories, imported one after the other, then scraped in turns."""
     with ExitStack() as stack:
         providers = [stack.enter_context(Provider("browser_use", size)) for size in ENDED]
         floor = stack.enter_context(Rival("floor", providers[0]))
@@ -70,7 +70,7 @@ def measure_ended() -> dict[int, Ended]:
         for provider, exporter in zip(providers, exporters, strict=True):
             _say(f"Browser Use: import of {provider.size:,} sessions")
             _import(exporter)
-        _say("Browser Use: steady pulls")
+        _say("Browser Use: steady scrapes")
         in_turns(SETTLING, providers, exporters)
         least, *times = in_turns(ENDED_ROUNDS, providers, (floor, *exporters))
         each = zip(providers, exporters, times, strict=True)
@@ -78,13 +78,13 @@ def measure_ended() -> dict[int, Ended]:
 
 
 def _import(exporter: Exporter) -> None:
-    exporter.pull()
+    exporter.scrape()
     while not exporter.samples["cloud_browser_history_complete"]:
-        exporter.pull()
+        exporter.scrape()
 
 
 def _ended(provider: Provider, exporter: Exporter, ours: Times, floor: Times) -> Ended:
-    """What it holds, all at the same time of their providers; the obvious exporter's pulls come after it."""
+    """What it holds, all at the same time of their providers; the obvious exporter comes after it."""
     return Ended(
         ours,
         floor.seconds,

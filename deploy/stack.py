@@ -1,4 +1,4 @@
-"""`make stack`: simulator, exporter, Prometheus with its rules, Alertmanager; Grafana where it is installed.
+"""`make stack`: simulator, exporter, Prometheus with its policy, Alertmanager; Grafana where it is installed.
 
 All run as processes of this machine, with files in a folder that goes with them; Ctrl-C ends them.
 """

@@ -11,19 +11,19 @@ import structlog
 
 from exporter.client.api import Api
 from exporter.client.errors import NoKeyError
-from exporter.config.secrets import KeyUnavailableError, open_to_others
+from exporter.config.secrets import KeyUnavailableError, is_group_or_world_accessible
 from exporter.config.settings import AccountConfig, Config, ConfigError, Pricing
-from exporter.ledger.accounting import Rules
+from exporter.ledger.accounting import AccountingPolicy
 from exporter.ledger.store import Ledger, LedgerError, LedgerRefusedError
-from exporter.metrics.telemetry import Meters
+from exporter.metrics.telemetry import Telemetry
 from exporter.model import BROWSERBASE, Account
 from exporter.providers import browserbase
 from exporter.providers.browser_use import reader as browser_use
 from exporter.reload import Reload
-from exporter.scrape.plan import Plan, Target, Times
-from exporter.scrape.scraper import Puller
-from exporter.web.app import Front, hardened
-from exporter.web.reloading import Guard
+from exporter.scrape.plan import AccountTarget, ScrapePlan, TimeoutPolicy
+from exporter.scrape.scraper import Scraper
+from exporter.web.app import Front, with_security_headers
+from exporter.web.reloading import ReloadingWebConfig
 from exporter.web.server import at_signals, run
 
 RECORD_SECONDS = 1  # for the ledger, at the end, when the front has gone
@@ -58,27 +58,33 @@ def serve(config: Config, again: Callable[[], Config] | None, environ: Mapping[s
         LedgerRefusedError: for a ledger that must not be touched.
         OSError: when the address is not to be had.
     """
-    guard = None if web.config is None else Guard.open(web.config)
-    meters = Meters()
+    web_config_files = None if web.config is None else ReloadingWebConfig.open(web.config)
+    telemetry = Telemetry()
     with closing(Ledger(config.ledger.url)) as ledger:
         _open(ledger)
-        wiring = Wiring(environ, meters)
-        puller = Puller(wiring.plan(config), ledger, meters)
-        reload = again and Reload(lambda: wiring.plan(_same_ledger(again(), config)), puller, meters)
+        wiring = Wiring(environ, telemetry)
+        scraper = Scraper(wiring.plan(config), ledger, telemetry)
+        reload = again and Reload(lambda: wiring.plan(_same_ledger(again(), config)), scraper, telemetry)
         ready = partial(_ready, ledger)
-        front = Front(puller, meters.registry, ready, web.path, reload if web.lifecycle else None)
-        app = front.app() if guard is None else guard.protect(front.app())
-        tls = None if guard is None else guard.context()
+        front = Front(scraper, telemetry.registry, ready, web.path, reload if web.lifecycle else None)
+        app = front.app() if web_config_files is None else web_config_files.protect(front.app())
+        tls = None if web_config_files is None else web_config_files.context()
         hang_up = reload.begin if reload else partial(signal.raise_signal, signal.SIGTERM)
-        at_once = run(hardened(app), web.listen, hurry=puller.hurry, reload=hang_up, tls=tls)
-        _let_record(puller, 0 if at_once else RECORD_SECONDS)
+        at_once = run(
+            with_security_headers(app),
+            web.listen,
+            cancel_waiters=scraper.cancel_waiters,
+            reload=hang_up,
+            tls=tls,
+        )
+        _let_record(scraper, 0 if at_once else RECORD_SECONDS)
 
 
-def _let_record(puller: Puller, seconds: float) -> None:
+def _let_record(scraper: Scraper, seconds: float) -> None:
     """Wait for what is being asked, so long, or until told to end once more."""
     with suppress(KeyboardInterrupt):
         at_signals(_interrupt)
-        puller.close(seconds)
+        scraper.close(seconds)
         at_signals(lambda: None)
 
 
@@ -98,7 +104,7 @@ def _open(ledger: Ledger) -> None:
 
 
 def _ready(ledger: Ledger) -> bool:
-    """Whether the ledger is open now, or can be opened. Why not, the pulls say."""
+    """Whether the ledger is open now, or can be opened. Why not, the scrapes say."""
     try:
         ledger.open()
     except LedgerError as error:
@@ -121,58 +127,60 @@ class Wiring:
 
     Args:
         environ: where keys are that are in no file.
-        meters: told by the accounts.
+        telemetry: told by the accounts.
     """
 
-    def __init__(self, environ: Mapping[str, str], meters: Meters) -> None:
-        self._environ, self._meters = environ, meters
-        self._targets: dict[Account, Target] = {}
+    def __init__(self, environ: Mapping[str, str], telemetry: Telemetry) -> None:
+        self._environ, self._meters = environ, telemetry
+        self._targets: dict[Account, AccountTarget] = {}
         self._open_files: set[str] = set()
 
-    def plan(self, config: Config) -> Plan:
-        """What a pull is to go by. Warns of key files that are open to others."""
+    def plan(self, config: Config) -> ScrapePlan:
+        """What a scrape is to go by. Warns of key files that are open to others."""
         self._open_files = set()
         for file in {account.api_key_file for account in config.accounts} - {""}:
-            self._look_at(file)
+            self._warn_if_permissive(file)
         made = [self._target(account, config) for account in config.accounts]
         self._targets = {target.account: target for target in made}
-        times = Times(config.scrape.timeout, config.scrape.timeout_offset)
-        return Plan(tuple(made), times, _sources(config), config.scrape.min_interval)
+        times = TimeoutPolicy(config.scrape.timeout, config.scrape.timeout_offset)
+        return ScrapePlan(tuple(made), times, _sources(config), config.scrape.min_interval)
 
-    def _target(self, account: AccountConfig, config: Config) -> Target:
+    def _target(self, account: AccountConfig, config: Config) -> AccountTarget:
         name, limit = Account(account.provider, account.name), config.scrape.max_response_bytes
-        asks = msgspec.structs.replace(account, pricing=None), limit
-        rules, before = _rules(account, config), self._targets.get(name)
-        if before is not None and before.asks == asks:
-            return msgspec.structs.replace(before, rules=rules)
+        fetch_key = msgspec.structs.replace(account, pricing=None), limit
+        policy, before = _policy(account, config), self._targets.get(name)
+        if before is not None and before.fetch_key == fetch_key:
+            return msgspec.structs.replace(before, policy=policy)
         room = browserbase if account.provider == BROWSERBASE else browser_use
         key, meter = partial(self._key, account), self._meters.of(name, room.PATH)
         api = Api(account.base_url, room.KEY_HEADER, key, max_bytes=limit, meter=meter)
         if account.provider == BROWSERBASE:
-            return Target(name, rules, partial(browserbase.read, api, account.query), asks=asks)
+            return AccountTarget(
+                name, policy, partial(browserbase.read, api, account.query), fetch_key=fetch_key
+            )
         lister = browser_use.BrowserUse(api)
-        return Target(name, rules, lister.read, lister.recorded, asks)
+        return AccountTarget(name, policy, lister.read, lister.recorded, fetch_key)
 
     def _key(self, account: AccountConfig) -> str:
         if account.api_key_file:
-            self._look_at(account.api_key_file)
+            self._warn_if_permissive(account.api_key_file)
         try:
             return account.key(self._environ).reveal()
         except KeyUnavailableError as error:
             raise NoKeyError(str(error)) from error
 
-    def _look_at(self, file: str) -> None:
+    def _warn_if_permissive(self, file: str) -> None:
         """Warn of a key file that others may read: once, and again when it was closed in between."""
-        if not open_to_others(file):
+        if not is_group_or_world_accessible(file):
             self._open_files.discard(file)
         elif file not in self._open_files:
             self._open_files.add(file)
             log.warning("a key file is open to other users", file=file, advice=f"chmod 600 {file}")
 
 
-def _rules(account: AccountConfig, config: Config) -> Rules:
+def _policy(account: AccountConfig, config: Config) -> AccountingPolicy:
     prices = account.pricing or Pricing(minimum=0)
-    return Rules(
+    return AccountingPolicy(
         settle_after=config.ledger.settle_after,
         skip=config.ledger.history == "skip",
         browser_per_hour=prices.browser_per_hour,

@@ -35,7 +35,7 @@ COMMANDS = ("serve", "simulate", "demo")
 # Browserbase's Developer plan: 0.12 USD an hour, 12 USD for 10^9 bytes.
 DEMO_PRICES = Pricing(browser_per_hour=120_000_000, proxy_per_gb=12_000_000_000)
 DEMO = """\
-A fleet of simulated browsers is running, and this exporter asks for it at every pull.
+A fleet of simulated browsers is running, and this exporter asks for it at every scrape.
 
   metrics    http://localhost:{port}{path}
   the truth  {simulator}/truth   what the counters must show

@@ -1,4 +1,4 @@
-"""Label values: what a provider says, made clean and kept to a bounded number of different words."""
+"""Label values: what a provider says, made clean and kept to a limited number of different values."""
 
 import re
 from collections import Counter
@@ -14,12 +14,12 @@ PROJECTS = 100  # of an account; regions and statuses multiply them
 _UNCLEAN = re.compile(r"[^a-z0-9_-]")
 
 
-def word(text: str | None) -> str:
+def sanitize_label(text: str | None) -> str:
     """A status or region as a label value: lower case, `[a-z0-9_-]`, at most 40 characters."""
     return _UNCLEAN.sub("_", (text or "").strip().lower()[:40]) or UNKNOWN
 
 
-def line(text: str | None) -> str:
+def sanitize_project_id(text: str | None) -> str:
     """A project's id as a label value: at most 100 characters, each of which can be seen, or a space.
 
     What turns the direction of writing, or hides, would make it look like another.
@@ -28,7 +28,7 @@ def line(text: str | None) -> str:
     return (text if text.isprintable() else "".join(filter(str.isprintable, text)))[:100]
 
 
-def bound(
+def limit_values(
     values: Iterable[str], admitted: Iterable[str], known: Iterable[str], most: int = VALUES_PER_LABEL
 ) -> dict[str, str]:
     """What to show for each value: itself, or `other` once an account has shown enough different ones.
@@ -44,7 +44,7 @@ def bound(
     return shown
 
 
-class Words(msgspec.Struct, frozen=True):
+class SeenLabelValues(msgspec.Struct, frozen=True):
     """The words that an account has shown and nobody knew in advance."""
 
     statuses: frozenset[str] = frozenset()
@@ -52,17 +52,19 @@ class Words(msgspec.Struct, frozen=True):
     projects: frozenset[str] = frozenset()
 
 
-def bounded(listing: Listing, provider: str, words: Words) -> tuple[Listing, Words]:
+def limit_cardinality(
+    listing: Listing, provider: str, words: SeenLabelValues
+) -> tuple[Listing, SeenLabelValues]:
     """The listing with no more different words than an account may show, and those that it has shown."""
     rows = listing.sessions
     series = {series for series, _ in listing.listed} | {row.series for row in rows}
     statuses = {status for _, status in listing.listed} | {row.status for row in rows}
     statuses |= {row.ending for row in rows if row.ending is not None}
     known = {*OPEN_STATUSES[provider], *ENDED_STATUSES[provider], *ENDINGS[provider]}
-    status = bound(statuses, words.statuses, known)
-    region = bound({one.region for one in series}, words.regions, REGIONS[provider])
-    project = bound({one.project for one in series}, words.projects, [""], PROJECTS)
-    shown = Words(_new(status, known), _new(region, REGIONS[provider]), _new(project, [""]))
+    status = limit_values(statuses, words.statuses, known)
+    region = limit_values({one.region for one in series}, words.regions, REGIONS[provider])
+    project = limit_values({one.project for one in series}, words.projects, [""], PROJECTS)
+    shown = SeenLabelValues(_new(status, known), _new(region, REGIONS[provider]), _new(project, [""]))
     if all(name == to for names in (status, region, project) for name, to in names.items()):
         return listing, shown
     return _renamed(listing, status, region, project), shown

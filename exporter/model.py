@@ -1,4 +1,4 @@
-"""The words that every room speaks: sessions, their usage, and a listing of them.
+"""The domain model: sessions, their usage, and a listing of them.
 
 Times are whole microseconds since 1970 UTC, durations whole microseconds, traffic whole bytes and
 money whole nano-dollars (10^-9 USD), so that sums are exact. Nothing here does I/O.
@@ -18,7 +18,7 @@ BROWSER_USE = "browser_use"
 UNKNOWN = "unknown"
 OTHER = "other"
 
-# What is known in advance stands at 0 from the first pull on, so that increase() sees the first event.
+# What is known in advance stands at 0 from the first scrape on, so that increase() sees the first event.
 OPEN_STATUSES = {BROWSERBASE: ("pending", "running"), BROWSER_USE: ("active",)}
 ENDED_STATUSES = {BROWSERBASE: ("error", "timed_out", "completed"), BROWSER_USE: ("stopped",)}
 # A session that left the list while open has ended, but nobody says how: its ending is "unknown".
@@ -30,13 +30,6 @@ REGIONS = {
     BROWSERBASE: ("us-west-2", "us-east-1", "eu-central-1", "ap-southeast-1"),
     BROWSER_USE: (UNKNOWN,),
 }
-
-# The counters that the ledger sums, by the names under which it keeps them.
-STARTED, ENDED, TIME, PROXY_BYTES = "started", "ended", "time", "proxy_bytes"
-COST, DURATION, DURATION_SUM, REVISIONS = "cost", "duration", "duration_sum", "revisions"
-COST_KINDS = ("browser", "proxy")
-# Upper bounds in seconds: from a failed start to the longest sessions that the providers offer.
-DURATION_BUCKETS = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
@@ -58,10 +51,6 @@ class Series(msgspec.Struct, frozen=True, order=True, array_like=True):
     region: str
 
 
-# Of an account's totals, those that belong to no series.
-EVERYWHERE = Series("", "")
-
-
 class Usage(msgspec.Struct, frozen=True, array_like=True):
     """What a session has used. `time` is how long it has run; costs are 0 where none is reported."""
 
@@ -69,14 +58,6 @@ class Usage(msgspec.Struct, frozen=True, array_like=True):
     proxy_bytes: int = 0
     browser_cost: int = 0
     proxy_cost: int = 0
-
-
-class Entry(msgspec.Struct, frozen=True, order=True):
-    """The name of one total: a counter of a series; `detail` is its status, cost kind or bucket."""
-
-    series: Series
-    counter: str
-    detail: str = ""
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -99,15 +80,15 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """What one pull read of an account.
+    """What one scrape read of an account.
 
     time: the provider's clock at the reading.
-    sessions: the open ones, and the ended ones that the horizon asked for; one may stand here twice.
+    sessions: the open ones, and the ended ones that the window asked for; one may stand here twice.
     listed: how many sessions the provider lists, by series and status.
-    covers: None while something that the horizon asked for is still to be read (see `remaining`); else
+    covers: None while something that the window asked for is still to be read (see `remaining`); else
         the time at which this reading began: every session created before it has been read, has
         settled, or has left the list.
-    missing: ids that the horizon holds and a complete reading did not find, rejected rows included.
+    missing: ids that the window holds and a complete reading did not find, rejected rows included.
     remaining: how many sessions are still to be read.
     rejected: how many rows made no sense, by reason.
     """
@@ -121,51 +102,32 @@ class Listing(msgspec.Struct, frozen=True):
     rejected: Mapping[str, int] = {}
 
 
-class Outcome(msgspec.Struct, frozen=True):
-    """What a pull brought of one account, and what the ledger holds of it.
+class ReadWindow(msgspec.Struct, frozen=True):
+    """What a scrape has to read.
 
-    listing: None when the provider could not be read. totals: None when they are not known, or the
-    history has not been read to its end. complete: whether it has; None when that is not known.
-    rows: how many sessions the ledger keeps. last_success: when a listing was last recorded, in seconds
-    since 1970. error: the reason of a failure. seconds: how long the account took.
+    Sessions created before `watermark` have settled (None: nothing has), except the `unsettled`, which may
+    still change: their ids with the times they were created. The `departed` left the list before they
+    ended; they need not be sought, but count on should they come back.
     """
 
-    account: Account
-    listing: Listing | None
-    totals: Mapping[Entry, int] | None
-    complete: bool | None
-    rows: int | None
-    last_success: float | None
-    error: str | None
-    seconds: float
+    watermark: int | None = None
+    unsettled: Mapping[str, int] = {}
+    departed: frozenset[str] = frozenset()
 
-
-class Horizon(msgspec.Struct, frozen=True):
-    """What a pull has to read.
-
-    Sessions created before `since` have settled (None: nothing has), except the `held`, which may
-    still change: their ids with the times they were created. The `gone` left the list before they ended;
-    they need not be looked for, but count on should they come back.
-    """
-
-    since: int | None = None
-    held: Mapping[str, int] = {}
-    gone: frozenset[str] = frozenset()
-
-    def wants(self, name: str, created: int, *, is_open: bool) -> bool:
+    def includes(self, name: str, created: int, *, is_open: bool) -> bool:
         """Whether a session that is listed can still change what was counted."""
         return (
-            self.since is None or created >= self.since or is_open or name in self.held or name in self.gone
+            self.watermark is None
+            or created >= self.watermark
+            or is_open
+            or name in self.unsettled
+            or name in self.departed
         )
 
 
 # Why a row makes no sense: a field is missing or of another type; a figure is negative or absurd; it
 # ends before it starts, or runs for many years.
 REJECTIONS = ("malformed", "out_of_range", "times")
-# Beyond any session's, so that one nonsensical row cannot spoil a sum for ever.
-MOST_BYTES = 10**15
-MOST_NANO_USD = 10**15
-MOST_TIME = 3653 * 24 * HOUR
 
 
 def micros(moment: datetime) -> int:

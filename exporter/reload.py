@@ -8,8 +8,8 @@ import structlog
 
 from exporter.config.loader import ConfigError
 from exporter.scrape.inflight import in_thread
-from exporter.scrape.plan import Plan
-from exporter.scrape.scraper import Puller
+from exporter.scrape.plan import ScrapePlan
+from exporter.scrape.scraper import Scraper
 
 log = structlog.get_logger()
 
@@ -27,17 +27,17 @@ class Reload:
     Args:
         make: the plan of the configuration as it is now. It may take seconds, in a thread; one call ends
             before the next begins. Raises ConfigError.
-        puller: whose plan it is.
-        meter: told of the outcome.
+        scraper: whose plan it is.
+        meter: told of the result.
     """
 
-    def __init__(self, make: Callable[[], Plan], puller: Puller, meter: Meter) -> None:
-        self._make, self._puller, self._meter = make, puller, meter
+    def __init__(self, make: Callable[[], ScrapePlan], scraper: Scraper, meter: Meter) -> None:
+        self._make, self._puller, self._meter = make, scraper, meter
         self._turn = asyncio.Lock()
         self._begun: set[asyncio.Task[tuple[str, ...]]] = set()
 
     def begin(self) -> None:
-        """Reload, without anybody who waits for it; the log has the outcome."""
+        """Reload, without anybody who waits for it; the log has the result."""
         task = asyncio.get_running_loop().create_task(self())
         self._begun.add(task)  # the loop itself would not keep it
         task.add_done_callback(self._begun.discard)
@@ -51,8 +51,8 @@ class Reload:
                 return self._refused(error.faults)
             except Exception:  # the outermost edge of a reload: the exporter goes on with what it has
                 log.exception("configuration not reloaded")
-                return self._refused(("a fault of the exporter, please report it, with the log",))
-            if plan != self._puller.plan:  # what changes nothing shall not part pulls that meet
+                return self._refused(("a fault of the exporter, please scrape_result it, with the log",))
+            if plan != self._puller.plan:  # what changes nothing shall not part scrapes that meet
                 self._puller.plan = plan
             self._meter.loaded(valid=True)
             log.info("configuration reloaded", accounts=len(plan.targets))

@@ -67,7 +67,7 @@ _TOTALS = (
     ),
     number(
         About(
-            title="Failed pulls",
+            title="Failed scrapes",
             text="How often an account could not be read in the time range above. The reasons are below.",
             unit="none",
             decimals=0,
@@ -150,7 +150,7 @@ _READING = (
     ),
     graph(
         About(
-            title="Failed pulls by reason",
+            title="Failed scrapes by reason",
             text="How often an account could not be read, in a minute. The README's table of reasons says "
             "what each one means, and what to do.",
             unit="cpm",

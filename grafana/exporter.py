@@ -83,7 +83,7 @@ _STATE = (
 _PULLS = (
     graph(
         About(
-            title="Pull time",
+            title="Scrape time",
             text="How long reading an account took at a scrape. What is not done by the deadline fails with "
             "the reason timeout. The deadline is scrape_timeout less half a second, or 10 s, the red line, "
             "where Prometheus names none. From the yellow line on an alert warns.",
@@ -186,5 +186,5 @@ BOARD = Board(
     text="Whether the exporter is in time, what it asks the providers for, and what it weighs.",
     since="now-6h",
     hidden=("project", "region"),
-    rows={"Now": _STATE, "Pulls": _PULLS, "Weight": _WEIGHT},
+    rows={"Now": _STATE, "Scrapes": _PULLS, "Weight": _WEIGHT},
 )

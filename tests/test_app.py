@@ -15,10 +15,10 @@ from structlog.testing import capture_logs
 from exporter.app import Wiring
 from exporter.client.errors import NoKeyError, TooLargeError, UnreachableError
 from exporter.config.settings import AccountConfig, Config, LedgerConfig, Pricing, Scrape
-from exporter.ledger.accounting import Rules
-from exporter.metrics.telemetry import Meters
-from exporter.model import BROWSER_USE, BROWSERBASE, SECOND, Account, Horizon
-from exporter.scrape.plan import Target, Times
+from exporter.ledger.accounting import AccountingPolicy
+from exporter.metrics.telemetry import Telemetry
+from exporter.model import BROWSER_USE, BROWSERBASE, SECOND, Account, ReadWindow
+from exporter.scrape.plan import AccountTarget, TimeoutPolicy
 from exporter.simulator.server import Server, create_app
 from tests.support.pages import FLEET, ORIGIN, Page
 from tests.support.processes import KEYS, PATIENCE, Exporter, configuration, exporter, until
@@ -30,23 +30,25 @@ TWO = AccountConfig("b", "browser_use", "KEY", base_url="http://127.0.0.1:1")
 
 
 def wiring() -> Wiring:
-    return Wiring({"KEY": "right"}, Meters())
+    return Wiring({"KEY": "right"}, Telemetry())
 
 
-def wired(account: AccountConfig, scrape: Scrape | None = None) -> Target:
+def wired(account: AccountConfig, scrape: Scrape | None = None) -> AccountTarget:
     ledger = LedgerConfig("sqlite:///unused.db", history="skip", settle_after=7 * SECOND)
     return wiring().plan(Config((account,), scrape or Scrape(), ledger)).targets[0]
 
 
-def read(target: Target) -> int:
+def read(target: AccountTarget) -> int:
     """How many sessions are listed."""
-    return sum(target.read(Horizon(None), time.monotonic() + 60).listed.values())
+    return sum(target.read(ReadWindow(None), time.monotonic() + 60).listed.values())
 
 
 def test_ledger_and_prices_become_rules() -> None:
     priced = replace(ONE, pricing=Pricing(1, 2, 3))
-    assert wired(priced).rules == Rules(7 * SECOND, skip=True, browser_per_hour=1, proxy_per_gb=2, minimum=3)
-    assert wired(ONE).rules == Rules(7 * SECOND, skip=True)
+    assert wired(priced).policy == AccountingPolicy(
+        7 * SECOND, skip=True, browser_per_hour=1, proxy_per_gb=2, minimum=3
+    )
+    assert wired(ONE).policy == AccountingPolicy(7 * SECOND, skip=True)
 
 
 def test_only_priced_accounts_of_browserbase_show_a_cost() -> None:
@@ -59,7 +61,7 @@ def test_only_priced_accounts_of_browserbase_show_a_cost() -> None:
 
 def test_times_become_the_plans() -> None:
     plan = wiring().plan(Config((ONE,), Scrape(timeout=90, timeout_offset=0.25, min_interval=5)))
-    assert (plan.times, plan.min_interval) == (Times(90, 0.25), 5)
+    assert (plan.times, plan.min_interval) == (TimeoutPolicy(90, 0.25), 5)
 
 
 def test_key_query_and_limit_reach_the_provider(tmp_path: Path) -> None:
@@ -83,13 +85,13 @@ def test_the_way_to_an_account_is_kept_for_as_long_as_it_is_asked_the_same() -> 
     first = wires.plan(Config((ONE, TWO))).targets
     priced = wires.plan(Config((TWO, replace(ONE, pricing=Pricing(1))))).targets
     assert {one.account: one.read for one in first} == {one.account: one.read for one in priced}
-    assert priced[1].rules.browser_per_hour == 1
+    assert priced[1].policy.browser_per_hour == 1
     assert wires.plan(Config((TWO, replace(ONE, pricing=Pricing(1))))).targets == priced
     for change in ({"query": "x"}, {"base_url": "http://127.0.0.2"}, {"api_key_env": "OTHER"}):
         before = wires.plan(Config((ONE,))).targets[0]
         after = wires.plan(Config((replace(ONE, **change),))).targets[0]
         assert before.read != after.read
-        assert before.asks != after.asks
+        assert before.fetch_key != after.fetch_key
 
 
 def test_a_key_file_that_others_may_read_is_warned_of_when_that_is_new(tmp_path: Path) -> None:
@@ -124,14 +126,14 @@ def rewrite(file: Path, **changes: object) -> None:
     file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | changes))
 
 
-def hang_up(process: Exporter, outcome: str) -> None:
+def hang_up(process: Exporter, result: str) -> None:
     """SIGHUP, and the line that says what came of it."""
-    before = process.log.count(outcome)
+    before = process.log.count(result)
     process.signal(signal.SIGHUP)
-    until(lambda: process.log.count(outcome) > before, outcome)
+    until(lambda: process.log.count(result) > before, result)
 
 
-def post(process: Exporter, method: str = "POST") -> requests.Response:
+def apply_listing(process: Exporter, method: str = "POST") -> requests.Response:
     return requests.request(method, f"{process.url}/-/reload", timeout=PATIENCE)
 
 
@@ -172,10 +174,10 @@ def test_a_bad_file_is_refused_at_a_signal_and_the_old_one_stays_in_force(tmp_pa
 
 def test_a_reload_over_http_names_the_faults_and_no_secret(tmp_path: Path) -> None:
     with command(tmp_path, "--web.enable-lifecycle") as (process, file):
-        assert [post(process).status_code, post(process, "PUT").status_code] == [200, 200]
+        assert [apply_listing(process).status_code, apply_listing(process, "PUT").status_code] == [200, 200]
         misplaced = {"name": "a", "provider": "browserbase", "api_key_env": KEYS["BROWSERBASE_API_KEY"]}
         rewrite(file, accounts=[misplaced | {"base_url": "https://u:bb-secret@h", "api_key": "bb-secret"}])
-        answer = post(process)
+        answer = apply_listing(process)
         assert answer.status_code == 500
         assert {line.split(": ")[1] for line in answer.text.splitlines()} == {
             "accounts[0].base_url",
@@ -189,7 +191,7 @@ def test_a_reload_over_http_names_the_faults_and_no_secret(tmp_path: Path) -> No
 def test_another_ledger_takes_a_restart(tmp_path: Path) -> None:
     with command(tmp_path, "--web.enable-lifecycle") as (process, file):
         rewrite(file, ledger={"url": f"sqlite:///{tmp_path}/other.db"})
-        answer = post(process)
+        answer = apply_listing(process)
         page = Page(process.get())
     assert (answer.status_code, answer.text.count("\n")) == (500, 1)
     assert "ledger.url" in answer.text
@@ -200,7 +202,7 @@ def test_another_ledger_takes_a_restart(tmp_path: Path) -> None:
 
 def test_a_reload_must_be_enabled_but_for_the_signal(tmp_path: Path) -> None:
     with command(tmp_path) as (process, _):
-        assert post(process).status_code == 403
+        assert apply_listing(process).status_code == 403
         hang_up(process, "configuration reloaded")
 
 

@@ -15,10 +15,10 @@ MAY_IMPORT = {
     "app": {"config", "ledger", "metrics", "model", "providers", "reload", "scrape", "web"},
     "reload": {"config", "scrape"},
     "web": {"config", "metrics", "model", "scrape"},
-    "scrape": {"client", "labels", "ledger", "model", "providers"},
+    "scrape": {"client", "labels", "ledger", "metrics", "model", "providers"},
     "providers": {"client", "labels", "model"},
     "client": {"model"},
-    "ledger": {"labels", "model"},
+    "ledger": {"labels", "metrics", "model"},
     "metrics": {"model"},
     "labels": {"model"},
 }

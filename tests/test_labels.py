@@ -12,7 +12,14 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.labels import VALUES_PER_LABEL, Words, bound, bounded, line, word
+from exporter.labels import (
+    VALUES_PER_LABEL,
+    SeenLabelValues,
+    limit_cardinality,
+    limit_values,
+    sanitize_label,
+    sanitize_project_id,
+)
 from exporter.model import BROWSERBASE, OTHER, UNKNOWN, Series
 from tests.support.listings import WEST, listing, session
 from tests.support.misbehaviour import answer, replying
@@ -38,19 +45,19 @@ WORDS = st.sampled_from([f"word{n}" for n in range(80)])
     ],
 )
 def test_a_word_is_lower_case_and_plain(text: str | None, shown: str) -> None:
-    assert word(text) == shown
+    assert sanitize_label(text) == shown
 
 
 @given(TEXTS)
 @example(" ")
 def test_every_word_is_a_bounded_label_value(text: str) -> None:
-    assert re.fullmatch(r"[a-z0-9_-]{1,40}", word(text))
+    assert re.fullmatch(r"[a-z0-9_-]{1,40}", sanitize_label(text))
 
 
 @given(TEXTS)
 @example(" ")
 def test_a_word_of_a_word_is_that_word(text: str) -> None:
-    assert word(word(text)) == word(text)
+    assert sanitize_label(sanitize_label(text)) == sanitize_label(text)
 
 
 @pytest.mark.parametrize(
@@ -68,12 +75,12 @@ def test_a_word_of_a_word_is_that_word(text: str) -> None:
     ],
 )
 def test_a_line_keeps_what_can_be_printed(text: str | None, shown: str) -> None:
-    assert line(text) == shown
+    assert sanitize_project_id(text) == shown
 
 
 @given(TEXTS)
 def test_every_line_is_one_that_can_be_sent(text: str) -> None:
-    shown = line(text)
+    shown = sanitize_project_id(text)
     assert shown.isprintable()
     assert len(shown) <= 100
     shown.encode()
@@ -82,20 +89,20 @@ def test_every_line_is_one_that_can_be_sent(text: str) -> None:
 def test_values_known_in_advance_cost_nothing() -> None:
     values = [f"word{n}" for n in range(VALUES_PER_LABEL)]
     known = ["running", "completed"]
-    assert bound([*values, *known], [], known) == {
+    assert limit_values([*values, *known], [], known) == {
         value: value for value in [*values, *known, UNKNOWN, OTHER]
     }
 
 
 def test_one_value_too_many_is_other() -> None:
     values = [f"word{n:02}" for n in range(VALUES_PER_LABEL + 1)]
-    assert bound(reversed(values), [], [])[values[-1]] == OTHER
-    assert OTHER not in [bound(values, [], [])[value] for value in values[:-1]]
+    assert limit_values(reversed(values), [], [])[values[-1]] == OTHER
+    assert OTHER not in [limit_values(values, [], [])[value] for value in values[:-1]]
 
 
 def test_what_was_shown_before_keeps_its_place() -> None:
     before = [f"old{n}" for n in range(VALUES_PER_LABEL - 1)]
-    shown = bound(["a", "b", before[0]], before, [])
+    shown = limit_values(["a", "b", before[0]], before, [])
     assert (shown["a"], shown["b"], shown[before[0]]) == ("a", OTHER, before[0])
 
 
@@ -103,7 +110,7 @@ def test_what_was_shown_before_keeps_its_place() -> None:
 def test_never_are_more_values_shown_than_allowed(
     values: set[str], admitted: set[str], known: set[str]
 ) -> None:
-    shown = bound(values, admitted, known)
+    shown = limit_values(values, admitted, known)
     assert values | admitted | known <= shown.keys()
     assert all(to in (value, OTHER) for value, to in shown.items())
     assert all(shown[value] == value for value in admitted | known)
@@ -114,20 +121,24 @@ def test_never_are_more_values_shown_than_allowed(
 
 
 @given(st.sets(WORDS), st.sets(WORDS), st.sets(WORDS, max_size=5))
-def test_values_keep_their_place_from_pull_to_pull(first: set[str], then: set[str], known: set[str]) -> None:
-    shown = bound(first, [], known)
+def test_values_keep_their_place_from_scrape_to_scrape(
+    first: set[str], then: set[str], known: set[str]
+) -> None:
+    shown = limit_values(first, [], known)
     admitted = {value for value, to in shown.items() if to == value} - known - {UNKNOWN, OTHER}
-    assert {value: bound(then | first, admitted, known)[value] for value in admitted} == {
+    assert {value: limit_values(then | first, admitted, known)[value] for value in admitted} == {
         value: value for value in admitted
     }
 
 
 def test_statuses_and_regions_beyond_fifty_are_other_and_stay_what_they_were() -> None:
     odd = {(Series("p", f"r{n:02}"), f"st{n:02}"): 1 for n in range(60)}
-    first, words = bounded(listing(listed=odd), BROWSERBASE, Words())
+    first, words = limit_cardinality(listing(listed=odd), BROWSERBASE, SeenLabelValues())
     assert len(words.regions) == len(words.statuses) == 50
     assert sum(n for (series, _), n in first.listed.items() if series.region == "other") == 10
-    later, again = bounded(listing(session(series=Series("p", "aaa")), listed=odd), BROWSERBASE, words)
+    later, again = limit_cardinality(
+        listing(session(series=Series("p", "aaa")), listed=odd), BROWSERBASE, words
+    )
     assert later.sessions[0].series.region == "other"
     assert (later.listed, again) == (first.listed, words)
 
@@ -135,14 +146,19 @@ def test_statuses_and_regions_beyond_fifty_are_other_and_stay_what_they_were() -
 def test_known_words_take_no_place() -> None:
     series = Series("", "us-east-1")
     plain = listing(session(series=series), listed={(series, "running"): 1, (WEST, "running"): 1})
-    assert bounded(plain, BROWSERBASE, Words()) == (plain, Words(projects=frozenset({WEST.project})))
+    assert limit_cardinality(plain, BROWSERBASE, SeenLabelValues()) == (
+        plain,
+        SeenLabelValues(projects=frozenset({WEST.project})),
+    )
 
 
 def test_projects_beyond_a_hundred_are_other_and_stay_what_they_were() -> None:
     many = {(Series(f"p{n:03}", "us-west-2"), "running"): 1 for n in range(150)}
-    first, words = bounded(listing(listed=many), BROWSERBASE, Words())
+    first, words = limit_cardinality(listing(listed=many), BROWSERBASE, SeenLabelValues())
     assert (len(words.projects), first.listed[Series("other", "us-west-2"), "running"]) == (100, 50)
-    later, again = bounded(listing(session(series=Series("a", "us-west-2")), listed=many), BROWSERBASE, words)
+    later, again = limit_cardinality(
+        listing(session(series=Series("a", "us-west-2")), listed=many), BROWSERBASE, words
+    )
     assert later.sessions[0].series.project == "other"
     assert (later.listed, again) == (first.listed, words)
 

@@ -1,4 +1,4 @@
-"""A configuration read anew: taken whole or not at all, by pulls that begin; counters go on."""
+"""A configuration read anew: taken whole or not at all, by scrapes that begin; counters go on."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ from threading import Event
 import pytest
 
 from exporter.config.loader import ConfigError
-from exporter.ledger.accounting import Rules
+from exporter.ledger.accounting import AccountingPolicy
 from exporter.ledger.store import Ledger
-from exporter.metrics.telemetry import Meters
+from exporter.metrics.telemetry import Telemetry
 from exporter.model import SECOND
 from exporter.reload import Reload
-from exporter.scrape.inflight import Report
-from exporter.scrape.plan import Plan, Target
-from exporter.scrape.scraper import Puller
+from exporter.scrape.inflight import ScrapeResult
+from exporter.scrape.plan import AccountTarget, ScrapePlan
+from exporter.scrape.scraper import Scraper
 from tests.support.listings import T0, listing, session
 from tests.support.scripted_provider import LONG, ONE, TWO, Make, Provider, of
 
@@ -31,11 +31,11 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def puller(ledger: Ledger) -> Iterator[Make]:
+def scraper(ledger: Ledger) -> Iterator[Make]:
     made = []
 
-    def make(*targets: Target, min_interval: float = 0) -> Puller:
-        made.append(Puller(Plan(targets, min_interval=min_interval), ledger, Meters()))
+    def make(*targets: AccountTarget, min_interval: float = 0) -> Scraper:
+        made.append(Scraper(ScrapePlan(targets, min_interval=min_interval), ledger, Telemetry()))
         return made[-1]
 
     yield make
@@ -43,37 +43,37 @@ def puller(ledger: Ledger) -> Iterator[Make]:
         one.close()
 
 
-def test_a_pull_under_way_keeps_its_plan_and_the_next_has_the_new_one(puller: Make) -> None:
+def test_a_scrape_under_way_keeps_its_plan_and_the_next_has_the_new_one(scraper: Make) -> None:
     old, new = Provider(listing()), Provider(listing())
     old.gate.clear()
-    pulls = puller(old.target(ONE))
+    scrapes = scraper(old.target(ONE))
 
-    async def reload() -> tuple[Report, Report]:
-        first = asyncio.ensure_future(pulls.pull(LONG))
+    async def reload() -> tuple[ScrapeResult, ScrapeResult]:
+        first = asyncio.ensure_future(scrapes.scrape(LONG))
         await asyncio.to_thread(old.asked.wait)
-        pulls.plan = Plan((new.target(TWO),))
-        second = await pulls.pull(LONG)
+        scrapes.plan = ScrapePlan((new.target(TWO),))
+        second = await scrapes.scrape(LONG)
         old.gate.set()
         return await first, second
 
     first, second = asyncio.run(reload())
-    assert [outcome.account for outcome in first.outcomes] == [ONE]
-    assert [outcome.account for outcome in second.outcomes] == [TWO]
+    assert [result.account for result in first.results] == [ONE]
+    assert [result.account for result in second.results] == [TWO]
     assert of(first, ONE).error is None
 
 
-def test_an_account_that_goes_and_comes_back_while_it_is_asked_is_asked_once(puller: Make) -> None:
+def test_an_account_that_goes_and_comes_back_while_it_is_asked_is_asked_once(scraper: Make) -> None:
     provider, other = Provider(listing()), Provider(listing())
     provider.gate.clear()
-    pulls = puller(provider.target(ONE))
+    scrapes = scraper(provider.target(ONE))
 
-    async def away_and_back() -> tuple[Report, Report]:
-        first = asyncio.ensure_future(pulls.pull(LONG))
+    async def away_and_back() -> tuple[ScrapeResult, ScrapeResult]:
+        first = asyncio.ensure_future(scrapes.scrape(LONG))
         await asyncio.to_thread(provider.asked.wait)
-        pulls.plan = Plan((other.target(TWO),))
-        await pulls.pull(LONG)
-        pulls.plan = Plan((provider.target(ONE), other.target(TWO)))
-        third = asyncio.ensure_future(pulls.pull(LONG))
+        scrapes.plan = ScrapePlan((other.target(TWO),))
+        await scrapes.scrape(LONG)
+        scrapes.plan = ScrapePlan((provider.target(ONE), other.target(TWO)))
+        third = asyncio.ensure_future(scrapes.scrape(LONG))
         await asyncio.sleep(0)  # lets it join before the gate opens
         provider.gate.set()
         return await first, await third
@@ -84,17 +84,17 @@ def test_an_account_that_goes_and_comes_back_while_it_is_asked_is_asked_once(pul
 
 
 def test_an_account_that_is_to_be_asked_otherwise_is_asked_when_the_last_asking_has_ended(
-    puller: Make,
+    scraper: Make,
 ) -> None:
     old, new, other = Provider(listing(session())), Provider(listing(session())), Provider(listing())
     old.gate.clear()
-    pulls = puller(old.target(ONE))
+    scrapes = scraper(old.target(ONE))
 
-    async def change() -> Report:
-        first = asyncio.ensure_future(pulls.pull(LONG))
+    async def change() -> ScrapeResult:
+        first = asyncio.ensure_future(scrapes.scrape(LONG))
         await asyncio.to_thread(old.asked.wait)
-        pulls.plan = Plan((new.target(ONE), other.target(TWO)))
-        second = asyncio.ensure_future(pulls.pull(LONG))
+        scrapes.plan = ScrapePlan((new.target(ONE), other.target(TWO)))
+        second = asyncio.ensure_future(scrapes.scrape(LONG))
         await asyncio.to_thread(other.asked.wait)
         assert not new.asked.is_set()
         old.gate.set()
@@ -102,19 +102,21 @@ def test_an_account_that_is_to_be_asked_otherwise_is_asked_when_the_last_asking_
         return await second
 
     assert of(asyncio.run(change()), ONE).error is None
-    assert new.horizons[0].held == {"s1": T0}, "what the last asking brought is in the ledger"
+    assert new.horizons[0].unsettled == {"s1": T0}, "what the last asking brought is in the ledger"
 
 
-def test_an_account_whose_prices_alone_change_is_not_asked_again_for_that(puller: Make) -> None:
+def test_an_account_whose_prices_alone_change_is_not_asked_again_for_that(scraper: Make) -> None:
     provider = Provider(listing())
     provider.gate.clear()
-    pulls = puller(provider.target(ONE))
+    scrapes = scraper(provider.target(ONE))
 
     async def change() -> None:
-        first = asyncio.ensure_future(pulls.pull(LONG))
+        first = asyncio.ensure_future(scrapes.scrape(LONG))
         await asyncio.to_thread(provider.asked.wait)
-        pulls.plan = Plan((provider.target(ONE, Rules(settle_after=SECOND, browser_per_hour=1)),))
-        second = asyncio.ensure_future(pulls.pull(LONG))
+        scrapes.plan = ScrapePlan(
+            (provider.target(ONE, AccountingPolicy(settle_after=SECOND, browser_per_hour=1)),)
+        )
+        second = asyncio.ensure_future(scrapes.scrape(LONG))
         await asyncio.sleep(0)  # lets it join before the gate opens
         provider.gate.set()
         await asyncio.gather(first, second)
@@ -123,14 +125,14 @@ def test_an_account_whose_prices_alone_change_is_not_asked_again_for_that(puller
     assert len(provider.horizons) == 1
 
 
-def test_after_a_reload_min_interval_goes_on_for_who_is_still_there(puller: Make) -> None:
+def test_after_a_reload_min_interval_goes_on_for_who_is_still_there(scraper: Make) -> None:
     stays, comes = Provider(listing()), Provider(listing())
-    pulls = puller(stays.target(ONE), min_interval=3600.0)
+    scrapes = scraper(stays.target(ONE), min_interval=3600.0)
 
     async def reload() -> None:
-        await pulls.pull(LONG)
-        pulls.plan = Plan((stays.target(ONE), comes.target(TWO)), min_interval=3600.0)
-        await pulls.pull(LONG)
+        await scrapes.scrape(LONG)
+        scrapes.plan = ScrapePlan((stays.target(ONE), comes.target(TWO)), min_interval=3600.0)
+        await scrapes.scrape(LONG)
 
     asyncio.run(reload())
     assert (len(stays.horizons), len(comes.horizons)) == (1, 1)
@@ -138,83 +140,83 @@ def test_after_a_reload_min_interval_goes_on_for_who_is_still_there(puller: Make
 
 def test_reloads_do_not_keep_an_answer_beyond_min_interval(ledger: Ledger) -> None:
     provider, now = Provider(listing()), 0.0
-    pulls = Puller(Plan(()), ledger, Meters(), clock=lambda: now)
+    scrapes = Scraper(ScrapePlan(()), ledger, Telemetry(), clock=lambda: now)
     for now in (0, 20, 40, 60):  # noqa: B007 - the clock shows it
-        pulls.plan = Plan((provider.target(ONE),), min_interval=30)
-        asyncio.run(pulls.pull(LONG))
+        scrapes.plan = ScrapePlan((provider.target(ONE),), min_interval=30)
+        asyncio.run(scrapes.scrape(LONG))
     assert len(provider.horizons) == 2, "at 0 and at 40; at 20 and 60 there is an answer"
 
 
 class Maker:
     """Makes the plans that a test gives, or raises; waits at a gate, and counts who is in."""
 
-    def __init__(self, *outcomes: Plan | Exception) -> None:
-        self.outcomes = list(outcomes)
+    def __init__(self, *results: ScrapePlan | Exception) -> None:
+        self.results = list(results)
         self.inside, self.most = 0, 0
         self.entered, self.gate = Event(), Event()
         self.gate.set()
 
-    def __call__(self) -> Plan:
+    def __call__(self) -> ScrapePlan:
         self.inside += 1
         self.most = max(self.most, self.inside)
         self.entered.set()
         assert self.gate.wait(LONG)
         self.inside -= 1
-        outcome = self.outcomes.pop(0)
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        result = self.results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return result
 
 
-def test_a_valid_configuration_is_taken_and_a_bad_one_changes_nothing(puller: Make) -> None:
-    pulls, meters = puller(Provider(listing()).target(ONE)), Meters()
-    old, new = pulls.plan, Plan((Provider(listing()).target(TWO),))
-    reload = Reload(Maker(ConfigError("a: one", "b: two"), ZeroDivisionError(), new), pulls, meters)
-    begun = meters.registry.get_sample_value(VALID_AT)
+def test_a_valid_configuration_is_taken_and_a_bad_one_changes_nothing(scraper: Make) -> None:
+    scrapes, telemetry = scraper(Provider(listing()).target(ONE)), Telemetry()
+    old, new = scrapes.plan, ScrapePlan((Provider(listing()).target(TWO),))
+    reload = Reload(Maker(ConfigError("a: one", "b: two"), ZeroDivisionError(), new), scrapes, telemetry)
+    begun = telemetry.registry.get_sample_value(VALID_AT)
     assert begun is not None
     assert asyncio.run(reload()) == ("a: one", "b: two")
-    assert (pulls.plan, meters.registry.get_sample_value(VALID)) == (old, 0)
-    assert asyncio.run(reload()) == ("a fault of the exporter, please report it, with the log",)
-    assert (pulls.plan, meters.registry.get_sample_value(VALID)) == (old, 0)
-    assert meters.registry.get_sample_value(VALID_AT) == begun
+    assert (scrapes.plan, telemetry.registry.get_sample_value(VALID)) == (old, 0)
+    assert asyncio.run(reload()) == ("a fault of the exporter, please scrape_result it, with the log",)
+    assert (scrapes.plan, telemetry.registry.get_sample_value(VALID)) == (old, 0)
+    assert telemetry.registry.get_sample_value(VALID_AT) == begun
     assert asyncio.run(reload()) == ()
-    assert (pulls.plan, meters.registry.get_sample_value(VALID)) == (new, 1)
-    assert (meters.registry.get_sample_value(VALID_AT) or 0) > begun
+    assert (scrapes.plan, telemetry.registry.get_sample_value(VALID)) == (new, 1)
+    assert (telemetry.registry.get_sample_value(VALID_AT) or 0) > begun
 
 
-def test_a_configuration_that_says_the_same_does_not_part_pulls_that_meet(puller: Make) -> None:
-    pulls = puller(Provider(listing()).target(ONE))
-    old = pulls.plan
-    assert asyncio.run(Reload(Maker(Plan(old.targets)), pulls, Meters())()) == ()
-    assert pulls.plan is old
+def test_a_configuration_that_says_the_same_does_not_part_scrapes_that_meet(scraper: Make) -> None:
+    scrapes = scraper(Provider(listing()).target(ONE))
+    old = scrapes.plan
+    assert asyncio.run(Reload(Maker(ScrapePlan(old.targets)), scrapes, Telemetry())()) == ()
+    assert scrapes.plan is old
 
 
-def test_pulls_go_on_while_a_configuration_is_read(puller: Make) -> None:
-    pulls = puller(Provider(listing()).target(ONE))
-    make = Maker(Plan((Provider(listing()).target(TWO),)))
+def test_scrapes_go_on_while_a_configuration_is_read(scraper: Make) -> None:
+    scrapes = scraper(Provider(listing()).target(ONE))
+    make = Maker(ScrapePlan((Provider(listing()).target(TWO),)))
     make.gate.clear()
 
-    async def both() -> Report:
-        reload = Reload(make, pulls, Meters())
+    async def both() -> ScrapeResult:
+        reload = Reload(make, scrapes, Telemetry())
         reload.begin()
         await asyncio.to_thread(make.entered.wait)
-        report = await pulls.pull(LONG)
+        scrape_result = await scrapes.scrape(LONG)
         make.gate.set()
         await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
-        return report
+        return scrape_result
 
     assert of(asyncio.run(both()), ONE).error is None
-    assert [target.account for target in pulls.plan.targets] == [TWO]
+    assert [target.account for target in scrapes.plan.targets] == [TWO]
 
 
-def test_reloads_at_once_come_one_after_the_other(puller: Make) -> None:
-    pulls = puller(Provider(listing()).target(ONE))
-    plans = [Plan((Provider(listing()).target(TWO),), min_interval=n) for n in range(3)]
+def test_reloads_at_once_come_one_after_the_other(scraper: Make) -> None:
+    scrapes = scraper(Provider(listing()).target(ONE))
+    plans = [ScrapePlan((Provider(listing()).target(TWO),), min_interval=n) for n in range(3)]
     make = Maker(*plans)
     make.gate.clear()
 
     async def three() -> None:
-        reload = Reload(make, pulls, Meters())
+        reload = Reload(make, scrapes, Telemetry())
         all_three = asyncio.gather(*(reload() for _ in plans))
         await asyncio.to_thread(make.entered.wait)
         await asyncio.sleep(0)  # lets the others come
@@ -222,4 +224,4 @@ def test_reloads_at_once_come_one_after_the_other(puller: Make) -> None:
         await all_three
 
     asyncio.run(three())
-    assert (make.most, pulls.plan) == (1, plans[-1])
+    assert (make.most, scrapes.plan) == (1, plans[-1])

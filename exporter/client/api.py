@@ -29,7 +29,7 @@ from exporter.client.errors import (
     UnreachableError,
     status_error,
 )
-from exporter.client.retry_after import ASKING, Silence, asked
+from exporter.client.retry_after import RETRY_AFTER_STATUSES, RetryAfterGate, asked
 from exporter.client.server_time import Clocks, Reading, http_date
 from exporter.client.transport import pooled_session
 from exporter.model import SECOND
@@ -62,7 +62,7 @@ class Api:
     """One account's way to its provider, with connections that are kept; several threads may use it.
 
     `clocks` is what its answers have proven of the time. The connections end with the last who holds it:
-    a pull that began before a reload may still use them.
+    a scrape that began before a reload may still use them.
 
     Args:
         base_url: where paths are appended.
@@ -89,7 +89,7 @@ class Api:
         self._max_bytes, self._meter = max_bytes, meter
         self._wall, self.clock, self._sleep = wall, clock, sleep
         self.clocks = Clocks()
-        self._silence, self._slots = Silence(), BoundedSemaphore(CONNECTIONS)
+        self._silence, self._slots = RetryAfterGate(), BoundedSemaphore(CONNECTIONS)
         self._http = pooled_session(CONNECTIONS)
         self._http.headers["Accept"] = "application/json"
         self._http.headers["User-Agent"] = f"cloud-browser-exporter/{__version__}"
@@ -170,7 +170,7 @@ class Api:
         status = response.status_code
         if status != 200:
             now = at.wall if at.date is None else at.date
-            wait = asked(response.headers.get("retry-after"), now) if status in ASKING else None
+            wait = asked(response.headers.get("retry-after"), now) if status in RETRY_AFTER_STATUSES else None
             error = status_error(status)(status, wait)
             self._silence.begin(error, self.clock())
             raise error

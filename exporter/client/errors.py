@@ -87,7 +87,7 @@ class RateLimitedError(StatusError, reason="rate_limited"):
 class ServerError(StatusError, reason="server"):
     """5xx: the provider's own fault."""
 
-    advice = "the provider's own fault; the next pull tries again"
+    advice = "the provider's own fault; the next scrape tries again"
 
 
 class ClientError(StatusError, reason="client"):

@@ -7,7 +7,7 @@ from exporter.client.server_time import http_date
 from exporter.model import SECOND
 
 LONGEST = 3600  # seconds: one bad header must not blind a monitor for years
-ASKING = (429, 503)  # the statuses whose Retry-After is heeded
+RETRY_AFTER_STATUSES = (429, 503)  # the statuses whose Retry-After is heeded
 
 
 def asked(header: str | None, now: int) -> float | None:
@@ -29,8 +29,8 @@ def asked(header: str | None, now: int) -> float | None:
     return seconds if 0 < seconds <= LONGEST else None
 
 
-class Silence:
-    """An account's, over as many pulls as it takes. Its times are of the monotonic clock, in seconds."""
+class RetryAfterGate:
+    """An account's, over as many scrapes as it takes. Its times are of the monotonic clock, in seconds."""
 
     def __init__(self) -> None:
         self._lock = Lock()

@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-LEAST_SECONDS = 0.001  # a socket takes 0 for "do not wait at all"
+MIN_TIMEOUT = 0.001  # a socket takes 0 for "do not wait at all"
 
 
 def pooled_session(connections: int) -> requests.Session:
@@ -45,11 +45,11 @@ def connect(addresses: Sequence[tuple[str, int]], seconds: float) -> socket.sock
     for tried, address in enumerate(addresses):
         share = (until - monotonic()) / (len(addresses) - tried)
         try:
-            sock = socket.create_connection(address, max(share, LEAST_SECONDS))
+            sock = socket.create_connection(address, max(share, MIN_TIMEOUT))
         except OSError as error:
             failure = error
         else:
-            sock.settimeout(max(until - monotonic(), LEAST_SECONDS))
+            sock.settimeout(max(until - monotonic(), MIN_TIMEOUT))
             return sock
     raise failure
 

@@ -36,7 +36,7 @@ class Secret:
         return self._text
 
 
-def open_to_others(file: str) -> bool:
+def is_group_or_world_accessible(file: str) -> bool:
     """Whether the group or others have any right to a file that is there; a link's target counts."""
     try:
         return bool(Path(file).stat().st_mode & 0o077)
@@ -44,7 +44,7 @@ def open_to_others(file: str) -> bool:
         return False
 
 
-def key_in_text(text: str) -> Secret:
+def parse_key(text: str) -> Secret:
     """The key that stands alone in `text`, white space around it apart. Raises ValueError."""
     key = text.strip(" \t\r\n")
     if not key:
@@ -58,7 +58,7 @@ def key_in_file(file: str) -> Secret:
     """The key that stands alone in a file of at most 4 KiB, as it is now. Raises ValueError."""
     try:
         with Path(file).open("rb") as opened:
-            return key_in_text(opened.read(_KEY_BYTES + 1).decode("latin-1"))
+            return parse_key(opened.read(_KEY_BYTES + 1).decode("latin-1"))
     except OSError as error:
         reason = f"cannot be read ({error.strerror})"
         raise ValueError(f"{reason}; allowed: a file with the API key alone") from error

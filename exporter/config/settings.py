@@ -27,7 +27,7 @@ from exporter.config.loader import (
     read_yaml,
     shown,
 )
-from exporter.config.secrets import KeyUnavailableError, Secret, key_in_file, key_in_text
+from exporter.config.secrets import KeyUnavailableError, Secret, key_in_file, parse_key
 
 __all__ = [
     "BASE_URLS",
@@ -100,14 +100,14 @@ class AccountConfig(msgspec.Struct, frozen=True):
         """The API key as it is now; a file is read again at each call. Raises KeyUnavailableError."""
         try:
             if self.api_key_env:
-                return key_in_text(environ.get(self.api_key_env, ""))
+                return parse_key(environ.get(self.api_key_env, ""))
             return key_in_file(self.api_key_file)
         except ValueError as error:
             raise KeyUnavailableError(f"{self.api_key_env or self.api_key_file}: {error}") from error
 
 
 class Scrape(msgspec.Struct, frozen=True):
-    """Limits of a pull; times in seconds."""
+    """Limits of a scrape; times in seconds."""
 
     timeout: Annotated[float, by(partial(_seconds, "1ms"))] = 10.0
     timeout_offset: Seconds = 0.5
@@ -152,7 +152,7 @@ def from_environment(environ: Mapping[str, str], ledger_url: str | None = None) 
     for provider, base_url in BASE_URLS.items():
         key, url = f"{provider.upper()}_API_KEY", f"{provider.upper()}_BASE_URL"
         if environ.get(key):
-            reader.take(environ[key], key, key_in_text)
+            reader.take(environ[key], key, parse_key)
             account = {"name": "default", "provider": provider, "api_key_env": key}
             accounts.append(account | {"base_url": reader.take(environ.get(url) or base_url, url, _base_url)})
     if not accounts:
@@ -188,7 +188,7 @@ def _finish(account: dict[str, Any], at: str, home: Path, environ: Mapping[str, 
     if ("api_key_env" in account) == ("api_key_file" in account):
         reader.note(at, "needs exactly one of api_key_env, api_key_file")
     if variable := account.get("api_key_env"):
-        reader.take(environ.get(variable, ""), f"{at}.api_key_env", key_in_text)
+        reader.take(environ.get(variable, ""), f"{at}.api_key_env", parse_key)
     if file := account.get("api_key_file"):
         account["api_key_file"] = str(home / file)
         reader.take(account["api_key_file"], f"{at}.api_key_file", key_in_file)

@@ -12,31 +12,25 @@ from operator import lt
 
 import msgspec
 
-from exporter.model import (
+from exporter.metrics.counters import (
+    ACCOUNT_WIDE,
     COST,
     DURATION,
     DURATION_BUCKETS,
     DURATION_SUM,
     ENDED,
-    EVERYWHERE,
-    HOUR,
     PROXY_BYTES,
     REVISIONS,
-    SECOND,
     STARTED,
     TIME,
-    UNKNOWN,
-    Entry,
-    Listing,
-    Series,
-    Session,
-    Usage,
+    CounterKey,
 )
+from exporter.model import HOUR, SECOND, UNKNOWN, Listing, Series, Session, Usage
 
 GIGABYTE = 10**9
 
 
-class Rules(msgspec.Struct, frozen=True):
+class AccountingPolicy(msgspec.Struct, frozen=True):
     """How an account is to be counted.
 
     `skip` counts from the ledger's beginning only. Prices, in nano-dollars for an hour and for 10^9
@@ -50,18 +44,18 @@ class Rules(msgspec.Struct, frozen=True):
     minimum: int = 0
 
 
-class Books(msgspec.Struct, frozen=True):
-    """Where an account's books stand.
+class AccountProgress(msgspec.Struct, frozen=True):
+    """How far the counting of an account has come.
 
     began: the time of the first listing. complete: whether the history has been read to its end.
-    since: the watermark; what was created before it has settled, but for the rows held (None: nothing).
+    watermark: what was created before it has settled, but for the rows held (None: nothing).
     newest: the latest creation seen (None: no session was).
     listings: how many were counted, but for those that another overtook.
     """
 
     began: int
     complete: bool = False
-    since: int | None = None
+    watermark: int | None = None
     newest: int | None = None
     listings: int = 0
 
@@ -87,46 +81,51 @@ class Row(msgspec.Struct, frozen=True):
     settled: bool = False
 
 
-class Posting(msgspec.Struct, frozen=True):
-    """What one listing changes. Rows that have settled and lie before `books.since` may then go.
+class LedgerUpdate(msgspec.Struct, frozen=True):
+    """What one listing changes. Rows that have settled and lie before `progress.watermark` may then go.
 
     But those of sessions that had left the list must stay a while: come back, they would count again.
     """
 
-    books: Books
+    progress: AccountProgress
     changed: tuple[Row, ...]
-    added: Mapping[Entry, int]
+    added: Mapping[CounterKey, int]
 
 
-def post(
-    books: Books | None, rows: Mapping[str, Row], listing: Listing, rules: Rules, *, overtaken: bool = False
-) -> Posting:
+def apply_listing(
+    progress: AccountProgress | None,
+    rows: Mapping[str, Row],
+    listing: Listing,
+    policy: AccountingPolicy,
+    *,
+    is_stale: bool = False,
+) -> LedgerUpdate:
     """Count a listing.
 
     Args:
-        books: where the account stands; None before its first listing.
+        progress: where the account stands; None before its first listing.
         rows: at least those not settled, and those whose sessions are in the listing.
         listing: what was read.
-        rules: how to count it.
-        overtaken: whether another was counted since this one was asked for, and may be newer: what has
+        policy: how to count it.
+        is_stale: whether another was counted since this one was asked for, and may be newer: what has
             left, was lowered, or has settled and gone is then the other's to say.
     """
-    books = books or Books(began=listing.time)
-    added: Counter[Entry] = Counter()
+    progress = progress or AccountProgress(began=listing.time)
+    added: Counter[CounterKey] = Counter()
     changed = {}
-    read = _read_late if overtaken else _read
+    read = _read_late if is_stale else _read
     for session in _merged(listing.sessions).values():
         known = rows.get(session.id)
-        if known is None and not (overtaken and _may_have_gone(books, session, rules)):
-            known = _new_row(books, session, rules, added)
+        if known is None and not (is_stale and _may_be_already_settled(progress, session, policy)):
+            known = _new_row(progress, session, policy, added)
         if known is not None:
-            changed[session.id] = read(known, session, listing.time, rules, added)
-    for lost in () if overtaken else listing.missing:
+            changed[session.id] = read(known, session, listing.time, policy, added)
+    for lost in () if is_stale else listing.missing:
         if lost in rows and lost not in changed:
-            changed[lost] = _missed(rows[lost], listing.time, rules, added)
+            changed[lost] = _mark_missing(rows[lost], listing.time, policy, added)
     fresh = (row for row in changed.values() if row != rows.get(row.id))
-    books = _advanced(books, listing, rules, books.listings + (not overtaken))
-    return Posting(books, tuple(fresh), {k: n for k, n in added.items() if n})
+    progress = _advance_watermark(progress, listing, policy, progress.listings + (not is_stale))
+    return LedgerUpdate(progress, tuple(fresh), {k: n for k, n in added.items() if n})
 
 
 def _merged(sessions: Iterable[Session]) -> dict[str, Session]:
@@ -145,49 +144,55 @@ def _highest(one: Usage, other: Usage) -> Usage:
     return Usage(*map(max, msgspec.structs.astuple(one), msgspec.structs.astuple(other)))
 
 
-def _may_have_gone(books: Books, session: Session, rules: Rules) -> bool:
+def _may_be_already_settled(progress: AccountProgress, session: Session, policy: AccountingPolicy) -> bool:
     """Whether a session without a row may be one that was counted, or left out, and let go of."""
-    marks = [books.began if rules.skip else None, books.since]
+    marks = [progress.began if policy.skip else None, progress.watermark]
     return any(mark is not None and session.created < mark for mark in marks)
 
 
-def _new_row(books: Books, session: Session, rules: Rules, added: Counter[Entry]) -> Row | None:
+def _new_row(
+    progress: AccountProgress, session: Session, policy: AccountingPolicy, added: Counter[CounterKey]
+) -> Row | None:
     """The row of a session not known yet; None if it has been counted, or is not to be."""
-    if books.since is not None and session.created < books.since and session.ended is not None:
+    if progress.watermark is not None and session.created < progress.watermark and session.ended is not None:
         return None  # it has settled; one that is open never has, however late it was first listed
     row = Row(session.id, session.series, session.created)
-    if rules.skip and session.created < books.began:
+    if policy.skip and session.created < progress.began:
         # The provider's clock is read in whole seconds: it ended in the one that the ledger began in.
-        if session.ended is not None and session.ended < books.began + SECOND:
+        if session.ended is not None and session.ended < progress.began + SECOND:
             return None
-        return msgspec.structs.replace(row, high=session.usage, billed=_billable(session, rules))
-    added[Entry(row.series, STARTED)] += 1
+        return msgspec.structs.replace(row, high=session.usage, billed=_billable(session, policy))
+    added[CounterKey(row.series, STARTED)] += 1
     return row
 
 
-def _read(row: Row, session: Session, now: int, rules: Rules, added: Counter[Entry]) -> Row:
+def _read(row: Row, session: Session, now: int, policy: AccountingPolicy, added: Counter[CounterKey]) -> Row:
     lowered = _lowered(row, session)
-    added[Entry(EVERYWHERE, REVISIONS)] += (lowered & ~row.lowered).bit_count()
-    high, billed, ending = _risen(row, session, rules, added)
-    settled = session.ended is not None and now >= session.ended + rules.settle_after
+    added[CounterKey(ACCOUNT_WIDE, REVISIONS)] += (lowered & ~row.lowered).bit_count()
+    high, billed, ending = _apply_increase(row, session, policy, added)
+    settled = session.ended is not None and now >= session.ended + policy.settle_after
     return Row(row.id, row.series, row.created, high, billed, lowered, session.ended, ending, settled=settled)
 
 
-def _read_late(row: Row, session: Session, now: int, rules: Rules, added: Counter[Entry]) -> Row:
+def _read_late(
+    row: Row, session: Session, now: int, policy: AccountingPolicy, added: Counter[CounterKey]
+) -> Row:
     """As a listing shows it that another overtook: an end is one, but that it is open tells nothing."""
-    high, billed, ending = _risen(row, session, rules, added)
+    high, billed, ending = _apply_increase(row, session, policy, added)
     row = msgspec.structs.replace(row, high=high, billed=billed, ending=ending)
     if session.ended is None:
         return row
-    settled = row.settled or now >= session.ended + rules.settle_after
+    settled = row.settled or now >= session.ended + policy.settle_after
     return msgspec.structs.replace(row, ended=session.ended, settled=settled)
 
 
-def _risen(row: Row, session: Session, rules: Rules, added: Counter[Entry]) -> tuple[Usage, int, str | None]:
+def _apply_increase(
+    row: Row, session: Session, policy: AccountingPolicy, added: Counter[CounterKey]
+) -> tuple[Usage, int, str | None]:
     """The highest figures, the most time charged for and the ending, once what is new of them is added."""
     high = _highest(row.high, session.usage)
-    billed = max(row.billed, _billable(session, rules))
-    _charge(row, high, billed, rules, added)
+    billed = max(row.billed, _billable(session, policy))
+    _charge(row, high, billed, policy, added)
     ending = row.ending
     if session.ending is not None and ending is None:
         ending = session.ending
@@ -195,14 +200,14 @@ def _risen(row: Row, session: Session, rules: Rules, added: Counter[Entry]) -> t
     return high, billed, ending
 
 
-def _charge(row: Row, high: Usage, billed: int, rules: Rules, added: Counter[Entry]) -> None:
+def _charge(row: Row, high: Usage, billed: int, policy: AccountingPolicy, added: Counter[CounterKey]) -> None:
     past, series = row.high, row.series
-    browser = _rise(rules.browser_per_hour, row.billed, billed, HOUR)
-    proxy = _rise(rules.proxy_per_gb, past.proxy_bytes, high.proxy_bytes, GIGABYTE)
-    added[Entry(series, TIME)] += high.time - past.time
-    added[Entry(series, PROXY_BYTES)] += high.proxy_bytes - past.proxy_bytes
-    added[Entry(series, COST, "browser")] += high.browser_cost - past.browser_cost + browser
-    added[Entry(series, COST, "proxy")] += high.proxy_cost - past.proxy_cost + proxy
+    browser = _rise(policy.browser_per_hour, row.billed, billed, HOUR)
+    proxy = _rise(policy.proxy_per_gb, past.proxy_bytes, high.proxy_bytes, GIGABYTE)
+    added[CounterKey(series, TIME)] += high.time - past.time
+    added[CounterKey(series, PROXY_BYTES)] += high.proxy_bytes - past.proxy_bytes
+    added[CounterKey(series, COST, "browser")] += high.browser_cost - past.browser_cost + browser
+    added[CounterKey(series, COST, "proxy")] += high.proxy_cost - past.proxy_cost + proxy
 
 
 def _rise(price: int, past: int, amount: int, unit: int) -> int:
@@ -210,8 +215,8 @@ def _rise(price: int, past: int, amount: int, unit: int) -> int:
     return (2 * price * amount + unit) // (2 * unit) - (2 * price * past + unit) // (2 * unit)
 
 
-def _billable(session: Session, rules: Rules) -> int:
-    return max(session.usage.time, rules.minimum) if session.started is not None else 0
+def _billable(session: Session, policy: AccountingPolicy) -> int:
+    return max(session.usage.time, policy.minimum) if session.started is not None else 0
 
 
 def _lowered(row: Row, session: Session) -> int:
@@ -221,10 +226,10 @@ def _lowered(row: Row, session: Session) -> int:
     return sum(1 << bit for bit, low in enumerate(below) if low)
 
 
-def _end(series: Series, ending: str, duration: int, added: Counter[Entry]) -> None:
-    added[Entry(series, ENDED, ending)] += 1
-    added[Entry(series, DURATION, bucket(duration))] += 1
-    added[Entry(series, DURATION_SUM)] += duration
+def _end(series: Series, ending: str, duration: int, added: Counter[CounterKey]) -> None:
+    added[CounterKey(series, ENDED, ending)] += 1
+    added[CounterKey(series, DURATION, bucket(duration))] += 1
+    added[CounterKey(series, DURATION_SUM)] += duration
 
 
 def bucket(duration: int) -> str:
@@ -234,10 +239,10 @@ def bucket(duration: int) -> str:
     return str(DURATION_BUCKETS[place]) if place < len(bounds) else "+Inf"
 
 
-def _missed(row: Row, now: int, rules: Rules, added: Counter[Entry]) -> Row:
+def _mark_missing(row: Row, now: int, policy: AccountingPolicy, added: Counter[CounterKey]) -> Row:
     """A session that a complete listing lacks: closed as last seen once it has been gone long enough."""
     missing = now if row.missing is None else row.missing
-    gone = now - missing >= rules.settle_after
+    gone = now - missing >= policy.settle_after
     ending = row.ending
     if gone and ending is None:
         ending = UNKNOWN
@@ -245,17 +250,19 @@ def _missed(row: Row, now: int, rules: Rules, added: Counter[Entry]) -> Row:
     return msgspec.structs.replace(row, missing=missing, ending=ending, settled=row.settled or gone)
 
 
-def _advanced(books: Books, listing: Listing, rules: Rules, listings: int) -> Books:
+def _advance_watermark(
+    progress: AccountProgress, listing: Listing, policy: AccountingPolicy, listings: int
+) -> AccountProgress:
     """Move the watermark: only after a complete listing, and never backwards.
 
     It stays behind the newest session seen: were it to follow a provider's clock that has run ahead,
     every session begun until that time would pass for settled, and not be counted.
     """
     created = [session.created for session in listing.sessions]
-    newest = max(created if books.newest is None else [*created, books.newest], default=None)
-    marks = [] if books.since is None else [books.since]
+    newest = max(created if progress.newest is None else [*created, progress.newest], default=None)
+    marks = [] if progress.watermark is None else [progress.watermark]
     if listing.covers is not None:
-        marks += [] if newest is None else [min(listing.covers - rules.settle_after, newest) + 1]
-        marks += [books.began - rules.settle_after] if rules.skip else []
-    complete = books.complete or listing.covers is not None
-    return Books(books.began, complete, max(marks, default=None), newest, listings)
+        marks += [] if newest is None else [min(listing.covers - policy.settle_after, newest) + 1]
+        marks += [progress.began - policy.settle_after] if policy.skip else []
+    complete = progress.complete or listing.covers is not None
+    return AccountProgress(progress.began, complete, max(marks, default=None), newest, listings)

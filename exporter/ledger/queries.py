@@ -8,41 +8,46 @@ import msgspec
 from sqlalchemy import Connection, case, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
-from exporter.labels import Words
-from exporter.ledger.accounting import Books, Posting, Row, Rules
+from exporter.labels import SeenLabelValues
+from exporter.ledger.accounting import AccountingPolicy, AccountProgress, LedgerUpdate, Row
 from exporter.ledger.schema import accounts, sessions, totals, words
-from exporter.model import HOUR, Account, Entry, Horizon, Listing, Series, Usage
+from exporter.metrics.counters import CounterKey
+from exporter.model import HOUR, Account, Listing, ReadWindow, Series, Usage
 
 IDS_PER_QUERY = 1000
 MOST = 2**63 - 1  # beyond it SQLite would make a float of a sum
-NEVER = 2**62  # later than any session
-LABELS = ("status", "region", "project")  # as the words of each are kept; the order of Words' fields
+FAR_FUTURE = 2**62  # later than any session
+LABELS = (
+    "status",
+    "region",
+    "project",
+)  # as the words of each are kept; the order of SeenLabelValues' fields
 RETENTION = 31 * 24 * HOUR  # as long as a provider lists a session at most
 
 
-class State(msgspec.Struct, frozen=True):
+class AccountState(msgspec.Struct, frozen=True):
     """What the ledger knows of an account, as last committed.
 
-    held: the unsettled sessions' ids, with their times of creation. gone: those of sessions that left the
+    unsettled: ids of those sessions, with their times of creation. departed: those of sessions that left the
     list before they ended. rows: how many sessions are kept.
     last_success: when a listing was last recorded, in seconds since 1970 by the exporter's clock.
     """
 
-    books: Books | None = None
-    totals: Mapping[Entry, int] = {}
-    held: Mapping[str, int] = {}
-    gone: frozenset[str] = frozenset()
-    words: Words = Words()
+    progress: AccountProgress | None = None
+    totals: Mapping[CounterKey, int] = {}
+    unsettled: Mapping[str, int] = {}
+    departed: frozenset[str] = frozenset()
+    words: SeenLabelValues = SeenLabelValues()
     rows: int = 0
     last_success: float | None = None
 
-    def horizon(self, rules: Rules) -> Horizon:
-        """What the next pull has to read."""
-        if self.books is None:
-            return Horizon(NEVER if rules.skip else None)
-        if self.books.since is None and rules.skip:
-            return Horizon(self.books.began, self.held, self.gone)
-        return Horizon(self.books.since, self.held, self.gone)
+    def window(self, policy: AccountingPolicy) -> ReadWindow:
+        """What the next scrape has to read."""
+        if self.progress is None:
+            return ReadWindow(FAR_FUTURE if policy.skip else None)
+        if self.progress.watermark is None and policy.skip:
+            return ReadWindow(self.progress.began, self.unsettled, self.departed)
+        return ReadWindow(self.progress.watermark, self.unsettled, self.departed)
 
 
 def find(db: Connection, account: Account) -> int | None:
@@ -51,18 +56,20 @@ def find(db: Connection, account: Account) -> int | None:
     return db.scalar(select(accounts.c.id).where(named))
 
 
-def load_books(db: Connection, key: int | None) -> Books | None:
-    """Where its books stand."""
-    query = select(*(accounts.c[field] for field in Books.__struct_fields__))
+def load_progress(db: Connection, key: int | None) -> AccountProgress | None:
+    """Where its progress stand."""
+    query = select(*(accounts.c[field] for field in AccountProgress.__struct_fields__))
     found = db.execute(query.where(accounts.c.id == key)).one_or_none()
-    return Books(*found) if found else None
+    return AccountProgress(*found) if found else None
 
 
-def load_rows(db: Connection, key: int | None, books: Books | None, listing: Listing) -> dict[str, Row]:
+def load_rows(
+    db: Connection, key: int | None, progress: AccountProgress | None, listing: Listing
+) -> dict[str, Row]:
     """The rows that a listing may change: all that are kept, but during a first import those listed."""
-    if books is None:
+    if progress is None:
         return {}
-    if books.complete:
+    if progress.complete:
         return _select(db, sessions.c.account == key)
     rows = _select(db, (sessions.c.account == key) & ~sessions.c.settled)
     ids = [session.id for session in listing.sessions]
@@ -94,9 +101,11 @@ def _text(series: Series) -> str:
     return msgspec.json.encode(series).decode()
 
 
-def save_books(db: Connection, key: int | None, account: Account, books: Books, at: float) -> int:
-    """Keep where the books stand since the listing recorded `at`; the key, new if there was none."""
-    values = {**msgspec.structs.asdict(books), "last_success": at}
+def save_progress(
+    db: Connection, key: int | None, account: Account, progress: AccountProgress, at: float
+) -> int:
+    """Keep where the progress stand since the listing recorded `at`; the key, new if there was none."""
+    values = {**msgspec.structs.asdict(progress), "last_success": at}
     if key is not None:
         db.execute(update(accounts).where(accounts.c.id == key).values(values))
         return key
@@ -104,23 +113,27 @@ def save_books(db: Connection, key: int | None, account: Account, books: Books, 
     return int(db.execute(insert(accounts).values(values | name).returning(accounts.c.id)).scalar_one())
 
 
-def save_rows(db: Connection, key: int, known: Mapping[str, Row], posting: Posting) -> None:
+def save_rows(db: Connection, key: int, known: Mapping[str, Row], ledger_update: LedgerUpdate) -> None:
     """Keep the changed rows, and let go of those that settled and lie before the watermark.
 
     One that had left the list stays for a month: should it come back, it must not count again.
     """
-    since = -NEVER if posting.books.since is None else posting.books.since
+    since = -FAR_FUTURE if ledger_update.progress.watermark is None else ledger_update.progress.watermark
     new = insert(sessions)
     replace = new.on_conflict_do_update(
         index_elements=sessions.primary_key.columns,
         set_={column.name: new.excluded[column.name] for column in sessions.c},
     )
     # What settles as it is first seen, as most of a history does, never becomes a row.
-    kept = [row for row in posting.changed if row.id in known or not row.settled or row.created >= since]
+    kept = [
+        row for row in ledger_update.changed if row.id in known or not row.settled or row.created >= since
+    ]
     if kept:
         db.execute(replace, [_columns(key, row) for row in kept])
     past = (sessions.c.account == key) & sessions.c.settled & (sessions.c.created < since)
-    db.execute(delete(sessions).where(past, func.coalesce(sessions.c.missing, -NEVER) < since - RETENTION))
+    db.execute(
+        delete(sessions).where(past, func.coalesce(sessions.c.missing, -FAR_FUTURE) < since - RETENTION)
+    )
 
 
 def _columns(key: int, row: Row) -> dict[str, Any]:
@@ -129,22 +142,29 @@ def _columns(key: int, row: Row) -> dict[str, Any]:
     return {**columns, **usage, "account": key, "series": _text(row.series)}
 
 
-def add_to_totals(db: Connection, key: int, added: Mapping[Entry, int]) -> None:
+def add_to_totals(db: Connection, key: int, added: Mapping[CounterKey, int]) -> None:
     """Add to the totals; those that are not there begin. One that is at its most stays there."""
     new = insert(totals)
     rise = new.excluded.value
     total = case((totals.c.value > MOST - rise, MOST), else_=totals.c.value + rise)
     add = new.on_conflict_do_update(index_elements=totals.primary_key.columns, set_={"value": total})
-    rows = [{**_named(entry), "account": key, "value": min(rise, MOST)} for entry, rise in added.items()]
+    rows = [
+        {**_named(key_of_counter), "account": key, "value": min(rise, MOST)}
+        for key_of_counter, rise in added.items()
+    ]
     if rows:
         db.execute(add, rows)
 
 
-def _named(entry: Entry) -> dict[str, str]:
-    return {"series": _text(entry.series), "counter": entry.counter, "detail": entry.detail}
+def _named(key_of_counter: CounterKey) -> dict[str, str]:
+    return {
+        "series": _text(key_of_counter.series),
+        "counter": key_of_counter.counter,
+        "detail": key_of_counter.label,
+    }
 
 
-def add_words(db: Connection, key: int, shown: Words) -> None:
+def add_words(db: Connection, key: int, shown: SeenLabelValues) -> None:
     """Keep the words shown; those once shown are never given up."""
     labels = zip(LABELS, msgspec.structs.astuple(shown), strict=True)
     rows = [{"account": key, "label": label, "value": value} for label, values in labels for value in values]
@@ -152,25 +172,27 @@ def add_words(db: Connection, key: int, shown: Words) -> None:
         db.execute(insert(words).on_conflict_do_nothing(), rows)
 
 
-def load(db: Connection, key: int | None) -> State:
+def load(db: Connection, key: int | None) -> AccountState:
     """All that is known of an account."""
     if key is None:
-        return State()
+        return AccountState()
     held = select(sessions.c.id, sessions.c.created).where(sessions.c.account == key, ~sessions.c.settled)
     closed = (sessions.c.account == key) & sessions.c.settled & sessions.c.missing.is_not(None)
     shown = db.execute(select(words.c.label, words.c.value).where(words.c.account == key)).all()
-    return State(
-        books=load_books(db, key),
+    return AccountState(
+        progress=load_progress(db, key),
         totals=_totals(db, key),
-        held={found.id: found.created for found in db.execute(held)},
-        gone=frozenset(db.scalars(select(sessions.c.id).where(closed))),
-        words=Words(*(frozenset(value for label, value in shown if label == kind) for kind in LABELS)),
+        unsettled={found.id: found.created for found in db.execute(held)},
+        departed=frozenset(db.scalars(select(sessions.c.id).where(closed))),
+        words=SeenLabelValues(
+            *(frozenset(value for label, value in shown if label == kind) for kind in LABELS)
+        ),
         rows=db.scalar(select(func.count()).where(sessions.c.account == key)) or 0,
         last_success=db.scalar(select(accounts.c.last_success).where(accounts.c.id == key)),
     )
 
 
-def _totals(db: Connection, key: int) -> dict[Entry, int]:
+def _totals(db: Connection, key: int) -> dict[CounterKey, int]:
     query = select(totals.c.series, totals.c.counter, totals.c.detail, totals.c.value)
     found = db.execute(query.where(totals.c.account == key))
-    return {Entry(_series(series), counter, detail): value for series, counter, detail, value in found}
+    return {CounterKey(_series(series), counter, detail): value for series, counter, detail, value in found}

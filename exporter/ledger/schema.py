@@ -30,7 +30,7 @@ accounts = Table(
     Column("name", String, nullable=False),
     Column("began", BigInteger, nullable=False),
     Column("complete", Boolean, nullable=False),
-    Column("since", BigInteger),
+    Column("since", BigInteger, key="watermark"),
     Column("newest", BigInteger),
     Column("listings", BigInteger, nullable=False),
     Column("last_success", Float, nullable=False),
@@ -103,7 +103,9 @@ def check(db: Connection) -> bool:
     if done != MIGRATIONS.keys():
         return False
     for table in metadata.sorted_tables:
-        if {column["name"] for column in inspect(db).get_columns(table.name)} != set(table.columns.keys()):
+        if {one["name"] for one in inspect(db).get_columns(table.name)} != {
+            one.name for one in table.columns
+        }:
             raise ForeignDatabaseError(f"its table {table.name} has other columns than a ledger's")
     return True
 

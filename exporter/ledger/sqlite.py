@@ -38,12 +38,12 @@ CREATE = ("PRAGMA auto_vacuum = INCREMENTAL", "BEGIN IMMEDIATE")
 
 DAMAGED = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
 UNWRITABLE = ("SQLITE_READONLY", "SQLITE_CANTOPEN")
-NO_LOG = (*UNWRITABLE, "SQLITE_IOERR_SHM")
+WAL_UNAVAILABLE = (*UNWRITABLE, "SQLITE_IOERR_SHM")
 RESTORE = "stop the exporter and put back a copy, or move it away: counters then start anew from the list"
 ADVICE = {
     "SQLITE_CANTOPEN": "its folder must exist, and folder and file be writable for this user",
     "SQLITE_READONLY": "the file and its folder must be writable for this user",
-    "SQLITE_BUSY": "another process is writing to it; this one tries again at the next pull",
+    "SQLITE_BUSY": "another process is writing to it; this one tries again at the next scrape",
     "SQLITE_FULL": "make room on its disk",
     "SQLITE_IOERR": "its disk fails, or has no room",
 }
@@ -80,7 +80,7 @@ class Database:
 
     def close(self) -> None:
         """Release the file."""
-        self._let_go()
+        self._dispose()
 
     def exists(self) -> bool:
         """Whether there is something to read.
@@ -88,7 +88,7 @@ class Database:
         Raises:
             LedgerRefusedError: for what cannot be a database.
         """
-        with self._explained():
+        with self._translate_errors():
             path = Path(self._path)
             if path.is_dir():
                 raise LedgerRefusedError(f"{path}: is a folder; name a file with --ledger.url")
@@ -104,11 +104,11 @@ class Database:
         Raises:
             LedgerError: when it cannot be read.
         """
-        with self._explained(), ExitStack() as stack:
+        with self._translate_errors(), ExitStack() as stack:
             try:
                 db = stack.enter_context(_transaction(self._reader, READ, seconds))
             except SQLAlchemyError as error:
-                if not _name(error).startswith(NO_LOG) or _size(f"{self._path}-wal"):
+                if not _name(error).startswith(WAL_UNAVAILABLE) or _size(f"{self._path}-wal"):
                     raise
                 # A process killed before there was a log left a journal, which only a writer can undo. Else
                 # nobody can write here, and no log is left: the file can be read alone.
@@ -126,18 +126,22 @@ class Database:
         """
         ends = time.monotonic() + seconds
         if not self._turn.acquire(timeout=max(0.0, seconds)):
-            raise LedgerError(f"{self._path}: busy with other accounts until now; the next pull counts")
+            raise LedgerError(f"{self._path}: busy with other accounts until now; the next scrape counts")
         try:
             left = ends - time.monotonic()
-            with self._explained(), _transaction(self._writer, begin, left) as db:
+            with self._translate_errors(), _transaction(self._writer, begin, left) as db:
                 yield db
-            self._remember()
+            self._record_file_identity()
         finally:
             self._turn.release()
 
     def outside(self, pragma: str) -> None:
         """Run a pragma that SQLite takes only outside of a transaction; not while another process writes."""
-        with suppress(LedgerError), self._explained(), closing(self._writer.raw_connection()) as connection:
+        with (
+            suppress(LedgerError),
+            self._translate_errors(),
+            closing(self._writer.raw_connection()) as connection,
+        ):
             # execute() would do one step of it.
             connection.cursor().executescript(f"PRAGMA busy_timeout = 0; {pragma}")
 
@@ -155,8 +159,8 @@ class Database:
         if "" in gone:
             raise LedgerError(f"{self._path}: deleted or replaced while in use; put it back, or restart")
         if gone:
-            self._let_go()  # which brings what the log holds into the file
-            raise LedgerError(f"{self._path}{gone[0]}: deleted while in use; the next pull makes a new one")
+            self._dispose()  # which brings what the log holds into the file
+            raise LedgerError(f"{self._path}{gone[0]}: deleted while in use; the next scrape makes a new one")
 
     def damaged(self, what: str) -> LedgerRefusedError:
         """The error for a damaged file, which from now on is left as it is."""
@@ -164,7 +168,7 @@ class Database:
         return LedgerRefusedError(self._damage)
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         """Map the database's errors, once; each says which file it is and what can be done."""
         self.check()
         try:
@@ -174,18 +178,18 @@ class Database:
             if name.startswith(DAMAGED):
                 raise self.damaged(str(cause)) from error
             if name.startswith(UNWRITABLE):
-                self._let_go()  # SQLite would not see by itself that it can be written again
+                self._dispose()  # SQLite would not see by itself that it can be written again
             raise LedgerError(f"{self._path}: {cause}; {_advice(name)}") from error
         self.check()
 
-    def _remember(self) -> None:
+    def _record_file_identity(self) -> None:
         """From now on these files are in use: a connection is kept, which keeps the log and its index."""
         for end in ("", "-wal", "-shm"):
             found = _identity(self._path + end)
             if found is not None:
                 self._files.setdefault(end, found)
 
-    def _let_go(self) -> None:
+    def _dispose(self) -> None:
         self._writer.dispose()
         self._files = {end: known for end, known in self._files.items() if not end}
 

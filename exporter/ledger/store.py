@@ -1,23 +1,23 @@
 """Keeps rows and totals: every figure that is shown was committed here before.
 
-One transaction for each listing: what it changes and where the books then stand become durable
+One transaction for each listing: what it changes and where the progress then stand become durable
 together, or not at all. Other processes may record the same accounts in the same file: what a listing
 adds is found in the transaction that adds it.
 """
 
 import msgspec
 
-from exporter.labels import Words
-from exporter.ledger.accounting import Books, Rules, post
+from exporter.labels import SeenLabelValues
+from exporter.ledger.accounting import AccountingPolicy, AccountProgress, apply_listing
 from exporter.ledger.queries import (
-    State,
+    AccountState,
     add_to_totals,
     add_words,
     find,
     load,
-    load_books,
+    load_progress,
     load_rows,
-    save_books,
+    save_progress,
     save_rows,
 )
 from exporter.ledger.schema import ForeignDatabaseError, check, damage, migrate
@@ -26,8 +26,8 @@ from exporter.model import Account, Listing
 
 __all__ = ["Ledger", "LedgerError", "LedgerRefusedError", "Reading"]
 
-FREE_PAGES = 256  # 1 MiB of a file may be free
-GIVEN_BACK = 2500  # beyond that, 10 MiB are given back after each pull: it takes some 30 ms
+MAX_FREE_PAGES = 256  # 1 MiB of a file may be free
+VACUUM_PAGES = 2500  # beyond that, 10 MiB are given back after each scrape: it takes some 30 ms
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -38,8 +38,8 @@ class Reading(msgspec.Struct, frozen=True):
     """
 
     listing: Listing
-    known: State
-    shown: Words
+    known: AccountState
+    shown: SeenLabelValues
     at: float
 
 
@@ -84,7 +84,7 @@ class Ledger:
         """Release the file."""
         self._file.close()
 
-    def state(self, account: Account, seconds: float = BUSY_SECONDS) -> State:
+    def state(self, account: Account, seconds: float = BUSY_SECONDS) -> AccountState:
         """What is known of an account; also where nothing can be written.
 
         Raises:
@@ -95,8 +95,8 @@ class Ledger:
             return load(db, find(db, account))
 
     def record(
-        self, account: Account, reading: Reading, rules: Rules, seconds: float = BUSY_SECONDS
-    ) -> State:
+        self, account: Account, reading: Reading, policy: AccountingPolicy, seconds: float = BUSY_SECONDS
+    ) -> AccountState:
         """Count a listing, and return what is then durable.
 
         Raises:
@@ -106,20 +106,22 @@ class Ledger:
         listing = reading.listing
         with self._file.writing(seconds) as db:
             key = find(db, account)
-            books = load_books(db, key)
-            rows = load_rows(db, key, books, listing)
-            posting = post(books, rows, listing, rules, overtaken=_overtaken(reading.known, books))
-            key = save_books(db, key, account, posting.books, reading.at)
-            save_rows(db, key, rows, posting)
-            add_to_totals(db, key, posting.added)
+            progress = load_progress(db, key)
+            rows = load_rows(db, key, progress, listing)
+            ledger_update = apply_listing(
+                progress, rows, listing, policy, is_stale=_is_stale(reading.known, progress)
+            )
+            key = save_progress(db, key, account, ledger_update.progress, reading.at)
+            save_rows(db, key, rows, ledger_update)
+            add_to_totals(db, key, ledger_update.added)
             add_words(db, key, reading.shown)
             state = load(db, key)
             freed = db.exec_driver_sql("PRAGMA freelist_count").scalar_one()
-        if freed > FREE_PAGES:  # what a first import needed is given back by and by
-            self._file.outside(f"PRAGMA incremental_vacuum({GIVEN_BACK})")
+        if freed > MAX_FREE_PAGES:  # what a first import needed is given back by and by
+            self._file.outside(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
         return state
 
 
-def _overtaken(known: State, books: Books | None) -> bool:
+def _is_stale(known: AccountState, progress: AccountProgress | None) -> bool:
     """Whether another listing was counted since this was known."""
-    return books is not None and (known.books is None or known.books.listings != books.listings)
+    return progress is not None and (known.progress is None or known.progress.listings != progress.listings)

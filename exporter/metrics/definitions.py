@@ -49,7 +49,7 @@ COSTS = Spec(
     "Cost of sessions: reported by the provider, or estimated from the configured prices.",
     (*_L, "kind", "source"),
 )
-UP = Spec("cloud_browser_up", "gauge", "Whether this pull read the account's sessions.", _A)
+UP = Spec("cloud_browser_up", "gauge", "Whether this scrape read the account's sessions.", _A)
 SUCCESS = Spec(
     "cloud_browser_collector_success",
     "gauge",
@@ -110,6 +110,8 @@ REJECTED = Spec(
     "Rows that made no sense and were left out, by reason.",
     (*_A, "reason"),
 )
-WRITE_ERRORS = Spec(_X + "ledger_write_errors_total", "counter", "Times the ledger could not be written.")
+WRITE_ERRORS = Spec(
+    _X + "ledger_write_errors_total", "counter", "TimeoutPolicy the ledger could not be written."
+)
 
 TABLE = tuple(spec for spec in dict(globals()).values() if isinstance(spec, Spec))

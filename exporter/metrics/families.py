@@ -1,11 +1,26 @@
-"""A pull's outcomes turned into metric families."""
+"""A scrape's results turned into metric families."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+import msgspec
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from exporter.metrics.counters import (
+    ACCOUNT_WIDE,
+    COST,
+    COST_KINDS,
+    DURATION,
+    DURATION_BUCKETS,
+    DURATION_SUM,
+    ENDED,
+    PROXY_BYTES,
+    REVISIONS,
+    STARTED,
+    TIME,
+    CounterKey,
+)
 from exporter.metrics.definitions import (
     BYTES,
     COLLECTOR,
@@ -30,32 +45,38 @@ from exporter.metrics.definitions import (
 )
 from exporter.model import (
     BROWSERBASE,
-    COST,
-    COST_KINDS,
-    DURATION,
-    DURATION_BUCKETS,
-    DURATION_SUM,
-    ENDED,
     ENDED_STATUSES,
     ENDINGS,
-    EVERYWHERE,
     NANO_USD,
     OPEN_STATUSES,
-    PROXY_BYTES,
     REGIONS,
-    REVISIONS,
     SECOND,
-    STARTED,
-    TIME,
     Account,
-    Entry,
     Listing,
-    Outcome,
     Series,
     Session,
 )
 
 _FAMILIES = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily, "histogram": HistogramMetricFamily}
+
+
+class AccountResult(msgspec.Struct, frozen=True):
+    """What a scrape brought of one account, and what the ledger holds of it.
+
+    listing: None when the provider could not be read. totals: None when they are not known, or the
+    history has not been read to its end. complete: whether it has; None when that is not known.
+    rows: how many sessions the ledger keeps. last_success: when a listing was last recorded, in seconds
+    since 1970. error: the reason of a failure. seconds: how long the account took.
+    """
+
+    account: Account
+    listing: Listing | None
+    totals: Mapping[CounterKey, int] | None
+    complete: bool | None
+    rows: int | None
+    last_success: float | None
+    error: str | None
+    seconds: float
 
 
 class _Page:
@@ -75,21 +96,21 @@ class _Page:
         return self._families.values()
 
 
-def families(outcomes: Iterable[Outcome], sources: Mapping[Account, str]) -> Iterable[Metric]:
-    """The metrics of a pull.
+def families(results: Iterable[AccountResult], sources: Mapping[Account, str]) -> Iterable[Metric]:
+    """The metrics of a scrape.
 
     Args:
-        outcomes: what it brought, account by account.
+        results: what it brought, account by account.
         sources: where the cost of an account's sessions comes from, `reported` or `estimated`; of an
             account that is not here none is shown.
     """
     page = _Page()
-    for outcome in outcomes:
-        _add_health(page, outcome)
-        if outcome.listing is not None:
-            _add_listing(page, outcome.account, outcome.listing)
-        if outcome.totals is not None:
-            _add_totals(page, outcome, outcome.totals, sources.get(outcome.account))
+    for result in results:
+        _add_health(page, result)
+        if result.listing is not None:
+            _add_listing(page, result.account, result.listing)
+        if result.totals is not None:
+            _add_totals(page, result, result.totals, sources.get(result.account))
     return page.families()
 
 
@@ -108,21 +129,21 @@ def of_accounts(accounts: Collection[Account], own: Iterable[Metric]) -> Iterato
         yield family
 
 
-def _add_health(page: _Page, outcome: Outcome) -> None:
-    account = (outcome.account.provider, outcome.account.name)
-    page.add(UP, account, outcome.listing is not None)
-    page.add(SUCCESS, (*account, COLLECTOR), outcome.error is None)
-    page.add(TOOK, (*account, COLLECTOR), outcome.seconds)
-    if outcome.complete is not None:
-        page.add(HISTORY, account, outcome.complete)
-    if outcome.last_success is not None:
-        page.add(LAST_SUCCESS, account, outcome.last_success)
-    if outcome.complete:
+def _add_health(page: _Page, result: AccountResult) -> None:
+    account = (result.account.provider, result.account.name)
+    page.add(UP, account, result.listing is not None)
+    page.add(SUCCESS, (*account, COLLECTOR), result.error is None)
+    page.add(TOOK, (*account, COLLECTOR), result.seconds)
+    if result.complete is not None:
+        page.add(HISTORY, account, result.complete)
+    if result.last_success is not None:
+        page.add(LAST_SUCCESS, account, result.last_success)
+    if result.complete:
         page.add(REMAINING, account, 0)
-    elif outcome.complete is False and outcome.listing is not None:
-        page.add(REMAINING, account, outcome.listing.remaining)
-    if outcome.rows is not None:
-        page.add(ROWS, account, outcome.rows)
+    elif result.complete is False and result.listing is not None:
+        page.add(REMAINING, account, result.listing.remaining)
+    if result.rows is not None:
+        page.add(ROWS, account, result.rows)
 
 
 def _add_listing(page: _Page, account: Account, listing: Listing) -> None:
@@ -150,14 +171,16 @@ def _add_open(page: _Page, account: Account, series: Series, sessions: list[Sess
         page.add(EXPIRY, labels, min(expiries) / SECOND)
 
 
-def _add_totals(page: _Page, outcome: Outcome, totals: Mapping[Entry, int], source: str | None) -> None:
-    account = outcome.account
-    page.add(LOWERED, (account.provider, account.name), totals.get(Entry(EVERYWHERE, REVISIONS), 0))
+def _add_totals(
+    page: _Page, result: AccountResult, totals: Mapping[CounterKey, int], source: str | None
+) -> None:
+    account = result.account
+    page.add(LOWERED, (account.provider, account.name), totals.get(CounterKey(ACCOUNT_WIDE, REVISIONS), 0))
     sums: dict[Series, dict[tuple[str, str], int]] = defaultdict(dict)
-    for entry, value in totals.items():
-        if entry.series != EVERYWHERE:
-            sums[entry.series][entry.counter, entry.detail] = value
-    listed = [] if outcome.listing is None else [series for series, _ in outcome.listing.listed]
+    for key_of_counter, value in totals.items():
+        if key_of_counter.series != ACCOUNT_WIDE:
+            sums[key_of_counter.series][key_of_counter.counter, key_of_counter.label] = value
+    listed = [] if result.listing is None else [series for series, _ in result.listing.listed]
     for series in _all_series(account, [*listed, *sums]):
         _add_counters(page, account, series, sums[series])
         if source is not None:

@@ -26,7 +26,7 @@ REASONS = (
 LATENCY_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
-class Meters:
+class Telemetry:
     """The exporter's own metrics, in a registry of their own; told by the rooms where things happen."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Meters:
     def _gauge(self, spec: Spec) -> Gauge:
         return Gauge(spec.name, spec.text, spec.labels, registry=self.registry)
 
-    def of(self, account: Account, endpoint: str) -> "AccountMeter":
+    def of(self, account: Account, endpoint: str) -> "RequestTelemetry":
         """The meter of an account's requests; all that can happen to it stands at 0 from now on."""
         labels = (account.provider, account.name)
         for reason in REASONS:
@@ -64,10 +64,10 @@ class Meters:
         for code in ("200", "error"):
             self._requests.labels(*labels, endpoint, code)
         self._latency.labels(*labels, endpoint)
-        return AccountMeter(labels, self._requests, self._latency, self._rate_limit)
+        return RequestTelemetry(labels, self._requests, self._latency, self._rate_limit)
 
     def failed(self, account: Account, reason: str) -> None:
-        """Count a failed pull of an account."""
+        """Count a failed scrape of an account."""
         self._errors.labels(account.provider, account.name, COLLECTOR, reason).inc()
 
     def rejected(self, account: Account, rows: Mapping[str, int]) -> None:
@@ -86,7 +86,7 @@ class Meters:
             self._valid_at.set_to_current_time()
 
 
-class AccountMeter:
+class RequestTelemetry:
     """An account's requests."""
 
     def __init__(self, labels: tuple[str, str], requests: Counter, latency: Histogram, limit: Gauge) -> None:

@@ -15,31 +15,29 @@ from msgspec import Meta
 
 from exporter.client.api import Api
 from exporter.client.errors import PayloadError
-from exporter.labels import line, word
+from exporter.labels import sanitize_label, sanitize_project_id
 from exporter.model import (
     BROWSERBASE,
     ENDED_STATUSES,
-    MOST_BYTES,
-    MOST_TIME,
     OPEN_STATUSES,
-    Horizon,
     Listing,
+    ReadWindow,
     Series,
     Session,
     Usage,
     micros,
     moment,
 )
-from exporter.providers.decoding import mended
+from exporter.providers.decoding import MAX_BYTES, MAX_DURATION, repair_lone_surrogates
 
 PATH = "/v1/sessions"
 KEY_HEADER = "X-BB-API-Key"
 # Of a list in which a row is malformed: each is looked at, which takes thirty times the memory of a number.
-MOST_FIELDS, MOST_MALFORMED = 4_000_000, 100_000
+MAX_FIELDS, MAX_MALFORMED = 4_000_000, 100_000
 _OPEN, _ENDED = OPEN_STATUSES[BROWSERBASE], ENDED_STATUSES[BROWSERBASE]
 _ENDED_WORDS = frozenset(status.upper() for status in _ENDED)
-_LONGEST = timedelta(microseconds=MOST_TIME)
-_AT_ONCE = timedelta()
+_LONGEST = timedelta(microseconds=MAX_DURATION)
+ZERO = timedelta()
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -66,7 +64,7 @@ _ROW = msgspec.json.Decoder(Row)
 _RAW = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def read(api: Api, query: str | None, horizon: Horizon, deadline: float) -> Listing:
+def read(api: Api, query: str | None, window: ReadWindow, deadline: float) -> Listing:
     """The account's sessions, in one request.
 
     Raises:
@@ -78,19 +76,19 @@ def read(api: Api, query: str | None, horizon: Horizon, deadline: float) -> List
         raise PayloadError("the list holds no session, but something else; check base_url")
     api.clocks.learn(answer.at, map(_latest, found))
     now = micros(moment(api.clocks.time(answer.at)))  # one that a session's times can be held against
-    rows, rejected = sensible(found, now)
+    rows, rejected = validate_rows(found, now)
     rejected |= malformed
     ids = {row.id for row in rows}
     once = rows if len(ids) == len(rows) else {row.id: row for row in rows}.values()
     return Listing(
         time=now,
-        sessions=tuple(_session(row, now) for row in _matter(rows, horizon)),
+        sessions=tuple(_session(row, now) for row in _relevant_rows(rows, window)),
         listed=_listed(once),
         covers=now,
         # One whose row made no sense is listed all the same: its id stands in the body.
         missing=tuple(
             held
-            for held in horizon.held
+            for held in window.unsettled
             if held not in ids and not (rejected and held.encode() in answer.body)
         ),
         rejected=rejected,
@@ -105,14 +103,14 @@ def decode(body: bytes) -> tuple[list[Row], dict[str, int]]:
     """
     malformed: Counter[str] = Counter()
     try:
-        return mended(lambda text: _rows(text, malformed), body), malformed
+        return repair_lone_surrogates(lambda text: _rows(text, malformed), body), malformed
     except msgspec.ValidationError as error:
         raise PayloadError("the list of sessions is not an array; check base_url") from error
     except _UNREADABLE as error:
         raise PayloadError("the list of sessions is not JSON; check base_url") from error
 
 
-def sensible(rows: list[Row], now: int) -> tuple[list[Row], dict[str, int]]:
+def validate_rows(rows: list[Row], now: int) -> tuple[list[Row], dict[str, int]]:
     """The rows that make sense at this time of the provider's, and how many do not, by reason."""
     last = moment(now)
     sound = [row for row in rows if _in_range(row) and _in_time(row, last)]
@@ -126,10 +124,8 @@ def _rows(body: bytes, rejected: Counter[str]) -> list[Row]:
     try:
         return _ROWS.decode(body)
     except msgspec.ValidationError:
-        if body.count(b",") > MOST_FIELDS:
-            raise PayloadError(
-                f"the list of sessions has over {MOST_FIELDS} fields; check base_url"
-            ) from None
+        if body.count(b",") > MAX_FIELDS:
+            raise PayloadError(f"the list of sessions has over {MAX_FIELDS} fields; check base_url") from None
         return list(_one_by_one(_RAW.decode(body), rejected))
 
 
@@ -139,19 +135,19 @@ def _one_by_one(raws: Iterable[msgspec.Raw], rejected: Counter[str]) -> Iterator
             yield _ROW.decode(raw)
         except _UNREADABLE as error:
             rejected["malformed"] += 1
-            if rejected["malformed"] > MOST_MALFORMED:
+            if rejected["malformed"] > MAX_MALFORMED:
                 raise PayloadError("the list of sessions has hardly any; check base_url") from error
 
 
 def _in_range(row: Row) -> bool:
-    return not row.proxy_bytes or 0 < row.proxy_bytes <= MOST_BYTES
+    return not row.proxy_bytes or 0 < row.proxy_bytes <= MAX_BYTES
 
 
 def _in_time(row: Row, now: datetime) -> bool:
     begun, ended = row.started_at or row.created_at, _end(row)
     if ended is None:
         return now - begun <= _LONGEST
-    return _AT_ONCE <= ended - begun <= _LONGEST
+    return ZERO <= ended - begun <= _LONGEST
 
 
 def _latest(row: Row) -> int:
@@ -168,26 +164,26 @@ def _listed(rows: Iterable[Row]) -> dict[tuple[Series, str], int]:
     for (project, region, status), count in Counter(
         map(attrgetter("project_id", "region", "status"), rows)
     ).items():
-        listed[Series(line(project), word(region)), word(status)] += count
+        listed[Series(sanitize_project_id(project), sanitize_label(region)), sanitize_label(status)] += count
     return listed
 
 
-def _matter(rows: Iterable[Row], horizon: Horizon) -> Iterable[Row]:
-    """All that the horizon asks for, and the open ones."""
-    if horizon.since is None:
+def _relevant_rows(rows: Iterable[Row], window: ReadWindow) -> Iterable[Row]:
+    """All that the window asks for, and the open ones."""
+    if window.watermark is None:
         return rows
-    since, named = moment(horizon.since), horizon.held.keys() | horizon.gone
+    since, named = moment(window.watermark), window.unsettled.keys() | window.departed
     return [row for row in rows if row.created_at >= since or row.id in named or _end(row) is None]
 
 
 def _session(row: Row, now: int) -> Session:
-    status, end = word(row.status), _end(row)
+    status, end = sanitize_label(row.status), _end(row)
     ended = None if end is None else micros(end)
     begun = micros(row.started_at or row.created_at)
     time = max(0, (now if ended is None else ended) - begun)
     return Session(
         id=row.id,
-        series=Series(line(row.project_id), word(row.region)),
+        series=Series(sanitize_project_id(row.project_id), sanitize_label(row.region)),
         status=status,
         created=micros(row.created_at),
         # A pending session does not run yet, whatever its startedAt says.
@@ -204,7 +200,7 @@ def _end(row: Row) -> datetime | None:
     """When it ended; None while it is open. An unknown status has ended if there is an end to it."""
     if row.status in _ENDED_WORDS and row.ended_at is not None:
         return row.ended_at  # nearly all are such, and need no more looking at
-    status = word(row.status)
+    status = sanitize_label(row.status)
     if status in _OPEN:
         return None
     if status in _ENDED and row.ended_at is None:

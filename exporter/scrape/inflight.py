@@ -1,4 +1,4 @@
-"""A pull under way: whom it asks, in threads of their own, and who may share it."""
+"""A scrape under way: whom it asks, in threads of their own, and who may share it."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -9,56 +9,61 @@ from typing import TypeVar
 
 import msgspec
 
-from exporter.model import Account, Outcome
-from exporter.scrape.plan import Plan, Target
+from exporter.metrics.families import AccountResult
+from exporter.model import Account
+from exporter.scrape.plan import AccountTarget, ScrapePlan
 
 TIMEOUT = "timeout"
-MUCH_LONGER = 2  # times as long: below that a pull is content with what was asked for a shorter one
+MIN_TIMEOUT_RATIO_FOR_NEW_SCRAPE = (
+    2  # times as long: below that a scrape is content with what was asked for a shorter one
+)
 
 Result = TypeVar("Result")
 
 
-class Report(msgspec.Struct, frozen=True):
-    """A pull's outcomes, account by account, answered `at` so many seconds since 1970.
+class ScrapeResult(msgspec.Struct, frozen=True):
+    """A scrape's results, account by account, answered `at` so many seconds since 1970.
 
     `pages` keeps what was rendered of it, for who shares it.
     """
 
-    plan: Plan
-    outcomes: tuple[Outcome, ...]
+    plan: ScrapePlan
+    results: tuple[AccountResult, ...]
     at: float
     pages: dict[str, asyncio.Future[bytes]]
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """An account that is being asked, or was: since when, and for a pull of so many seconds."""
+class AccountScrape(msgspec.Struct, frozen=True):
+    """An account that is being asked, or was: since when, and for a scrape of so many seconds."""
 
-    target: Target
+    target: AccountTarget
     begun: float
     seconds: float
-    future: Future[Outcome]
+    future: Future[AccountResult]
 
-    def serves(self, target: Target, seconds: float) -> bool:
-        """Whether a pull of so many seconds need not ask this target itself."""
-        return self.asks_as(target) and (seconds <= MUCH_LONGER * self.seconds or self._good())
+    def serves(self, target: AccountTarget, seconds: float) -> bool:
+        """Whether a scrape of so many seconds need not ask this target itself."""
+        return self.same_request(target) and (
+            seconds <= MIN_TIMEOUT_RATIO_FOR_NEW_SCRAPE * self.seconds or self._good()
+        )
 
-    def asks_as(self, target: Target) -> bool:
+    def same_request(self, target: AccountTarget) -> bool:
         """Whether the target would ask the same."""
-        return self.target.asks == target.asks
+        return self.target.fetch_key == target.fetch_key
 
     def _good(self) -> bool:
         return self.future.done() and self.future.result().error != TIMEOUT
 
 
 @dataclass(slots=True)
-class Flight:
-    """A pull: its plan, when it began, the seconds it has, whom it asks, and the answer of all."""
+class InFlightScrape:
+    """A scrape: its plan, when it began, the seconds it has, whom it asks, and the answer of all."""
 
-    plan: Plan
+    plan: ScrapePlan
     begun: float
     seconds: float
-    asked: Mapping[Account, Asked]
-    report: Report | None = None
+    asked: Mapping[Account, AccountScrape]
+    scrape_result: ScrapeResult | None = None
 
     @property
     def deadline(self) -> float:
@@ -69,15 +74,15 @@ class Flight:
         """Whether nobody is being asked any more."""
         return all(one.future.done() for one in self.asked.values())
 
-    def serves(self, plan: Plan, now: float, seconds: float) -> bool:
-        """Whether a pull that comes now, and may take so many seconds, shares it."""
+    def serves(self, plan: ScrapePlan, now: float, seconds: float) -> bool:
+        """Whether a scrape that comes now, and may take so many seconds, shares it."""
         if self.plan is not plan:
             return False
-        if self.under_way(now):
-            return seconds <= MUCH_LONGER * self.seconds
+        if self.running(now):
+            return seconds <= MIN_TIMEOUT_RATIO_FOR_NEW_SCRAPE * self.seconds
         return now < min(one.begun for one in self.asked.values()) + plan.min_interval
 
-    def under_way(self, now: float) -> bool:
+    def running(self, now: float) -> bool:
         """Whether somebody still waits for it."""
         return now < self.deadline and not self.done()
 

@@ -1,41 +1,41 @@
-"""What a configuration makes of a pull: whom it asks, how long it may take, what it shows."""
+"""What a configuration makes of a scrape: whom it asks, how long it may take, what it shows."""
 
 import math
 from collections.abc import Callable, Hashable, Mapping
 
 import msgspec
 
-from exporter.ledger.accounting import Rules
-from exporter.model import Account, Horizon, Listing
+from exporter.ledger.accounting import AccountingPolicy
+from exporter.model import Account, Listing, ReadWindow
 
 LONGEST = (
-    120.0  # seconds: so long, and no longer, may a silent provider keep all pulls of its account waiting
+    120.0  # seconds: so long, and no longer, may a silent provider keep all scrapes of its account waiting
 )
 
 
-class Target(msgspec.Struct, frozen=True):
+class AccountTarget(msgspec.Struct, frozen=True):
     """An account to ask.
 
-    read: its provider's reading of a horizon, by a time on the monotonic clock; raises `ApiError`.
+    read: its provider's reading of a window, by a time on the monotonic clock; raises `ApiError`.
     recorded: told when what was read last is in the ledger.
-    asks: what of the configuration `read` depends on: two targets equal in this ask the same.
+    fetch_key: what of the configuration `read` depends on: two targets equal in this ask the same.
     """
 
     account: Account
-    rules: Rules
-    read: Callable[[Horizon, float], Listing]
+    policy: AccountingPolicy
+    read: Callable[[ReadWindow, float], Listing]
     recorded: Callable[[], None] = lambda: None
-    asks: Hashable = None
+    fetch_key: Hashable = None
 
 
-class Times(msgspec.Struct, frozen=True):
-    """Seconds a pull may take when Prometheus names no timeout, and what to keep back when it does."""
+class TimeoutPolicy(msgspec.Struct, frozen=True):
+    """Seconds a scrape may take when Prometheus names no timeout, and what to keep back when it does."""
 
     timeout: float
     offset: float
 
     def budget(self, header: str | None) -> float:
-        """The seconds for a pull: of the timeout named, less what is kept back, but half of it at least."""
+        """The seconds for a scrape: of the timeout named, less what is kept back, but half of it at least."""
         try:
             named = float(header or "nan")
         except ValueError:
@@ -46,14 +46,14 @@ class Times(msgspec.Struct, frozen=True):
         return max(named - self.offset, named / 2)
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """All that a pull goes by; a reload puts another in its place, whole.
+class ScrapePlan(msgspec.Struct, frozen=True):
+    """All that a scrape goes by; a reload puts another in its place, whole.
 
     sources: where the cost of an account's sessions comes from, `reported` or `estimated`; of an account
     that is not here none is shown. min_interval: seconds for which an answer serves again.
     """
 
-    targets: tuple[Target, ...]
-    times: Times = Times(10, 0.5)
+    targets: tuple[AccountTarget, ...]
+    times: TimeoutPolicy = TimeoutPolicy(10, 0.5)
     sources: Mapping[Account, str] = {}
     min_interval: float = 0

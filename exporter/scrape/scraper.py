@@ -1,7 +1,7 @@
-"""One pull: every account is asked at once, under one deadline; pulls that meet share it.
+"""One scrape: every account is asked at once, under one deadline; scrapes that meet share it.
 
 Each account is asked in a thread of its own. What is done by the deadline is the answer; an account
-that is not done goes on for the next pull, and is never asked twice at the same time.
+that is not done goes on for the next scrape, and is never asked twice at the same time.
 """
 
 import asyncio
@@ -14,14 +14,17 @@ from typing import Protocol
 import structlog
 
 from exporter.client.errors import ApiError
-from exporter.labels import Words, bounded
-from exporter.ledger.queries import NEVER, State
+from exporter.labels import SeenLabelValues, limit_cardinality
+from exporter.ledger.queries import FAR_FUTURE, AccountState
 from exporter.ledger.store import Ledger, LedgerError, Reading
-from exporter.model import Account, Horizon, Listing, Outcome
-from exporter.scrape.inflight import TIMEOUT, Asked, Flight, Report, in_thread
-from exporter.scrape.plan import Plan, Target
+from exporter.metrics.families import AccountResult
+from exporter.model import Account, Listing, ReadWindow
+from exporter.scrape.inflight import TIMEOUT, AccountScrape, InFlightScrape, ScrapeResult, in_thread
+from exporter.scrape.plan import AccountTarget, ScrapePlan
 
-READING_SHARE = 0.9  # of a pull's time, in which the provider must have answered: the rest is for the ledger
+READING_SHARE = (
+    0.9  # of a scrape's time, in which the provider must have answered: the rest is for the ledger
+)
 LEDGER_SHARE = 0.95  # and by which the ledger must have: the rest is for the page
 KNOWING_SHARE = 0.1  # for what the ledger knows, before the provider is asked
 
@@ -32,7 +35,7 @@ class Meter(Protocol):
     """Told of what went wrong, once each."""
 
     def failed(self, account: Account, reason: str) -> None:
-        """A pull of an account failed, or a part of it."""
+        """A scrape of an account failed, or a part of it."""
 
     def rejected(self, account: Account, rows: Mapping[str, int]) -> None:
         """Rows were left out, by reason."""
@@ -41,14 +44,14 @@ class Meter(Protocol):
         """The ledger could not be written."""
 
 
-class Puller:
+class Scraper:
     """Asks whom the plan names. Its methods run on one event loop; the asking does not.
 
     `last` is what was answered last.
 
     Args:
-        plan: what a pull goes by that begins. It may be replaced on the event loop: a pull under way keeps
-            its own, and whom it asks is asked nothing else before that has ended.
+        plan: what new scrapes go by. It may be replaced on the event loop: a scrape in flight keeps its own,
+            and an account is not asked again before its request in flight has ended.
         ledger: where it is counted.
         meter: told of failures.
         clock, wall: monotonic seconds, and seconds since 1970.
@@ -56,7 +59,7 @@ class Puller:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: ScrapePlan,
         ledger: Ledger,
         meter: Meter,
         *,
@@ -65,15 +68,15 @@ class Puller:
     ) -> None:
         self.plan, self._ledger, self._meter = plan, ledger, meter
         self._clock, self._wall = clock, wall
-        self._states: dict[Account, State] = {}
+        self._states: dict[Account, AccountState] = {}
         self._reasons: dict[Account, str | None] = {}
-        self._asked: dict[Account, Asked] = {}
-        self._flight: Flight | None = None
-        self.last: Report | None = None
-        self._awaited: set[asyncio.Future[Outcome]] = set()
+        self._asked: dict[Account, AccountScrape] = {}
+        self._in_flight: InFlightScrape | None = None
+        self.last: ScrapeResult | None = None
+        self._awaited: set[asyncio.Future[AccountResult]] = set()
 
-    def hurry(self) -> None:
-        """Have the pulls under way answer at once, with what is done."""
+    def cancel_waiters(self) -> None:
+        """Have the scrapes under way answer at once, with what is done."""
         for future in self._awaited:
             future.cancel()
 
@@ -81,23 +84,23 @@ class Puller:
         """Wait for what is being asked, but not longer; what is not done then ends with the process."""
         wait([one.future for one in self._asked.values()], seconds)
 
-    async def pull(self, seconds: float) -> Report:
+    async def scrape(self, seconds: float) -> ScrapeResult:
         """Ask every account, or join those who do; return what is known in so many seconds."""
-        now, flight = self._clock(), self._flight
-        if flight is None or not flight.serves(self.plan, now, seconds):
-            flight = self._flight = self._start(now, seconds)
-        asked = [asyncio.wrap_future(one.future) for one in flight.asked.values()]
+        now, in_flight = self._clock(), self._in_flight
+        if in_flight is None or not in_flight.serves(self.plan, now, seconds):
+            in_flight = self._in_flight = self._start(now, seconds)
+        asked = [asyncio.wrap_future(one.future) for one in in_flight.asked.values()]
         self._awaited |= set(asked)
         try:
-            await asyncio.wait(asked, timeout=max(0.0, min(flight.deadline - now, seconds)))
-        finally:  # also of a pull that nobody waits for any more
+            await asyncio.wait(asked, timeout=max(0.0, min(in_flight.deadline - now, seconds)))
+        finally:  # also of a scrape that nobody waits for any more
             self._awaited -= set(asked)
             for future in asked:
                 future.cancel()  # our waiting, not the asking, which is under way
-        return self._answer(flight)
+        return self._answer(in_flight)
 
-    def _start(self, now: float, seconds: float) -> Flight:
-        shared = self._flight is not None and self._flight.under_way(now)
+    def _start(self, now: float, seconds: float) -> InFlightScrape:
+        shared = self._in_flight is not None and self._in_flight.running(now)
         since = now - self.plan.min_interval
         # Also of an account that a reload took away: it may come back before its thread has ended.
         self._asked = {
@@ -109,44 +112,48 @@ class Puller:
             before = self._asked.get(target.account)
             if before is None or not before.serves(target, seconds):
                 self._asked[target.account] = self._ask_after(before, target, seconds)
-        return Flight(
+        return InFlightScrape(
             self.plan, now, seconds, {one.account: self._asked[one.account] for one in self.plan.targets}
         )
 
-    def _ask_after(self, before: Asked | None, target: Target, seconds: float) -> Asked:
+    def _ask_after(
+        self, before: AccountScrape | None, target: AccountTarget, seconds: float
+    ) -> AccountScrape:
         """Ask when what the account was asked before has ended: its listings are recorded in order."""
         now = self._clock()
 
-        def ask() -> Outcome:
+        def ask() -> AccountResult:
             if before is not None:
-                outcome = before.future.result()
-                if before.asks_as(target) and outcome.error != TIMEOUT:
-                    return outcome
+                result = before.future.result()
+                if before.same_request(target) and result.error != TIMEOUT:
+                    return result
             return self._ask(target, now + seconds)
 
         name = f"{target.account.provider}/{target.account.name}"
-        return Asked(target, now, seconds, in_thread(name, ask))
+        return AccountScrape(target, now, seconds, in_thread(name, ask))
 
-    def _answer(self, flight: Flight) -> Report:
-        if flight.report is not None:
-            return flight.report
-        outcomes = tuple(self._outcome(account, flight) for account in flight.asked)
-        report = self.last = Report(flight.plan, outcomes, self._wall(), {})
-        if flight.done():
-            flight.report = report
-        return report
+    def _answer(self, in_flight: InFlightScrape) -> ScrapeResult:
+        if in_flight.scrape_result is not None:
+            return in_flight.scrape_result
+        results = tuple(self._result(account, in_flight) for account in in_flight.asked)
+        scrape_result = self.last = ScrapeResult(in_flight.plan, results, self._wall(), {})
+        if in_flight.done():
+            in_flight.scrape_result = scrape_result
+        return scrape_result
 
-    def _outcome(self, account: Account, flight: Flight) -> Outcome:
+    def _result(self, account: Account, in_flight: InFlightScrape) -> AccountResult:
         """What an account brought. That it was late, its thread counts when it ends."""
-        future = flight.asked[account].future
+        future = in_flight.asked[account].future
         if future.done():
             return future.result()
-        return self._shown(account, None, TIMEOUT, self._clock() - flight.begun)
+        return self._shown(account, None, TIMEOUT, self._clock() - in_flight.begun)
 
-    def _shown(self, account: Account, listing: Listing | None, error: str | None, took: float) -> Outcome:
+    def _shown(
+        self, account: Account, listing: Listing | None, error: str | None, took: float
+    ) -> AccountResult:
         state = self._states.get(account)
-        complete = None if state is None else state.books is not None and state.books.complete
-        return Outcome(
+        complete = None if state is None else state.progress is not None and state.progress.complete
+        return AccountResult(
             account=account,
             listing=listing,
             totals=state.totals if state is not None and complete else None,
@@ -157,8 +164,8 @@ class Puller:
             seconds=took,
         )
 
-    def _ask(self, target: Target, ends: float) -> Outcome:
-        """One account, in its thread, for a pull that ends then."""
+    def _ask(self, target: AccountTarget, ends: float) -> AccountResult:
+        """One account, in its thread, for a scrape that ends then."""
         begun, account = self._clock(), target.account
         listing, reason, detail = None, None, ""
         try:
@@ -169,49 +176,51 @@ class Puller:
         except LedgerError as error:
             reason, detail = "ledger", str(error)
         except Exception:  # an account's outermost edge: a fault of ours here must not take the others along
-            reason, detail = "internal", "a fault of the exporter, please report it"
+            reason, detail = "internal", "a fault of the exporter, please scrape_result it"
             log.exception("account failed", **_labels(account))
         late = reason is None and self._clock() >= ends
         self._tell(
-            account, TIMEOUT if late else reason, "read, but too late for its pull" if late else detail
+            account, TIMEOUT if late else reason, "read, but too late for its scrape" if late else detail
         )
         return self._shown(account, listing, reason, self._clock() - begun)
 
-    def _read(self, target: Target, begun: float, seconds: float) -> tuple[Listing, Words]:
+    def _read(self, target: AccountTarget, begun: float, seconds: float) -> tuple[Listing, SeenLabelValues]:
         """The listing as it is to be shown. Where the ledger is silent, history is not asked for."""
         with suppress(LedgerError):  # _record says so, when the gauges are safe
             self._load(target.account, KNOWING_SHARE * seconds)
         state = self._states.get(target.account)
-        horizon = Horizon(NEVER) if state is None else state.horizon(target.rules)
-        listing = target.read(horizon, begun + READING_SHARE * seconds)
+        window = ReadWindow(FAR_FUTURE) if state is None else state.window(target.policy)
+        listing = target.read(window, begun + READING_SHARE * seconds)
         self._meter.rejected(target.account, listing.rejected)
-        return bounded(listing, target.account.provider, Words() if state is None else state.words)
+        return limit_cardinality(
+            listing, target.account.provider, SeenLabelValues() if state is None else state.words
+        )
 
     def _load(self, account: Account, seconds: float) -> None:
         """Each time anew: another process may have counted since."""
         self._states[account] = self._ledger.state(account, seconds)
 
-    def _record(self, target: Target, listing: Listing, shown: Words, ends: float) -> None:
+    def _record(self, target: AccountTarget, listing: Listing, shown: SeenLabelValues, ends: float) -> None:
         account = target.account
         try:
             known = self._known(account, ends - self._clock())
             reading = Reading(listing, known, shown, self._wall())
             left = ends - self._clock()
-            self._states[account] = self._ledger.record(account, reading, target.rules, left)
+            self._states[account] = self._ledger.record(account, reading, target.policy, left)
         except LedgerError:
             self._meter.ledger_failed()
             raise
         target.recorded()
 
-    def _known(self, account: Account, seconds: float) -> State:
+    def _known(self, account: Account, seconds: float) -> AccountState:
         """What was known before the provider was asked."""
         if account not in self._states:
             self._load(account, seconds)
-            raise LedgerError("the ledger could be read only after the provider was; the next pull counts")
+            raise LedgerError("the ledger could be read only after the provider was; the next scrape counts")
         return self._states[account]
 
     def _tell(self, account: Account, reason: str | None, detail: str) -> None:
-        """Count a failure, and log a change: what stays as it was is worth no line for each pull."""
+        """Count a failure, and log a change: what stays as it was is worth no line for each scrape."""
         if reason is not None:
             self._meter.failed(account, reason)
         level = "debug" if self._reasons.get(account) == reason else "info" if reason is None else "warning"

@@ -20,15 +20,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exporter.metrics.families import families, of_accounts
-from exporter.scrape.inflight import Report
-from exporter.scrape.scraper import Puller
+from exporter.scrape.inflight import ScrapeResult
+from exporter.scrape.scraper import Scraper
 from exporter.web.landing import html
 
 RELOAD = "/-/reload"
 TIMEOUT_HEADER = "x-prometheus-scrape-timeout-seconds"
 
 # The page is words and links: a browser shall load, run, frame, keep and tell others nothing of it.
-HARDENED = (
+SECURITY_HEADERS = (
     (
         b"content-security-policy",
         b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -53,26 +53,26 @@ _FORMS = {
 
 
 class _Collected:
-    """What one answer shows: a pull, then the exporter itself."""
+    """What one answer shows: a scrape, then the exporter itself."""
 
-    def __init__(self, report: Report, registry: CollectorRegistry) -> None:
-        self._report, self._registry = report, registry
+    def __init__(self, scrape_result: ScrapeResult, registry: CollectorRegistry) -> None:
+        self._report, self._registry = scrape_result, registry
 
     def collect(self) -> Iterator[Metric]:
-        outcomes = self._report.outcomes
-        yield from families(outcomes, self._report.plan.sources)
-        yield from of_accounts({outcome.account for outcome in outcomes}, self._registry.collect())
+        results = self._report.results
+        yield from families(results, self._report.plan.sources)
+        yield from of_accounts({result.account for result in results}, self._registry.collect())
 
 
 class Front(msgspec.Struct, frozen=True):
     """What the paths answer.
 
-    puller: asked at every GET of `path`, and at no other.
+    scraper: asked at every GET of `path`, and at no other.
     registry: the exporter's own metrics. ready: whether the ledger can be used; may block for a moment.
     reload: takes the configuration anew, and returns its faults; None where that is not enabled.
     """
 
-    puller: Puller
+    scraper: Scraper
     registry: CollectorRegistry
     ready: Callable[[], bool]
     path: str = "/metrics"
@@ -99,9 +99,9 @@ class Front(msgspec.Struct, frozen=True):
 
     async def metrics(self, request: Request) -> Response:
         """Ask every account."""
-        times = self.puller.plan.times
-        report = await self.puller.pull(times.budget(request.headers.get(TIMEOUT_HEADER)))
-        return await _rendered(report, _Collected(report, self.registry), request)
+        times = self.scraper.plan.times
+        scrape_result = await self.scraper.scrape(times.budget(request.headers.get(TIMEOUT_HEADER)))
+        return await _rendered(scrape_result, _Collected(scrape_result, self.registry), request)
 
     async def reloading(self, _request: Request) -> Response:
         """Take the configuration anew."""
@@ -123,18 +123,18 @@ class Front(msgspec.Struct, frozen=True):
         return PlainTextResponse("Healthy.\n")
 
     async def index(self, _request: Request) -> Response:
-        """What the last pull brought, and links."""
+        """What the last scrape brought, and links."""
         links = {self.path: "Metrics", "/-/healthy": "Healthy", "/-/ready": "Ready"}
-        return HTMLResponse(html(self.puller.plan, self.puller.last, links))
+        return HTMLResponse(html(self.scraper.plan, self.scraper.last, links))
 
 
-def hardened(app: ASGIApp) -> ASGIApp:
+def with_security_headers(app: ASGIApp) -> ASGIApp:
     """The same, with every answer telling browsers how little they may do with it."""
 
     async def answering(scope: Scope, receive: Receive, send: Send) -> None:
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *HARDENED]
+                message["headers"] = [*message["headers"], *SECURITY_HEADERS]
             await send(message)
 
         await app(scope, receive, sending)
@@ -142,14 +142,16 @@ def hardened(app: ASGIApp) -> ASGIApp:
     return answering
 
 
-async def _rendered(report: Report, page: _Collected, request: Request) -> Response:
-    """The page in the form the client asks for; rendered once for all who share the pull."""
+async def _rendered(scrape_result: ScrapeResult, page: _Collected, request: Request) -> Response:
+    """The page in the form the client asks for; rendered once for all who share the scrape."""
     encode, content_type = _form(request.headers.get("accept", ""))
     headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
-    body = await _once(report, content_type, partial(encode, page))
+    body = await _once(scrape_result, content_type, partial(encode, page))
     if gzip_accepted(request.headers.get("accept-encoding", "")):
         headers["Content-Encoding"] = "gzip"
-        body = await _once(report, f"{content_type} gzip", partial(gzip.compress, body, compresslevel=1))
+        body = await _once(
+            scrape_result, f"{content_type} gzip", partial(gzip.compress, body, compresslevel=1)
+        )
     return Response(body, headers=headers)
 
 
@@ -162,8 +164,8 @@ def _form(accept: str) -> tuple[Callable[[Any], bytes], str]:
     return choose_encoder("")
 
 
-async def _once(report: Report, form: str, make: Callable[[], bytes]) -> bytes:
+async def _once(scrape_result: ScrapeResult, form: str, make: Callable[[], bytes]) -> bytes:
     """What is made in a thread, so that a long page holds nobody up; the first who asks has it made."""
-    if form not in report.pages:
-        report.pages[form] = asyncio.ensure_future(run_in_threadpool(make))
-    return await asyncio.shield(report.pages[form])
+    if form not in scrape_result.pages:
+        scrape_result.pages[form] = asyncio.ensure_future(run_in_threadpool(make))
+    return await asyncio.shield(scrape_result.pages[form])

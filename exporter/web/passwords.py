@@ -80,7 +80,7 @@ class Passwords:
             return False
         highest = max(map(_cost, self._users.values()))
         known = given.user in self._users
-        hashed = self._users.get(given.user) or _nobodys(highest)
+        hashed = self._users.get(given.user) or _dummy_hash(highest)
         # No part holds a zero byte, so that no two triples are one text.
         text = b"\0".join((given.user, hashed, given.password))
         mark = hmac.digest(self._secret, text, "sha256")
@@ -115,7 +115,7 @@ class Passwords:
         short = password[:PASSWORD_BYTES]
         same = self._check(short, hashed)
         for cost in range(_cost(hashed), highest):  # 2^c + 2^c + 2^(c+1) + ... = 2^highest
-            self._check(short, _nobodys(cost))
+            self._check(short, _dummy_hash(cost))
         return same and short == password
 
 
@@ -123,6 +123,6 @@ def _cost(hashed: bytes) -> int:
     return int(hashed[4:6])
 
 
-def _nobodys(cost: int) -> bytes:
+def _dummy_hash(cost: int) -> bytes:
     """A hash of that cost that is no password's that anybody could find."""
     return b"$2b$%02d$%s" % (cost, b"." * 53)

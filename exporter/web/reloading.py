@@ -1,8 +1,8 @@
-"""The guard: TLS and passwords as the files of `--web.config.file` have them now.
+"""TLS and passwords, as the files of `--web.config.file` have them now.
 
-    guard = Guard.open(path)       # raises ConfigError
-    guard.context()                # for asyncio's `ssl=`; None when the file says nothing of TLS
-    guard.protect(app)             # an ASGI application that asks for a password, where there are users
+    config = ReloadingWebConfig.open(path)   # raises ConfigError
+    config.context()                          # for asyncio's `ssl=`; None when the file says nothing of TLS
+    config.protect(app)                       # the application behind a password, where there are users
 
 Files are looked at, by `stat` alone, at each new connection and each request. New ones that are not valid,
 or are written by half, change nothing: the last good ones hold, and one warning says why.
@@ -28,7 +28,7 @@ REALM = 'Basic realm="cloud-browser-exporter", charset="UTF-8"'
 log = structlog.get_logger()
 
 
-class Guard:
+class ReloadingWebConfig:
     """What protects the site. For one event loop, but for its opening."""
 
     def __init__(self, path: Path, passwords: Passwords) -> None:
@@ -36,11 +36,11 @@ class Guard:
         self._stamps: dict[str, Stamp] = {}
         self._fault = ""
         self._config, self._context = self._read()
-        self._take_users()
+        self._apply_users()
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """The guard of that file. Raises ConfigError, with a line for each fault."""
+        """The configuration in that file. Raises ConfigError, with a line for each fault."""
         return cls(path, Passwords())
 
     def context(self) -> ssl.SSLContext | None:
@@ -80,14 +80,14 @@ class Guard:
             return
         try:
             config, context = self._read()
-            self._hold_doors(config)
+            self._refuse_downgrade(config)
         except ConfigError as error:
             if str(error) != self._fault:
                 self._fault = str(error)
                 log.warning("new web configuration not taken, the last good one holds", error=self._fault)
             return
         self._config, self._context, self._fault = config, context, ""
-        self._take_users()
+        self._apply_users()
         log.info("new web configuration taken", file=str(self._path))
 
     def _read(self) -> tuple[WebConfig, ssl.SSLContext | None]:
@@ -101,7 +101,7 @@ class Guard:
             self._stamps[file] = _stamp(file)
         return config, tls.server_context(files, f"{self._path}: tls_server_config")
 
-    def _hold_doors(self, config: WebConfig) -> None:
+    def _refuse_downgrade(self, config: WebConfig) -> None:
         """A file written by half, or emptied, must not open what was closed."""
         if (config.tls_server_config is None) != (self._config.tls_server_config is None):
             fault = "added or removed while running; allowed: at a restart"
@@ -110,7 +110,7 @@ class Guard:
             fault = "all removed while running; allowed: at a restart"
             raise ConfigError(f"{self._path}: basic_auth_users: {fault}")
 
-    def _take_users(self) -> None:
+    def _apply_users(self) -> None:
         users = self._config.basic_auth_users
         self._passwords.replace({name: secret.reveal().encode() for name, secret in users.items()})
 

@@ -46,7 +46,7 @@ class Server:
 
     Args:
         app: what answers.
-        hurry: called when pulls under way take too long for an end.
+        cancel_waiters: called when scrapes under way take too long for an end.
         tls: None to serve plain HTTP.
         limits: what clients may take.
     """
@@ -54,14 +54,14 @@ class Server:
     def __init__(
         self,
         app: ASGIApp,
-        hurry: Callable[[], None],
+        cancel_waiters: Callable[[], None],
         *,
         tls: ssl.SSLContext | None = None,
         limits: Limits | None = None,
     ) -> None:
         self._limits = affordable(limits or Limits())
         self._connections = Connections(app, self._limits, tls)
-        self._hurry = hurry
+        self._hurry = cancel_waiters
         self._told = asyncio.Event()
         self.at_once = False
 
@@ -91,19 +91,19 @@ def run(
     app: ASGIApp,
     listen: tuple[str, int],
     *,
-    hurry: Callable[[], None],
+    cancel_waiters: Callable[[], None],
     reload: Callable[[], None] = lambda: None,
     tls: ssl.SSLContext | None = None,
 ) -> bool:
     """Serve on an address until a signal says otherwise; then answer what is under way. On the main thread.
 
-    `hurry` is called when that takes too long, `reload` on the event loop at SIGHUP. SIGTERM and SIGINT
-    end it, a second one at once: whether there was one is returned.
+    `cancel_waiters` is called when that takes too long, `reload` on the event loop at SIGHUP. SIGTERM and
+    SIGINT end it, a second one at once: whether there was one is returned.
 
     Raises:
         OSError: when the address is not to be had.
     """
-    server = Server(app, hurry, tls=tls)
+    server = Server(app, cancel_waiters, tls=tls)
     with listener(*listen) as opened, asyncio.Runner() as runner:
         loop = runner.get_loop()
         # What comes before the loop runs waits in it; what comes when it has ended comes too late.

@@ -149,14 +149,14 @@ def test_connections_are_kept() -> None:
 
 
 def test_connections_end_with_the_last_who_holds_them() -> None:
-    """After a reload that may be a pull which began before."""
+    """After a reload that may be a scrape which began before."""
     with serving(answer()) as server:
         with rigged(server.url) as rig:
             rig.get()
-            pull = rig.api.get
+            scrape = rig.api.get
             del rig
         assert not server.left.acquire(blocking=False)
-        del pull
+        del scrape
         gc.collect()
         assert server.left.acquire(timeout=PATIENCE)
 
@@ -383,7 +383,7 @@ def test_a_date_to_wait_for_is_taken_by_our_clock_where_the_provider_names_none(
 
 
 @pytest.mark.parametrize(("status", "error"), [("429 No", RateLimitedError), ("503 No", ServerError)])
-def test_an_account_keeps_silent_over_as_many_pulls_as_the_wait_takes(
+def test_an_account_keeps_silent_over_as_many_scrapes_as_the_wait_takes(
     status: str, error: type[StatusError]
 ) -> None:
     with facing(answer(status=status, Retry_After="100"), answer(b"[2]")) as (rig, server):

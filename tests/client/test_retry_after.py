@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.client.errors import RateLimitedError, ServerError, StatusError
-from exporter.client.retry_after import LONGEST, Silence, asked
+from exporter.client.retry_after import LONGEST, RetryAfterGate, asked
 from exporter.model import SECOND
 
 NOW = 784_111_777 * SECOND  # Sun, 06 Nov 1994 08:49:37 GMT
@@ -47,7 +47,7 @@ def test_no_header_is_too_odd(header: str) -> None:
     assert wait is None or 0 < wait <= LONGEST
 
 
-def heard(silence: Silence, now: float) -> StatusError | None:
+def heard(silence: RetryAfterGate, now: float) -> StatusError | None:
     try:
         silence.check(now)
     except StatusError as error:
@@ -56,7 +56,7 @@ def heard(silence: Silence, now: float) -> StatusError | None:
 
 
 def test_silence_lasts_as_long_as_was_asked_and_says_who_asked() -> None:
-    silence = Silence()
+    silence = RetryAfterGate()
     assert heard(silence, 0) is None
     silence.begin(RateLimitedError(429, 30.0), 100.0)
     error = heard(silence, 108.5)
@@ -66,7 +66,7 @@ def test_silence_lasts_as_long_as_was_asked_and_says_who_asked() -> None:
 
 
 def test_an_answer_that_asks_for_nothing_or_for_less_shortens_no_silence() -> None:
-    silence = Silence()
+    silence = RetryAfterGate()
     silence.begin(ServerError(503, 30.0), 100.0)
     silence.begin(RateLimitedError(429), 101.0)
     silence.begin(RateLimitedError(429, 5.0), 101.0)

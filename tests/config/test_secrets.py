@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config.secrets import Secret, key_in_file, key_in_text, open_to_others
+from exporter.config.secrets import Secret, is_group_or_world_accessible, key_in_file, parse_key
 
 SECRET = "sk-secret-0123456789"
 NO_KEY = "empty or not set; allowed: the API key alone"
@@ -32,14 +32,14 @@ BAD = {
 def test_white_space_around_a_key_is_none_of_it(tmp_path: Path, text: str) -> None:
     file = tmp_path / "api.key"
     file.write_bytes(text.encode())
-    assert key_in_text(text).reveal() == key_in_file(str(file)).reveal() == text.strip()
+    assert parse_key(text).reveal() == key_in_file(str(file)).reveal() == text.strip()
 
 
 @pytest.mark.parametrize("text", BAD)
 def test_what_is_no_key_is_refused_and_not_shown(tmp_path: Path, text: str) -> None:
     file = tmp_path / "api.key"
     file.write_bytes(text.encode())
-    for read, given_text in ((key_in_text, text), (key_in_file, str(file))):
+    for read, given_text in ((parse_key, text), (key_in_file, str(file))):
         with pytest.raises(ValueError, match="allowed: the API key alone") as caught:
             read(given_text)
         assert str(caught.value) == BAD[text]
@@ -60,13 +60,13 @@ def test_a_file_is_open_to_others_by_any_right_of_theirs(tmp_path: Path, mode: i
     file.write_text(SECRET)
     link.symlink_to(file)
     file.chmod(mode)
-    assert open_to_others(str(file)) == open_to_others(str(link)) == others
-    assert not open_to_others(str(tmp_path / "absent"))
+    assert is_group_or_world_accessible(str(file)) == is_group_or_world_accessible(str(link)) == others
+    assert not is_group_or_world_accessible(str(tmp_path / "absent"))
 
 
 @given(st.text(PRINTABLE, min_size=1, max_size=60).filter(str.strip))
 def test_any_printable_ascii_is_a_key(text: str) -> None:
-    assert key_in_text(text).reveal() == text.strip(" ")
+    assert parse_key(text).reveal() == text.strip(" ")
 
 
 def test_a_secret_is_shown_by_nothing(caplog: pytest.LogCaptureFixture) -> None:

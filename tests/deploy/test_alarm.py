@@ -1,7 +1,7 @@
 """From a provider's wave of errors to a message at somebody's door, and to the one that it is over.
 
-Simulator, exporter, Prometheus with the shipped rules, Alertmanager and a webhook are real. Only the
-minutes of the rules are made shorter: a second for three of them.
+Simulator, exporter, Prometheus with the shipped policy, Alertmanager and a webhook are real. Only the
+minutes of the policy are made shorter: a second for three of them.
 """
 
 import re
@@ -20,7 +20,7 @@ from exporter.simulator.fleet import MINUTE, SECOND, Fleet, Wave
 from exporter.simulator.server import Server, create_app, scaled_clock
 from tests.support.processes import LOCAL, Process, configuration, exporter, program, until
 
-RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules" / "cloud-browser.yml"
+RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "policy" / "cloud-browser.yml"
 SHORTER = 180
 SPEED = 60  # of the fleet's clock: a second for a minute
 CALM, WAVE = 20, 25  # seconds
@@ -44,16 +44,16 @@ def fleet() -> Fleet:
     )
 
 
-def in_seconds(rules: str) -> dict[str, Any]:
-    """The rules with every duration made shorter."""
+def in_seconds(policy: str) -> dict[str, Any]:
+    """The policy with every duration made shorter."""
 
     def shorter(found: re.Match[str]) -> str:
         return f"{int(found[1]) * UNITS[found[2]] * 1000 // SHORTER}ms"
 
-    document: dict[str, Any] = yaml.safe_load(rules)
+    document: dict[str, Any] = yaml.safe_load(policy)
     for group in document["groups"]:
         group["interval"] = "500ms"
-        for rule in group["rules"]:
+        for rule in group["policy"]:
             rule["expr"] = re.sub(r"(?<=[\[:])(\d+)([mhdw])(?=[\]:])", shorter, rule["expr"])
             rule["expr"] = re.sub(r"(?<=offset )(\d+)([mhdw])\b", shorter, rule["expr"])
             if "for" in rule:
@@ -120,12 +120,12 @@ def alertmanager(folder: Path, webhook: str) -> Iterator[str]:
 
 @contextmanager
 def monitor(folder: Path, port: int, manager: str) -> Iterator[None]:
-    """A Prometheus with the rules."""
-    rules, path = folder / "rules.yml", folder / "prometheus.yml"
-    rules.write_text(yaml.safe_dump(in_seconds(RULES.read_text())))
+    """A Prometheus with the policy."""
+    policy, path = folder / "policy.yml", folder / "prometheus.yml"
+    policy.write_text(yaml.safe_dump(in_seconds(RULES.read_text())))
     document = {
         "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"},
-        "rule_files": [str(rules)],
+        "rule_files": [str(policy)],
         "scrape_configs": [
             {"job_name": "cloud-browser-exporter", "static_configs": [{"targets": [f"{LOCAL}:{port}"]}]}
         ],
@@ -137,7 +137,7 @@ def monitor(folder: Path, port: int, manager: str) -> Iterator[None]:
         f"--config.file={path}",
         f"--storage.tsdb.path={folder / 'prometheus'}",
         f"--web.listen-address={LOCAL}:0",
-        "--rules.alert.resend-delay=1s",
+        "--policy.alert.resend-delay=1s",
     ) as process:
         process.says('msg="Server is ready to receive web requests."')
         yield

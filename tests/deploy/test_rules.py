@@ -13,11 +13,11 @@ from exporter.metrics.definitions import TABLE
 from tests.support.processes import program, run
 
 ROOT = Path(__file__).parents[2]
-RULES = ROOT / "deploy" / "prometheus" / "rules" / "cloud-browser.yml"
+RULES = ROOT / "deploy" / "prometheus" / "policy" / "cloud-browser.yml"
 RUNBOOKS = ROOT / "docs" / "runbooks.md"
 GROUPS = yaml.safe_load(RULES.read_text())["groups"]
-ALERTS = {rule["alert"]: rule for group in GROUPS for rule in group["rules"] if "alert" in rule}
-RECORDS = {rule["record"]: rule["expr"] for group in GROUPS for rule in group["rules"] if "record" in rule}
+ALERTS = {rule["alert"]: rule for group in GROUPS for rule in group["policy"] if "alert" in rule}
+RECORDS = {rule["record"]: rule["expr"] for group in GROUPS for rule in group["policy"] if "record" in rule}
 
 FIRES, QUIET = True, False
 QUARTER, HOUR, DAY, WEEK = 15, 60, 1440, 10080  # minutes
@@ -100,23 +100,23 @@ def cases() -> Iterator[Case]:
 
 
 def provider_cases() -> Iterator[Case]:
-    yield Case("CloudBrowserProviderDown", "no pull reads it", FIRES, {UP: steady(0)})
+    yield Case("CloudBrowserProviderDown", "no scrape reads it", FIRES, {UP: steady(0)})
     alert = "CloudBrowserProviderDown"
-    yield Case(alert, "one pull in ten does", FIRES, {UP: (steady(0, 9) + steady(1, 1)) * 12})
-    yield Case(alert, "two pulls in three do", QUIET, {UP: (steady(0, 1) + steady(1, 2)) * 40})
+    yield Case(alert, "one scrape in ten does", FIRES, {UP: (steady(0, 9) + steady(1, 1)) * 12})
+    yield Case(alert, "two scrapes in three do", QUIET, {UP: (steady(0, 1) + steady(1, 2)) * 40})
     for alert, reason in (
         ("CloudBrowserKeyRefused", "auth"),
         ("CloudBrowserPaymentRequired", "payment"),
         ("CloudBrowserRateLimited", "rate_limited"),
     ):
         each = rising((1, 2 * HOUR))
-        yield Case(alert, "each pull is refused", FIRES, failing(reason, each))
+        yield Case(alert, "each scrape is refused", FIRES, failing(reason, each))
         yield Case(alert, "it is read", QUIET, {**failing(reason, each), UP: steady(1)})
         yield Case(alert, "that has passed", QUIET, failing(reason, rising((1, HOUR), (0, HOUR))))
         yield Case(alert, "another reason", QUIET, failing("server", each))
         short = {ERRORS % reason: rising((0, 112), (1, 2), (0, 6))}
         short[UP] = steady(1, 112) + steady(0, 2) + steady(1, 6)
-        yield Case(alert, "two pulls were refused", QUIET, short)
+        yield Case(alert, "two scrapes were refused", QUIET, short)
     twice = rising((0, 110), (1, 2), (0, 8))
     yield Case("CloudBrowserRateLimited", "twice is no matter", QUIET, failing("rate_limited", twice))
 
@@ -140,7 +140,7 @@ def session_cases() -> Iterator[Case]:
     moved[STARTED] = [*[None] * (len(up) - 200), *rising((3, 192), (0, 8))]
     yield Case(alert, "none, and the exporter has moved", FIRES, moved, QUARTER)
     flaky = [*up[:-5], 0.0, *up[-4:]]
-    yield Case(alert, "none, and one pull failed", FIRES, {STARTED: week(3, 0), UP: flaky}, QUARTER)
+    yield Case(alert, "none, and one scrape failed", FIRES, {STARTED: week(3, 0), UP: flaky}, QUARTER)
     alert = "CloudBrowserSessionOpenTooLong"
     yield Case(alert, "since five hours", FIRES, {OLDEST: steady(0, 5 * HOUR + 20)})
     yield Case(alert, "just below", QUIET, {OLDEST: steady(1260, 5 * HOUR + 20)})
@@ -181,7 +181,7 @@ def exporter_cases() -> Iterator[Case]:
     yield Case(alert, "just below", QUIET, {TOOK: steady(7.9)})
     yield Case(alert, "one in ten is quick", QUIET, {TOOK: (steady(9, 9) + steady(1, 1)) * 12})
     alert = "CloudBrowserLedgerNotWritable"
-    yield Case(alert, "each pull", FIRES, {UNWRITTEN: rising((1, 2 * HOUR))})
+    yield Case(alert, "each scrape", FIRES, {UNWRITTEN: rising((1, 2 * HOUR))})
     yield Case(alert, "it cannot be read", FIRES, {ERRORS % "ledger": rising((1, 2 * HOUR))})
     yield Case(alert, "that has passed", QUIET, {UNWRITTEN: rising((1, HOUR), (0, HOUR))})
     yield Case(alert, "once", QUIET, {UNWRITTEN: rising((0, 112), (1, 1), (0, 7))})
@@ -253,12 +253,12 @@ def test_an_alert_fires_when_it_must_and_only_then(
     }
     path = tmp_path / "case.yml"
     path.write_text(yaml.safe_dump(document))
-    code, out, errors = run(promtool, "test", "rules", path)
+    code, out, errors = run(promtool, "test", "policy", path)
     assert code == 0, out + errors
 
 
 def test_the_rules_are_sound() -> None:
-    code, out, errors = run(program("promtool", "prometheus"), "check", "rules", "--lint-fatal", RULES)
+    code, out, errors = run(program("promtool", "prometheus"), "check", "policy", "--lint-fatal", RULES)
     assert code == 0, out + errors
 
 
@@ -291,7 +291,7 @@ def test_annotations_and_groupings_name_labels_that_there_are() -> None:
 
 
 def test_every_threshold_is_used_by_the_alert_that_its_comment_names() -> None:
-    thresholds = [rule["record"] for rule in GROUPS[0]["rules"]]
+    thresholds = [rule["record"] for rule in GROUPS[0]["policy"]]
     expressions = " ".join(rule["expr"] for rule in ALERTS.values())
     assert thresholds
     assert all(f"scalar({name})" in expressions for name in thresholds)
@@ -323,4 +323,4 @@ def test_the_job_and_its_timeout_are_the_same_everywhere() -> None:
     assert (shown["job_name"], shown["scrape_timeout"]) == (job["job_name"], job["scrape_timeout"])
     assert f'up{{job="{job["job_name"]}"}}' in ALERTS["CloudBrowserExporterGone"]["expr"]
     seconds = int(job["scrape_timeout"].removesuffix("s"))
-    assert RECORDS["cloud_browser:pull_seconds:threshold"] == f"vector({seconds * 4 // 5})"
+    assert RECORDS["cloud_browser:scrape_seconds:threshold"] == f"vector({seconds * 4 // 5})"

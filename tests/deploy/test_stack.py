@@ -36,8 +36,8 @@ def test_all_come_up_and_all_leave() -> None:
             until(lambda: "Alertmanager " in process.stdout.readline(), "the addresses")  # type: ignore[union-attr]  # it is a pipe, as asserted
             targets = until(lambda: healthy("http://localhost:9090/api/v1/targets"), "a first scrape")
             assert [one["labels"]["job"] for one in targets] == ["cloud-browser-exporter"]
-            rules = asked("http://localhost:9090/api/v1/rules")["data"]["groups"]
-            assert {group["name"] for group in rules} >= {"cloud-browser-thresholds", "cloud-browser-sums"}
+            policy = asked("http://localhost:9090/api/v1/policy")["data"]["groups"]
+            assert {group["name"] for group in policy} >= {"cloud-browser-thresholds", "cloud-browser-sums"}
             managers = asked("http://localhost:9090/api/v1/alertmanagers")["data"]["activeAlertmanagers"]
             assert [one["url"] for one in managers] == ["http://localhost:9093/api/v2/alerts"]
         finally:

@@ -179,7 +179,7 @@ def test_the_cost_of_a_session_is_the_spend_by_the_sessions(course: Course) -> N
 
 
 def test_no_account_is_down_and_none_has_failed(course: Course) -> None:
-    for dashboard, panel in (("overview", "Accounts down"), ("errors", "Failed pulls")):
+    for dashboard, panel in (("overview", "Accounts down"), ("errors", "Failed scrapes")):
         assert course.read(f"cloud-browser-{dashboard}", panel) == [({}, 0)]
 
 

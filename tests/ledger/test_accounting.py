@@ -4,21 +4,9 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 
-from exporter.ledger.accounting import Books, Posting, Rules, bucket, post
-from exporter.model import (
-    COST,
-    ENDED,
-    HOUR,
-    PROXY_BYTES,
-    REVISIONS,
-    SECOND,
-    STARTED,
-    TIME,
-    Entry,
-    Listing,
-    Series,
-    Usage,
-)
+from exporter.ledger.accounting import AccountingPolicy, AccountProgress, LedgerUpdate, apply_listing, bucket
+from exporter.metrics.counters import COST, ENDED, PROXY_BYTES, REVISIONS, STARTED, TIME, CounterKey
+from exporter.model import HOUR, SECOND, Listing, Series, Usage
 from tests.support.accounting_machine import Memory, World, sums
 from tests.support.listings import MINUTE, RULES, SETTLE, SKIP, T0, WEST, listing, session
 
@@ -28,32 +16,32 @@ TestWorld.settings = settings(
 )
 
 
-def after(first: Posting, second: Listing, rules: Rules = RULES) -> Posting:
-    return post(first.books, {row.id: row for row in first.changed}, second, rules)
+def after(first: LedgerUpdate, second: Listing, policy: AccountingPolicy = RULES) -> LedgerUpdate:
+    return apply_listing(first.progress, {row.id: row for row in first.changed}, second, policy)
 
 
 def test_a_lowered_figure_is_counted_once_and_changes_no_total() -> None:
-    one = post(None, {}, listing(session(usage=Usage(MINUTE, 500))), RULES)
+    one = apply_listing(None, {}, listing(session(usage=Usage(MINUTE, 500))), RULES)
     lower = listing(session(usage=Usage(MINUTE, 400)))
     two = after(one, lower)
-    three = post(two.books, {row.id: row for row in two.changed}, lower, RULES)
-    assert two.added == {Entry(Series("", ""), REVISIONS): 1}
+    three = apply_listing(two.progress, {row.id: row for row in two.changed}, lower, RULES)
+    assert two.added == {CounterKey(Series("", ""), REVISIONS): 1}
     assert three.added == {}
 
 
 def test_an_open_session_read_at_an_earlier_clock_is_no_revision() -> None:
-    one = post(None, {}, listing(session(usage=Usage(2 * MINUTE))), RULES)
+    one = apply_listing(None, {}, listing(session(usage=Usage(2 * MINUTE))), RULES)
     assert after(one, listing(session(usage=Usage(MINUTE)))).added == {}
 
 
 def test_a_figure_that_rises_after_falling_adds_only_what_is_above_the_highest() -> None:
-    one = post(None, {}, listing(session(usage=Usage(MINUTE, 500))), RULES)
+    one = apply_listing(None, {}, listing(session(usage=Usage(MINUTE, 500))), RULES)
     two = after(one, listing(session(usage=Usage(MINUTE, 400))))
     three = after(two, listing(session(usage=Usage(MINUTE, 501))))
-    assert three.added == {Entry(WEST, PROXY_BYTES): 1}
+    assert three.added == {CounterKey(WEST, PROXY_BYTES): 1}
 
 
-PRICED = Rules(SETTLE, browser_per_hour=120_000_000, proxy_per_gb=12_000_000_000, minimum=MINUTE)
+PRICED = AccountingPolicy(SETTLE, browser_per_hour=120_000_000, proxy_per_gb=12_000_000_000, minimum=MINUTE)
 
 
 @pytest.mark.parametrize("step", [1, 7 * SECOND, 61 * SECOND])
@@ -63,7 +51,11 @@ def test_estimated_cost_is_that_of_the_whole_session_however_often_it_was_read(s
     for time in [*range(0, end, max(step, end // 50)), end]:
         use = Usage(time, proxy_bytes=1_000_003 * time // MINUTE)
         store.record(listing(session(usage=use), time=T0 + time), PRICED)
-    costs = {entry.detail: n for entry, n in store.totals().items() if entry.counter == COST}
+    costs = {
+        key_of_counter.label: n
+        for key_of_counter, n in store.totals().items()
+        if key_of_counter.counter == COST
+    }
     assert costs == {
         "browser": round(120_000_000 * end / HOUR),
         "proxy": round(12_000_000_000 * (1_000_003 * end // MINUTE) / 10**9),
@@ -71,16 +63,16 @@ def test_estimated_cost_is_that_of_the_whole_session_however_often_it_was_read(s
 
 
 def test_a_session_costs_at_least_the_minimum_once_it_has_started() -> None:
-    pending = post(None, {}, listing(session(status="pending", usage=Usage(), started=None)), PRICED)
+    pending = apply_listing(None, {}, listing(session(status="pending", usage=Usage(), started=None)), PRICED)
     started = after(pending, listing(session(usage=Usage(SECOND))), PRICED)
     later = after(started, listing(session(usage=Usage(59 * SECOND))), PRICED)
-    assert pending.added == {Entry(WEST, STARTED): 1}
-    assert started.added[Entry(WEST, COST, "browser")] == 2_000_000
-    assert Entry(WEST, COST, "browser") not in later.added
+    assert pending.added == {CounterKey(WEST, STARTED): 1}
+    assert started.added[CounterKey(WEST, COST, "browser")] == 2_000_000
+    assert CounterKey(WEST, COST, "browser") not in later.added
 
 
 def test_a_new_price_does_not_move_the_past() -> None:
-    store, browser = Memory(), Entry(WEST, COST, "browser")
+    store, browser = Memory(), CounterKey(WEST, COST, "browser")
     dearer = msgspec.structs.replace(PRICED, browser_per_hour=240_000_000)
     store.record(listing(session(usage=Usage(HOUR))), PRICED)
     store.record(listing(session(usage=Usage(HOUR))), dearer)
@@ -92,45 +84,45 @@ def test_a_new_price_does_not_move_the_past() -> None:
 def test_skip_leaves_out_what_had_ended_and_counts_open_sessions_from_their_figures() -> None:
     past = session(id="past", status="error", ending="error", ended=T0, usage=Usage(MINUTE, 70))
     now = T0 + HOUR
-    one = post(None, {}, listing(past, session(usage=Usage(HOUR, 100)), time=now), SKIP)
+    one = apply_listing(None, {}, listing(past, session(usage=Usage(HOUR, 100)), time=now), SKIP)
     two = after(one, listing(past, session(usage=Usage(HOUR + MINUTE, 150)), time=now + MINUTE), SKIP)
     assert one.added == {}
-    assert two.added == {Entry(WEST, TIME): MINUTE, Entry(WEST, PROXY_BYTES): 50}
+    assert two.added == {CounterKey(WEST, TIME): MINUTE, CounterKey(WEST, PROXY_BYTES): 50}
 
 
 def test_skip_counts_a_later_session_whole_and_an_open_ones_end() -> None:
-    one = post(None, {}, listing(session(), time=T0 + MINUTE), SKIP)
+    one = apply_listing(None, {}, listing(session(), time=T0 + MINUTE), SKIP)
     ended = session(status="error", ending="error", ended=T0 + MINUTE + 1, usage=Usage(MINUTE + 1))
     fresh = session(id="s2", created=T0 + MINUTE + 1)
     two = after(one, listing(ended, fresh, time=T0 + 2 * MINUTE), SKIP)
-    assert two.added[Entry(WEST, ENDED, "error")] == 1
-    assert two.added[Entry(WEST, STARTED)] == 1
-    assert two.added[Entry(WEST, TIME)] == MINUTE + 1
+    assert two.added[CounterKey(WEST, ENDED, "error")] == 1
+    assert two.added[CounterKey(WEST, STARTED)] == 1
+    assert two.added[CounterKey(WEST, TIME)] == MINUTE + 1
 
 
 def test_skip_does_not_ask_for_history_after_an_empty_first_listing() -> None:
-    assert post(None, {}, listing(), SKIP).books.since == T0 + MINUTE - SETTLE
+    assert apply_listing(None, {}, listing(), SKIP).progress.watermark == T0 + MINUTE - SETTLE
 
 
 def test_the_watermark_does_not_follow_a_clock_that_runs_ahead_of_the_sessions() -> None:
-    one = post(None, {}, listing(session(), time=T0 + 9 * HOUR), RULES)
+    one = apply_listing(None, {}, listing(session(), time=T0 + 9 * HOUR), RULES)
     two = after(one, listing(session(), session(id="s2", created=T0 + MINUTE), time=T0 + 2 * MINUTE))
-    assert two.added[Entry(WEST, STARTED)] == 1
+    assert two.added[CounterKey(WEST, STARTED)] == 1
 
 
 def test_the_watermark_never_moves_back_and_never_on_a_partial_listing() -> None:
-    books = Books(began=T0, complete=True, since=T0 + HOUR, newest=T0 + 2 * HOUR)
-    assert post(books, {}, listing(), RULES).books.since == T0 + HOUR
+    progress = AccountProgress(began=T0, complete=True, watermark=T0 + HOUR, newest=T0 + 2 * HOUR)
+    assert apply_listing(progress, {}, listing(), RULES).progress.watermark == T0 + HOUR
     later = listing(session(created=T0 + 9 * HOUR), time=T0 + 9 * HOUR, covers=None)
-    assert post(books, {}, later, RULES).books.since == T0 + HOUR
+    assert apply_listing(progress, {}, later, RULES).progress.watermark == T0 + HOUR
 
 
 def test_an_ended_session_that_opens_again_ends_once() -> None:
     done = session(status="completed", ending="completed", ended=T0 + MINUTE)
-    one = post(None, {}, listing(done), RULES)
+    one = apply_listing(None, {}, listing(done), RULES)
     two = after(one, listing(session(usage=Usage(5 * MINUTE)), time=T0 + 5 * MINUTE))
     three = after(two, listing(done, time=T0 + 6 * MINUTE))
-    assert sums(one, two, three)[Entry(WEST, ENDED, "completed")] == 1
+    assert sums(one, two, three)[CounterKey(WEST, ENDED, "completed")] == 1
     assert not two.changed[0].settled
 
 
@@ -142,18 +134,18 @@ def test_a_bucket_holds_its_upper_bound(duration: int, bound: str) -> None:
 
 
 def test_an_open_session_counts_however_late_it_is_listed() -> None:
-    one = post(None, {}, listing(session(created=T0 + HOUR), time=T0 + 2 * HOUR), RULES)
+    one = apply_listing(None, {}, listing(session(created=T0 + HOUR), time=T0 + 2 * HOUR), RULES)
     late = session(id="late", created=T0)
-    assert after(one, listing(late, time=T0 + 2 * HOUR)).added[Entry(WEST, STARTED)] == 1
+    assert after(one, listing(late, time=T0 + 2 * HOUR)).added[CounterKey(WEST, STARTED)] == 1
 
 
 def test_skip_leaves_out_what_ended_in_the_second_in_which_the_ledger_began() -> None:
     done = session(status="error", ending="error", ended=T0 + MINUTE + SECOND // 2)
-    one = post(None, {}, listing(done), SKIP)
+    one = apply_listing(None, {}, listing(done), SKIP)
     assert (one.added, one.changed) == ({}, ())
 
 
 def test_an_end_before_the_last_reading_is_no_revision() -> None:
-    one = post(None, {}, listing(session(usage=Usage(MINUTE))), RULES)
+    one = apply_listing(None, {}, listing(session(usage=Usage(MINUTE))), RULES)
     done = session(status="error", ending="error", ended=T0 + MINUTE - 1, usage=Usage(MINUTE - 1))
-    assert Entry(Series("", ""), REVISIONS) not in after(one, listing(done)).added
+    assert CounterKey(Series("", ""), REVISIONS) not in after(one, listing(done)).added

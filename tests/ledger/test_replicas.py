@@ -10,12 +10,12 @@ import requests
 
 from exporter.simulator.fleet import MINUTE
 from tests.support.expected_totals import Key
-from tests.support.ledger_files import Course, course, pulled
+from tests.support.ledger_files import Course, course, scraped
 from tests.support.processes import Exporter, exporter
 
 
 class Replica:
-    """An exporter that is pulled from, and killed at times; no counter that it shows ever falls."""
+    """An exporter that is scraped from, and killed at times; no counter that it shows ever falls."""
 
     def __init__(self, world: Course, flags: tuple[str, str], account: str = "ours", seed: int = 0) -> None:
         self._world, self._flags, self._account = world, flags, account
@@ -23,28 +23,28 @@ class Replica:
         self.shown: dict[Key, float] = {}
         self.errors: list[dict[str, float]] = []
 
-    def pull(self, process: Exporter) -> None:
-        page = pulled(process, self._account)
+    def scrape(self, process: Exporter) -> None:
+        page = scraped(process, self._account)
         fallen = {name for name, value in self.shown.items() if page.counters.get(name, 0) < value}
         assert not fallen
         self.shown = page.counters
         self.errors.append(page.errors)
 
-    def live(self, lives: int, pulls: int) -> None:
-        """So many lives, each cut off in a pull."""
+    def live(self, lives: int, scrapes: int) -> None:
+        """So many lives, each cut off in a scrape."""
         for _ in range(lives):
             with exporter(*self._flags) as process, ThreadPoolExecutor() as pool:
-                for _ in range(self._dice.randint(1, pulls)):
+                for _ in range(self._dice.randint(1, scrapes)):
                     self._world.step(self._dice.randrange(10) * MINUTE)
-                    self.pull(process)
-                cut_off = pool.submit(self.pull, process)
+                    self.scrape(process)
+                cut_off = pool.submit(self.scrape, process)
                 process.kill()
                 assert isinstance(cut_off.exception(), requests.ConnectionError | None)
 
     def shows(self) -> dict[Key, float]:
         """What it shows when nothing else happens."""
         with exporter(*self._flags) as process:
-            self.pull(process)
+            self.scrape(process)
         return self.shown
 
 
@@ -59,7 +59,7 @@ def test_two_exporters_of_the_same_accounts_show_the_truth_through_kills(
 ) -> None:
     replicas = [Replica(world, world.flags(tmp_path), seed=seed) for seed in (1, 2)]
     with ThreadPoolExecutor() as pool:
-        for done in [pool.submit(one.live, lives=4, pulls=8) for one in replicas]:
+        for done in [pool.submit(one.live, lives=4, scrapes=8) for one in replicas]:
             done.result()
     for one in replicas:
         world.step()
@@ -74,7 +74,7 @@ def test_two_exporters_pulled_in_turn_show_what_both_have_counted(world: Course,
         for _ in range(5):
             for replica, process in ((one, first), (two, second)):
                 world.step(7 * MINUTE)
-                replica.pull(process)
+                replica.scrape(process)
                 assert replica.shown == world.counters()
 
 
@@ -82,7 +82,7 @@ def test_two_exporters_of_different_accounts_share_a_file(world: Course, tmp_pat
     accounts = "ours", "theirs"
     replicas = [Replica(world, world.flags(tmp_path, account=name), name) for name in accounts]
     with ThreadPoolExecutor() as pool:
-        for done in [pool.submit(one.live, lives=2, pulls=4) for one in replicas]:
+        for done in [pool.submit(one.live, lives=2, scrapes=4) for one in replicas]:
             done.result()
     world.step()
     assert [one.shows() for one in replicas] == [world.counters()] * 2

@@ -8,29 +8,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from exporter.ledger.accounting import Rules, post
-from exporter.model import (
-    ENDED,
-    EVERYWHERE,
-    HOUR,
-    PROXY_BYTES,
-    REVISIONS,
-    SECOND,
-    STARTED,
-    TIME,
-    Entry,
-    Horizon,
-    Listing,
-    Session,
-    Usage,
-)
+from exporter.ledger.accounting import AccountingPolicy, apply_listing
+from exporter.metrics.counters import ACCOUNT_WIDE, ENDED, PROXY_BYTES, REVISIONS, STARTED, TIME, CounterKey
+from exporter.model import HOUR, SECOND, Listing, ReadWindow, Session, Usage
 from tests.support.accounting_machine import Memory
 from tests.support.listings import MINUTE, RULES, SKIP, T0, WEST, listing, session
 
 REPLICAS = range(3)
 
 
-class Asked(msgspec.Struct, frozen=True):
+class AccountScrape(msgspec.Struct, frozen=True):
     """A listing that a replica has read, and how many were counted before it asked."""
 
     listing: Listing
@@ -48,9 +35,9 @@ class Overtaking(RuleBasedStateMachine):
         self.live: dict[str, Session] = {}
         self.hidden: str | None = None
         self.final: dict[str, Usage] = {}
-        self.read: dict[int, Asked] = {}
-        self.books = Memory()
-        self.last: dict[Entry, int] = {}
+        self.read: dict[int, AccountScrape] = {}
+        self.progress = Memory()
+        self.last: dict[CounterKey, int] = {}
 
     def listed(self) -> Iterator[Session]:
         for name, one in self.live.items():
@@ -58,10 +45,10 @@ class Overtaking(RuleBasedStateMachine):
                 time = (self.now if one.ended is None else one.ended) - one.created
                 yield msgspec.structs.replace(one, usage=msgspec.structs.replace(one.usage, time=time))
 
-    def complete(self, horizon: Horizon) -> Listing:
-        """What a provider's room reads of a horizon."""
+    def complete(self, window: ReadWindow) -> Listing:
+        """What a provider's room reads of a window."""
         rows = list(self.listed())
-        since, held = horizon.since, horizon.held
+        since, held = window.watermark, window.unsettled
         asked = [
             one
             for one in rows
@@ -70,15 +57,17 @@ class Overtaking(RuleBasedStateMachine):
         missing = tuple(held.keys() - {one.id for one in rows})
         return Listing(self.now, tuple(asked), {}, self.now, missing)
 
-    def count(self, asked: Asked) -> None:
-        counted = self.books.books.listings if self.books.books else 0
-        overtaken = counted != asked.known
-        books, kept = self.books.books, self.books.kept
-        self.books.commit(post(books, kept, asked.listing, self.policy, overtaken=overtaken))
+    def count(self, asked: AccountScrape) -> None:
+        counted = self.progress.progress.listings if self.progress.progress else 0
+        is_stale = counted != asked.known
+        progress, kept = self.progress.progress, self.progress.kept
+        self.progress.commit(apply_listing(progress, kept, asked.listing, self.policy, is_stale=is_stale))
 
-    def asking(self) -> Asked:
-        horizon = Horizon(self.books.since(), self.books.held())
-        return Asked(self.complete(horizon), self.books.books.listings if self.books.books else 0)
+    def asking(self) -> AccountScrape:
+        window = ReadWindow(self.progress.watermark(), self.progress.unsettled())
+        return AccountScrape(
+            self.complete(window), self.progress.progress.listings if self.progress.progress else 0
+        )
 
     @rule(replica=st.sampled_from(REPLICAS))
     def ask(self, replica: int) -> None:
@@ -117,14 +106,14 @@ class Overtaking(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
-        """Once its last figures were recorded, as they are when somebody pulls in so many days."""
+        """Once its last figures were recorded, as they are when somebody scrapes in so many days."""
         done = sorted(n for n, one in self.live.items() if one.ended is not None and self.settled(n))
         if done:
             name = data.draw(st.sampled_from(done))
             self.final[name] = self.usage(self.live.pop(name))
 
     def settled(self, name: str) -> bool:
-        row, since = self.books.kept.get(name), self.books.since()
+        row, since = self.progress.kept.get(name), self.progress.watermark()
         gone = row is None and since is not None and self.live[name].created < since
         return gone or (row is not None and row.settled)
 
@@ -148,20 +137,20 @@ class Overtaking(RuleBasedStateMachine):
         ended = self.now if one.ended is None else one.ended
         return Usage(ended - one.created, one.usage.proxy_bytes)
 
-    def truth(self) -> Counter[Entry]:
+    def truth(self) -> Counter[CounterKey]:
         used = [*self.final.values(), *map(self.usage, self.live.values())]
         ends = len(self.final) + sum(one.ended is not None for one in self.live.values())
         return Counter(
             {
-                Entry(WEST, STARTED): len(used),
-                Entry(WEST, TIME): sum(one.time for one in used),
-                Entry(WEST, PROXY_BYTES): sum(one.proxy_bytes for one in used),
-                Entry(WEST, ENDED, "completed"): ends,
+                CounterKey(WEST, STARTED): len(used),
+                CounterKey(WEST, TIME): sum(one.time for one in used),
+                CounterKey(WEST, PROXY_BYTES): sum(one.proxy_bytes for one in used),
+                CounterKey(WEST, ENDED, "completed"): ends,
             }
         )
 
-    def shown(self) -> dict[Entry, int]:
-        return {name: n for name, n in self.books.totals().items() if name.counter in ALL}
+    def shown(self) -> dict[CounterKey, int]:
+        return {name: n for name, n in self.progress.totals().items() if name.counter in ALL}
 
     @invariant()
     def never_falling_nor_above_the_truth(self) -> None:
@@ -186,42 +175,42 @@ DONE = session(status="completed", ending="completed", ended=T0 + MINUTE)
 NEWER = session(id="s2", created=T0 + HOUR)
 
 
-def books_of(*steps: tuple[Listing, bool], rules: Rules = RULES) -> Memory:
-    """The books after these listings, each overtaken or not."""
-    books = Memory()
-    for one, overtaken in steps:
-        books.commit(post(books.books, books.kept, one, rules, overtaken=overtaken))
-    return books
+def books_of(*steps: tuple[Listing, bool], policy: AccountingPolicy = RULES) -> Memory:
+    """The progress after these listings, each stale or not."""
+    progress = Memory()
+    for one, is_stale in steps:
+        progress.commit(apply_listing(progress.progress, progress.kept, one, policy, is_stale=is_stale))
+    return progress
 
 
 def test_a_session_that_was_open_when_an_overtaken_listing_was_read_counts_once() -> None:
     late = listing(session(), time=T0 + SECOND)
-    books = books_of((listing(DONE, NEWER, time=T0 + HOUR), False), (late, True))
-    assert books.totals()[Entry(WEST, STARTED)] == 2
-    assert books.totals()[Entry(WEST, ENDED, "completed")] == 1
+    progress = books_of((listing(DONE, NEWER, time=T0 + HOUR), False), (late, True))
+    assert progress.totals()[CounterKey(WEST, STARTED)] == 2
+    assert progress.totals()[CounterKey(WEST, ENDED, "completed")] == 1
 
 
 def test_what_an_overtaken_listing_lacks_was_seen_since() -> None:
     seen, lacking = listing(session(), NEWER, time=T0 + HOUR), listing(NEWER, time=T0, missing=("s1",))
     later = listing(NEWER, time=T0 + HOUR + MINUTE, missing=("s1",))
-    books = books_of((seen, False), (lacking, True), (later, False))
-    assert Entry(WEST, ENDED, "unknown") not in books.totals()
+    progress = books_of((seen, False), (lacking, True), (later, False))
+    assert CounterKey(WEST, ENDED, "unknown") not in progress.totals()
 
 
 def test_an_overtaken_listing_lowers_no_figure() -> None:
-    books = books_of(
+    progress = books_of(
         (listing(session(usage=Usage(MINUTE, 500))), False),
         (listing(session(usage=Usage(SECOND, 400))), True),
     )
-    assert Entry(EVERYWHERE, REVISIONS) not in books.totals()
+    assert CounterKey(ACCOUNT_WIDE, REVISIONS) not in progress.totals()
 
 
 def test_an_overtaken_listing_leaves_out_what_had_ended_before_the_ledger_began() -> None:
     first = listing(DONE, time=T0 + 2 * MINUTE)
-    assert books_of((first, False), (listing(session()), True), rules=SKIP).totals() == {}
+    assert books_of((first, False), (listing(session()), True), policy=SKIP).totals() == {}
 
 
 def test_of_two_that_overtake_each_other_for_ever_one_counts_as_if_alone() -> None:
-    books = books_of((listing(), False), (listing(), True), (listing(), True))
-    assert books.books is not None
-    assert books.books.listings == 1
+    progress = books_of((listing(), False), (listing(), True), (listing(), True))
+    assert progress.progress is not None
+    assert progress.progress.listings == 1

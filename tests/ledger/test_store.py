@@ -15,24 +15,12 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 
-from exporter.labels import Words
-from exporter.ledger.accounting import Rules
-from exporter.ledger.queries import MOST, NEVER, State
+from exporter.labels import SeenLabelValues
+from exporter.ledger.accounting import AccountingPolicy
+from exporter.ledger.queries import FAR_FUTURE, MOST, AccountState
 from exporter.ledger.store import Ledger, LedgerError, Reading
-from exporter.model import (
-    COST,
-    ENDED,
-    HOUR,
-    PROXY_BYTES,
-    SECOND,
-    STARTED,
-    UNKNOWN,
-    Account,
-    Entry,
-    Horizon,
-    Listing,
-    Usage,
-)
+from exporter.metrics.counters import COST, ENDED, PROXY_BYTES, STARTED, CounterKey
+from exporter.model import HOUR, SECOND, UNKNOWN, Account, Listing, ReadWindow, Usage
 from tests.support.accounting_machine import World
 from tests.support.listings import MINUTE, RULES, SETTLE, SKIP, T0, WEST, listing, session
 from tests.support.recording import ACCOUNT, record
@@ -50,23 +38,23 @@ def ledger(path: Path) -> Iterator[Ledger]:
 
 
 class Durable:
-    """The books in a file, opened anew whenever the process is said to have stopped."""
+    """The progress in a file, opened anew whenever the process is said to have stopped."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / f"{len(list(folder.iterdir()))}.db"
         self.ledger = Ledger(f"sqlite:///{self.path}")
-        self.state = State()
+        self.state = AccountState()
 
-    def record(self, listing: Listing, rules: Rules) -> None:
-        self.state = record(self.ledger, listing, rules)
+    def record(self, listing: Listing, policy: AccountingPolicy) -> None:
+        self.state = record(self.ledger, listing, policy)
 
-    def held(self) -> dict[str, int]:
-        return dict(self.state.held)
+    def unsettled(self) -> dict[str, int]:
+        return dict(self.state.unsettled)
 
-    def since(self) -> int | None:
-        return self.state.books.since if self.state.books else None
+    def watermark(self) -> int | None:
+        return self.state.progress.watermark if self.state.progress else None
 
-    def totals(self) -> dict[Entry, int]:
+    def totals(self) -> dict[CounterKey, int]:
         return dict(self.state.totals)
 
     def rows(self) -> int:
@@ -97,27 +85,27 @@ def test_books_in_a_file_equal_the_truth_over_random_histories(tmp_path: Path, e
 
 
 def test_an_unknown_account_has_nothing(ledger: Ledger) -> None:
-    assert ledger.state(ACCOUNT) == State()
+    assert ledger.state(ACCOUNT) == AccountState()
 
 
 def test_what_is_returned_is_what_a_later_start_knows(ledger: Ledger, path: Path) -> None:
     shown = record(ledger, listing(session(usage=Usage(SECOND, 7, 8, 9))))
     with closing(Ledger(f"sqlite:///{path}")) as later:
         assert later.state(ACCOUNT) == shown
-    assert shown.totals[Entry(WEST, PROXY_BYTES)] == 7
+    assert shown.totals[CounterKey(WEST, PROXY_BYTES)] == 7
     assert (shown.rows, shown.last_success) == (1, 1.5)
 
 
 def test_accounts_of_one_name_at_two_providers_are_two(ledger: Ledger) -> None:
     record(ledger, listing(session()))
     other = record(ledger, listing(session(), session(id="s2")), account=Account("browser_use", ACCOUNT.name))
-    assert other.totals[Entry(WEST, STARTED)] == 2
-    assert ledger.state(ACCOUNT).totals[Entry(WEST, STARTED)] == 1
+    assert other.totals[CounterKey(WEST, STARTED)] == 2
+    assert ledger.state(ACCOUNT).totals[CounterKey(WEST, STARTED)] == 1
 
 
 def test_words_once_shown_stay(ledger: Ledger, path: Path) -> None:
-    words = Words(frozenset({"paused"}), frozenset({"mars-1"}), frozenset({"project"}))
-    ledger.record(ACCOUNT, Reading(listing(session()), State(), words, at=1.0), RULES)
+    words = SeenLabelValues(frozenset({"paused"}), frozenset({"mars-1"}), frozenset({"project"}))
+    ledger.record(ACCOUNT, Reading(listing(session()), AccountState(), words, at=1.0), RULES)
     with closing(Ledger(f"sqlite:///{path}")) as later:
         assert later.state(ACCOUNT).words == words
 
@@ -127,9 +115,9 @@ def test_two_ledgers_on_one_file_count_a_session_once(ledger: Ledger, path: Path
         for used in range(1, 20):
             one = record(ledger, listing(session(usage=Usage(SECOND, 10 * used))))
             two = record(replica, listing(session(usage=Usage(SECOND, 10 * used + 5))))
-    assert one.totals[Entry(WEST, PROXY_BYTES)] == 190
-    assert two.totals[Entry(WEST, PROXY_BYTES)] == 195
-    assert two.totals[Entry(WEST, STARTED)] == 1
+    assert one.totals[CounterKey(WEST, PROXY_BYTES)] == 190
+    assert two.totals[CounterKey(WEST, PROXY_BYTES)] == 195
+    assert two.totals[CounterKey(WEST, STARTED)] == 1
 
 
 def test_a_listing_that_another_process_overtook_counts_no_session_twice(ledger: Ledger, path: Path) -> None:
@@ -139,7 +127,7 @@ def test_a_listing_that_another_process_overtook_counts_no_session_twice(ledger:
     with closing(Ledger(f"sqlite:///{path}")) as replica:
         later = record(replica, listing(done, session(id="s2", created=T0 + HOUR), time=T0 + HOUR))
     assert later.rows == 1
-    state = ledger.record(ACCOUNT, Reading(listing(session()), known, Words(), at=1.5), RULES)
+    state = ledger.record(ACCOUNT, Reading(listing(session()), known, SeenLabelValues(), at=1.5), RULES)
     assert (state.rows, state.totals) == (later.rows, later.totals)
 
 
@@ -150,7 +138,7 @@ def test_while_another_process_writes_nothing_is_counted_and_nothing_lost(ledger
         with pytest.raises(LedgerError, match=r"ledger\.db: database is locked; another process"):
             record(ledger, listing(session(usage=Usage(SECOND, 9))))
         other.execute("ROLLBACK")
-    assert record(ledger, listing(session(usage=Usage(SECOND, 9)))).totals[Entry(WEST, PROXY_BYTES)] == 9
+    assert record(ledger, listing(session(usage=Usage(SECOND, 9)))).totals[CounterKey(WEST, PROXY_BYTES)] == 9
 
 
 def test_a_missing_folder_is_said_and_may_come_later(tmp_path: Path) -> None:
@@ -181,19 +169,19 @@ def test_a_history_passes_through_and_leaves_neither_rows_nor_file(path: Path) -
     with closing(Ledger(f"sqlite:///{path}")) as ledger:
         for part in ended(20_000):
             state = record(ledger, part)
-    assert (state.rows, state.books and state.books.complete) == (20_000, False)
+    assert (state.rows, state.progress and state.progress.complete) == (20_000, False)
     grown = path.stat().st_size
     with closing(Ledger(f"sqlite:///{path}")) as ledger:
         for _ in range(3):
             state = record(ledger, listing(time=T0 + HOUR))
-    assert (state.rows, state.totals[Entry(WEST, ENDED, "stopped")]) == (0, 20_000)
+    assert (state.rows, state.totals[CounterKey(WEST, ENDED, "stopped")]) == (0, 20_000)
     assert path.stat().st_size < grown / 10
 
 
 def test_an_import_that_was_interrupted_counts_each_session_once(ledger: Ledger) -> None:
     for part in (*ended(10_000), *ended(12_000)):
         state = record(ledger, part)
-    assert state.totals[Entry(WEST, STARTED)] == 12_000
+    assert state.totals[CounterKey(WEST, STARTED)] == 12_000
 
 
 def test_a_history_that_has_settled_when_first_seen_never_becomes_a_row(ledger: Ledger) -> None:
@@ -202,10 +190,10 @@ def test_a_history_that_has_settled_when_first_seen_never_becomes_a_row(ledger: 
 
 
 def test_the_horizon_is_everything_then_the_watermark_and_what_is_held(ledger: Ledger) -> None:
-    assert State().horizon(RULES) == Horizon(None)
-    assert State().horizon(SKIP) == Horizon(NEVER)
+    assert AccountState().window(RULES) == ReadWindow(None)
+    assert AccountState().window(SKIP) == ReadWindow(FAR_FUTURE)
     state = record(ledger, listing(session(), session(id="s2", created=T0 + 2 * HOUR), time=T0 + 2 * HOUR))
-    assert state.horizon(RULES) == Horizon(T0 + 2 * HOUR - SETTLE + 1, {"s1": T0, "s2": T0 + 2 * HOUR})
+    assert state.window(RULES) == ReadWindow(T0 + 2 * HOUR - SETTLE + 1, {"s1": T0, "s2": T0 + 2 * HOUR})
 
 
 WRITER = """
@@ -213,11 +201,12 @@ import sys
 from contextlib import closing
 sys.path.insert(0, sys.argv[2])
 from exporter.ledger.store import Ledger
-from exporter.model import PROXY_BYTES, SECOND, Entry, Usage
+from exporter.metrics.counters import PROXY_BYTES, CounterKey
+from exporter.model import SECOND, Usage
 from tests.support.listings import WEST, listing, session
 from tests.support.recording import ACCOUNT, record
 with closing(Ledger(f"sqlite:///{sys.argv[1]}")) as ledger:
-    used = ledger.state(ACCOUNT).totals.get(Entry(WEST, PROXY_BYTES), 0) // 3
+    used = ledger.state(ACCOUNT).totals.get(CounterKey(WEST, PROXY_BYTES), 0) // 3
     while True:
         used += 1
         rows = [session(id=f"s{n}", usage=Usage(SECOND, used)) for n in range(3)]
@@ -255,28 +244,28 @@ def test_a_session_that_left_while_open_and_comes_back_ended_counts_on(ledger: L
     record(ledger, listing(left, *others[:1]))
     for hour in (1, 2, 3):
         state = record(ledger, listing(*others, missing=("s1",), time=T0 + hour * HOUR))
-    assert state.gone == state.horizon(RULES).gone == {"s1"}
-    assert state.totals[Entry(WEST, ENDED, UNKNOWN)] == 1
-    assert state.horizon(RULES).wants("s1", T0, is_open=False)
+    assert state.departed == state.window(RULES).departed == {"s1"}
+    assert state.totals[CounterKey(WEST, ENDED, UNKNOWN)] == 1
+    assert state.window(RULES).includes("s1", T0, is_open=False)
     back = msgspec.structs.replace(left, usage=Usage(MINUTE, 5000), ended=T0 + MINUTE, ending="completed")
     state = record(ledger, listing(back, *others, time=T0 + 4 * HOUR))
-    assert state.totals[Entry(WEST, PROXY_BYTES)] == 5000
-    assert state.totals[Entry(WEST, ENDED, UNKNOWN)] == 1, "it ended once"
-    assert not state.horizon(RULES).wants("s1", T0, is_open=False), "it has settled"
+    assert state.totals[CounterKey(WEST, PROXY_BYTES)] == 5000
+    assert state.totals[CounterKey(WEST, ENDED, UNKNOWN)] == 1, "it ended once"
+    assert not state.window(RULES).includes("s1", T0, is_open=False), "it has settled"
 
 
 def test_a_total_stays_at_the_most_that_there_is(ledger: Ledger) -> None:
     for number in range(3):
         state = record(ledger, listing(session(id=f"s{number}", usage=Usage(0, 2**62))))
-    assert state.totals[Entry(WEST, PROXY_BYTES)] == MOST
-    dear = Rules(SETTLE, proxy_per_gb=10**15)
+    assert state.totals[CounterKey(WEST, PROXY_BYTES)] == MOST
+    dear = AccountingPolicy(SETTLE, proxy_per_gb=10**15)
     state = record(ledger, listing(session(id="dear", usage=Usage(0, 10**15))), dear)
-    assert state.totals[Entry(WEST, COST, "proxy")] == MOST
+    assert state.totals[CounterKey(WEST, COST, "proxy")] == MOST
 
 
 def test_totals_are_whole_beyond_what_a_float_holds(ledger: Ledger) -> None:
     big = 10**15
     for number in range(40):
         state = record(ledger, listing(session(id=f"s{number}", usage=Usage(0, big + 1))))
-    assert state.totals[Entry(WEST, PROXY_BYTES)] == 40 * (big + 1)
-    assert Counter(state.totals)[Entry(WEST, STARTED)] == 40
+    assert state.totals[CounterKey(WEST, PROXY_BYTES)] == 40 * (big + 1)
+    assert Counter(state.totals)[CounterKey(WEST, STARTED)] == 40

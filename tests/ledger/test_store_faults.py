@@ -10,7 +10,7 @@ import pytest
 
 from exporter.ledger.store import Ledger
 from tests.support.disks import closable, disk, full, no_growth, read_only
-from tests.support.ledger_files import Course, Page, course, pulled
+from tests.support.ledger_files import Course, Page, course, scraped
 from tests.support.processes import COMMAND, Exporter, exporter, run
 
 
@@ -76,15 +76,15 @@ def test_while_the_ledger_cannot_be_written_gauges_go_on_and_afterwards_nothing_
     with folder_for(fault, tmp_path / "state") as folder:
         path = folder / "ledger.db"
         with exporter(*world.flags(tmp_path, path)) as process:
-            before = pulled(process)
+            before = scraped(process)
             assert (before.counters, before.errors) == (world.counters(), {})
             with FAULTS[fault](process, path):
                 during = [pulled_later(world, process) for _ in range(2)]
             for number, page in enumerate(during, 1):
                 assert page.counters == before.counters
-                assert page.errors == {"ledger": 2 * number}, "once a pull, for each of two accounts"
+                assert page.errors == {"ledger": 2 * number}, "once a scrape, for each of two accounts"
                 assert page.write_errors == 2 * number
-            assert len(lines(process)) == 2, "one line for each account, not for each pull"
+            assert len(lines(process)) == 2, "one line for each account, not for each scrape"
             assert all(str(path) in line for line in lines(process))
             after = pulled_later(world, process)
             assert (after.counters, after.errors) == (world.counters(), during[-1].errors)
@@ -95,16 +95,16 @@ def test_while_the_ledger_cannot_be_written_gauges_go_on_and_afterwards_nothing_
 
 
 def pulled_later(world: Course, process: Exporter) -> Page:
-    """A pull after sessions have gone on: both accounts are up, and their lists as they are now."""
+    """A scrape after sessions have gone on: both accounts are up, and their lists as they are now."""
     world.step()
-    page = pulled(process)
+    page = scraped(process)
     assert page.up == 2
     assert page.gauges == world.gauges()
     return page
 
 
 def lines(process: Exporter) -> list[str]:
-    """The warnings of pulls that the ledger failed."""
+    """The warnings of scrapes that the ledger failed."""
     return [line for line in process.log.splitlines() if "level=warning" in line and "reason=ledger" in line]
 
 
@@ -118,7 +118,7 @@ MEANWHILE: dict[str, Callable[[Path], AbstractContextManager[None]]] = {
 def ended(world: Course, folder: Path, end: signal.Signals) -> Page:
     """What was shown by an exporter that has ended since."""
     with exporter(*world.flags(folder, folder / "state" / "ledger.db")) as process:
-        page = pulled(process)
+        page = scraped(process)
         process.signal(end)
         process.ended()
     assert page.counters == world.counters()

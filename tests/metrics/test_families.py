@@ -1,4 +1,4 @@
-"""A pull's outcomes as metrics: names, labels, zeros and absences."""
+"""A scrape's results as metrics: names, labels, zeros and absences."""
 
 import re
 from typing import Any
@@ -9,55 +9,50 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.metrics import definitions as catalog
-from exporter.metrics.definitions import Spec
-from exporter.metrics.families import families, of_accounts
-from exporter.metrics.telemetry import Meters
-from exporter.model import (
-    BROWSERBASE,
+from exporter.metrics.counters import (
+    ACCOUNT_WIDE,
     COST,
     DURATION,
     DURATION_SUM,
     ENDED,
-    EVERYWHERE,
     PROXY_BYTES,
     REVISIONS,
-    SECOND,
     STARTED,
     TIME,
-    Account,
-    Entry,
-    Listing,
-    Outcome,
-    Series,
+    CounterKey,
 )
+from exporter.metrics.definitions import Spec
+from exporter.metrics.families import AccountResult, families, of_accounts
+from exporter.metrics.telemetry import Telemetry
+from exporter.model import BROWSERBASE, SECOND, Account, Listing, Series
 from tests.support.listings import EAST, MINUTE, T0, WEST, listing, session
 
 BB, BU = Account("browserbase", "production"), Account("browser_use", "production")
 SOURCES = {BB: "estimated", BU: "reported"}
 TOTALS = {
-    Entry(WEST, STARTED): 3,
-    Entry(WEST, ENDED, "error"): 1,
-    Entry(WEST, TIME): 90 * SECOND + 500_000,
-    Entry(WEST, PROXY_BYTES): 2**53 - 1,
-    Entry(WEST, COST, "browser"): 1_234_567_891,
-    Entry(WEST, DURATION, "30"): 2,
-    Entry(WEST, DURATION, "+Inf"): 1,
-    Entry(WEST, DURATION_SUM): 50_000 * SECOND,
-    Entry(EVERYWHERE, REVISIONS): 4,
+    CounterKey(WEST, STARTED): 3,
+    CounterKey(WEST, ENDED, "error"): 1,
+    CounterKey(WEST, TIME): 90 * SECOND + 500_000,
+    CounterKey(WEST, PROXY_BYTES): 2**53 - 1,
+    CounterKey(WEST, COST, "browser"): 1_234_567_891,
+    CounterKey(WEST, DURATION, "30"): 2,
+    CounterKey(WEST, DURATION, "+Inf"): 1,
+    CounterKey(WEST, DURATION_SUM): 50_000 * SECOND,
+    CounterKey(ACCOUNT_WIDE, REVISIONS): 4,
 }
 
 
-def outcome(account: Account = BB, **fields: Any) -> Outcome:
-    plain = Outcome(
+def result(account: Account = BB, **fields: Any) -> AccountResult:
+    plain = AccountResult(
         account, listing(), TOTALS, complete=True, rows=2, last_success=9.5, error=None, seconds=0.25
     )
     return msgspec.structs.replace(plain, **fields)
 
 
-def page(*outcomes: Outcome) -> dict[str, float]:
+def page(*results: AccountResult) -> dict[str, float]:
     """Samples by `name{label="value",...}`, with the account's own labels left out."""
     registry = CollectorRegistry()
-    registry.collect = lambda: iter(families(outcomes, SOURCES))  # type: ignore[method-assign]  # a registry of one page
+    registry.collect = lambda: iter(families(results, SOURCES))  # type: ignore[method-assign]  # a registry of one page
     text = generate_latest(registry).decode()
     samples = {}
     for family in text_string_to_metric_families(text):
@@ -72,7 +67,7 @@ def page(*outcomes: Outcome) -> dict[str, float]:
 
 
 def test_counters_are_shown_in_base_units() -> None:
-    samples = page(outcome())
+    samples = page(result())
     west = "project=p1,region=us-west-2"
     assert samples[f"cloud_browser_sessions_started_total{{{west}}}"] == 3
     assert samples[f"cloud_browser_session_seconds_total{{{west}}}"] == 90.5
@@ -84,7 +79,7 @@ def test_counters_are_shown_in_base_units() -> None:
 
 
 def test_histogram_buckets_are_cumulative() -> None:
-    samples = page(outcome())
+    samples = page(result())
     found = {
         match[1]: value
         for name, value in samples.items()
@@ -114,11 +109,11 @@ def test_histogram_buckets_are_cumulative() -> None:
 )
 def test_what_is_known_in_advance_stands_at_zero(name: str) -> None:
     shown = listing(listed={(WEST, "running"): 1})
-    assert page(outcome(listing=shown))[f"cloud_browser_{name}"] == 0
+    assert page(result(listing=shown))[f"cloud_browser_{name}"] == 0
 
 
 def test_an_empty_account_shows_its_regions_without_a_project() -> None:
-    samples = page(outcome(totals={}), outcome(BU, totals={}))
+    samples = page(result(totals={}), result(BU, totals={}))
     assert samples["cloud_browser_sessions_started_total{project=,region=us-west-2}"] == 0
     assert samples["cloud_browser_sessions_ended_total{project=,region=unknown,status=timed_out}"] == 0
     assert samples["cloud_browser_sessions{project=,region=unknown,status=active}"] == 0
@@ -134,7 +129,7 @@ LISTED = listing(
 
 
 def test_gauges_of_the_list() -> None:
-    samples = page(outcome(listing=LISTED))
+    samples = page(result(listing=LISTED))
     west, east = "project=p1,region=us-west-2", "project=p1,region=us-east-1"
     assert samples[f"cloud_browser_sessions{{{west},status=running}}"] == 2
     assert samples[f"cloud_browser_sessions{{{east},status=paused}}"] == 1
@@ -148,7 +143,7 @@ def test_gauges_of_the_list() -> None:
 
 
 def test_a_failed_account_has_counters_and_none_of_its_list_gauges() -> None:
-    samples = page(outcome(listing=None, error="auth"))
+    samples = page(result(listing=None, error="auth"))
     names = {name.partition("{")[0] for name in samples}
     assert samples["cloud_browser_up{}"] == 0
     assert samples["cloud_browser_collector_success{collector=sessions}"] == 0
@@ -158,7 +153,7 @@ def test_a_failed_account_has_counters_and_none_of_its_list_gauges() -> None:
 
 
 def test_a_read_account_whose_ledger_fails_is_up_and_not_successful() -> None:
-    samples = page(outcome(error="ledger"))
+    samples = page(result(error="ledger"))
     assert samples["cloud_browser_up{}"] == 1
     assert samples["cloud_browser_collector_success{collector=sessions}"] == 0
     assert samples["cloud_browser_collector_duration_seconds{collector=sessions}"] == 0.25
@@ -167,27 +162,29 @@ def test_a_read_account_whose_ledger_fails_is_up_and_not_successful() -> None:
 
 
 def test_while_the_first_import_is_under_way_its_progress_is_shown_and_no_counter() -> None:
-    samples = page(outcome(BU, listing=listing(covers=None, remaining=7), totals=None, complete=False))
+    samples = page(result(BU, listing=listing(covers=None, remaining=7), totals=None, complete=False))
     assert samples["cloud_browser_history_complete{}"] == 0
     assert samples["cloud_browser_history_remaining_sessions{}"] == 7
     assert not [name for name in samples if "_total" in name or "duration_seconds_" in name]
 
 
 def test_the_exporters_own_metrics_are_those_of_the_accounts_there_are() -> None:
-    meters = Meters()
+    telemetry = Telemetry()
     for account in (BB, BU, Account(BROWSERBASE, "gone")):
-        meters.of(account, "/path")
-    shown = list(of_accounts({BB, BU}, meters.registry.collect()))
+        telemetry.of(account, "/path")
+    shown = list(of_accounts({BB, BU}, telemetry.registry.collect()))
     samples = [sample for family in shown for sample in family.samples]
     named = {(one.labels["provider"], one.labels["account"]) for one in samples if "account" in one.labels}
     assert named == {(BB.provider, BB.name), (BU.provider, BU.name)}
     names = {sample.name for sample in samples}
     assert {"cloud_browser_exporter_build_info", "process_resident_memory_bytes"} <= names
-    assert len(shown) == len(list(meters.registry.collect()))
+    assert len(shown) == len(list(telemetry.registry.collect()))
 
 
 def test_before_anything_is_known_nothing_is_claimed() -> None:
-    blank = Outcome(BB, None, None, complete=None, rows=None, last_success=None, error="timeout", seconds=1)
+    blank = AccountResult(
+        BB, None, None, complete=None, rows=None, last_success=None, error="timeout", seconds=1
+    )
     names = {name.partition("{")[0] for name in page(blank)}
     assert names == {
         "cloud_browser_up",
@@ -198,13 +195,13 @@ def test_before_anything_is_known_nothing_is_claimed() -> None:
 
 def test_an_account_without_prices_shows_no_cost() -> None:
     other = Account(BROWSERBASE, "free")
-    assert not [name for name in page(outcome(other)) if "cost" in name]
+    assert not [name for name in page(result(other)) if "cost" in name]
 
 
 def test_browser_use_has_no_keep_alive_sessions() -> None:
     unknown = Series("", "unknown")
     shown: Listing = listing(session(series=unknown, status="active"), listed={(unknown, "active"): 1})
-    samples = page(outcome(BU, listing=shown))
+    samples = page(result(BU, listing=shown))
     assert not [name for name in samples if "keep_alive" in name]
     assert samples["cloud_browser_sessions{project=,region=unknown,status=active}"] == 1
 

@@ -3,7 +3,7 @@
 import pytest
 
 from exporter.client.errors import ApiError
-from exporter.metrics.telemetry import REASONS, Meters
+from exporter.metrics.telemetry import REASONS, Telemetry
 from exporter.model import REJECTIONS, Account
 
 ACCOUNT = Account("browserbase", "production")
@@ -12,23 +12,23 @@ X = "cloud_browser_exporter_"
 
 
 @pytest.fixture
-def meters() -> Meters:
-    return Meters()
+def telemetry() -> Telemetry:
+    return Telemetry()
 
 
-def value(meters: Meters, name: str, **labels: str) -> float | None:
-    return meters.registry.get_sample_value(X + name, labels)
+def value(telemetry: Telemetry, name: str, **labels: str) -> float | None:
+    return telemetry.registry.get_sample_value(X + name, labels)
 
 
-def test_every_reason_stands_at_zero_before_anything_happens(meters: Meters) -> None:
-    meters.of(ACCOUNT, "/v1/sessions")
+def test_every_reason_stands_at_zero_before_anything_happens(telemetry: Telemetry) -> None:
+    telemetry.of(ACCOUNT, "/v1/sessions")
     for reason in REASONS:
-        assert value(meters, "errors_total", **LABELS, collector="sessions", reason=reason) == 0
+        assert value(telemetry, "errors_total", **LABELS, collector="sessions", reason=reason) == 0
     for reason in REJECTIONS:
-        assert value(meters, "rejected_sessions_total", **LABELS, reason=reason) == 0
+        assert value(telemetry, "rejected_sessions_total", **LABELS, reason=reason) == 0
     for code in ("200", "error"):
-        assert value(meters, "api_requests_total", **LABELS, endpoint="/v1/sessions", code=code) == 0
-    assert value(meters, "ledger_write_errors_total") == 0
+        assert value(telemetry, "api_requests_total", **LABELS, endpoint="/v1/sessions", code=code) == 0
+    assert value(telemetry, "ledger_write_errors_total") == 0
 
 
 def reasons(error: type[ApiError]) -> set[str]:
@@ -39,46 +39,46 @@ def test_the_reasons_are_those_of_the_errors_there_are() -> None:
     assert reasons(ApiError) | {"ledger"} == set(REASONS)
 
 
-def test_requests_are_counted_by_code_and_timed(meters: Meters) -> None:
-    meter = meters.of(ACCOUNT, "/v1/sessions")
+def test_requests_are_counted_by_code_and_timed(telemetry: Telemetry) -> None:
+    meter = telemetry.of(ACCOUNT, "/v1/sessions")
     meter.sent("/v1/sessions", "503", 0.3)
     meter.rate_limit(17)
-    assert value(meters, "api_requests_total", **LABELS, endpoint="/v1/sessions", code="503") == 1
-    assert value(meters, "api_request_duration_seconds_sum", **LABELS, endpoint="/v1/sessions") == 0.3
-    assert value(meters, "api_rate_limit_remaining", **LABELS) == 17
+    assert value(telemetry, "api_requests_total", **LABELS, endpoint="/v1/sessions", code="503") == 1
+    assert value(telemetry, "api_request_duration_seconds_sum", **LABELS, endpoint="/v1/sessions") == 0.3
+    assert value(telemetry, "api_rate_limit_remaining", **LABELS) == 17
 
 
-def test_failures_and_rejections_are_counted(meters: Meters) -> None:
-    meters.failed(ACCOUNT, "auth")
-    meters.rejected(ACCOUNT, {"times": 3})
-    meters.ledger_failed()
-    assert value(meters, "errors_total", **LABELS, collector="sessions", reason="auth") == 1
-    assert value(meters, "rejected_sessions_total", **LABELS, reason="times") == 3
-    assert value(meters, "ledger_write_errors_total") == 1
+def test_failures_and_rejections_are_counted(telemetry: Telemetry) -> None:
+    telemetry.failed(ACCOUNT, "auth")
+    telemetry.rejected(ACCOUNT, {"times": 3})
+    telemetry.ledger_failed()
+    assert value(telemetry, "errors_total", **LABELS, collector="sessions", reason="auth") == 1
+    assert value(telemetry, "rejected_sessions_total", **LABELS, reason="times") == 3
+    assert value(telemetry, "ledger_write_errors_total") == 1
 
 
-def test_an_account_that_the_provider_tells_no_limit_shows_none(meters: Meters) -> None:
-    meters.of(ACCOUNT, "/v1/sessions")
-    assert value(meters, "api_rate_limit_remaining", **LABELS) is None
+def test_an_account_that_the_provider_tells_no_limit_shows_none(telemetry: Telemetry) -> None:
+    telemetry.of(ACCOUNT, "/v1/sessions")
+    assert value(telemetry, "api_rate_limit_remaining", **LABELS) is None
 
 
-def test_the_process_and_the_build_are_told(meters: Meters) -> None:
-    names = {family.name for family in meters.registry.collect()}
+def test_the_process_and_the_build_are_told(telemetry: Telemetry) -> None:
+    names = {family.name for family in telemetry.registry.collect()}
     assert {"process_resident_memory_bytes", "python_info", X + "build_info"} <= names
-    assert value(meters, "config_last_reload_successful") == 1
+    assert value(telemetry, "config_last_reload_successful") == 1
 
 
-def test_the_last_configuration_read_and_the_last_valid_one_are_told(meters: Meters) -> None:
-    at = value(meters, "config_last_reload_success_timestamp_seconds")
-    meters.loaded(valid=False)
-    assert value(meters, "config_last_reload_successful") == 0
-    assert value(meters, "config_last_reload_success_timestamp_seconds") == at
-    meters.loaded(valid=True)
-    assert value(meters, "config_last_reload_successful") == 1
-    assert (value(meters, "config_last_reload_success_timestamp_seconds") or 0) > (at or 0) > 0
+def test_the_last_configuration_read_and_the_last_valid_one_are_told(telemetry: Telemetry) -> None:
+    at = value(telemetry, "config_last_reload_success_timestamp_seconds")
+    telemetry.loaded(valid=False)
+    assert value(telemetry, "config_last_reload_successful") == 0
+    assert value(telemetry, "config_last_reload_success_timestamp_seconds") == at
+    telemetry.loaded(valid=True)
+    assert value(telemetry, "config_last_reload_successful") == 1
+    assert (value(telemetry, "config_last_reload_success_timestamp_seconds") or 0) > (at or 0) > 0
 
 
-def test_an_account_that_comes_back_is_counted_on(meters: Meters) -> None:
-    meters.of(ACCOUNT, "/v1/sessions").sent("/v1/sessions", "200", 0.3)
-    meters.of(ACCOUNT, "/v1/sessions").sent("/v1/sessions", "200", 0.3)
-    assert value(meters, "api_requests_total", **LABELS, endpoint="/v1/sessions", code="200") == 2
+def test_an_account_that_comes_back_is_counted_on(telemetry: Telemetry) -> None:
+    telemetry.of(ACCOUNT, "/v1/sessions").sent("/v1/sessions", "200", 0.3)
+    telemetry.of(ACCOUNT, "/v1/sessions").sent("/v1/sessions", "200", 0.3)
+    assert value(telemetry, "api_requests_total", **LABELS, endpoint="/v1/sessions", code="200") == 2

@@ -17,25 +17,24 @@ from exporter.client.server_time import Clocks, Reading
 from exporter.model import (
     ENDED_STATUSES,
     HOUR,
-    MOST_BYTES,
-    MOST_TIME,
     OPEN_STATUSES,
     REJECTIONS,
     SECOND,
-    Horizon,
     Listing,
+    ReadWindow,
     Series,
     Session,
     Usage,
     micros,
 )
 from exporter.providers import browserbase
-from exporter.providers.browserbase import MOST_FIELDS, MOST_MALFORMED
+from exporter.providers.browserbase import MAX_FIELDS, MAX_MALFORMED
+from exporter.providers.decoding import MAX_BYTES, MAX_DURATION
 from tests.support.misbehaviour import answer, serving
 
 T0 = datetime(2026, 5, 1, 12, tzinfo=UTC)
 NOW = micros(T0) + 2 * HOUR
-ALL = Horizon()
+ALL = ReadWindow()
 
 
 class Meter:
@@ -80,8 +79,8 @@ def row(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in (session | fields).items() if value is not ...}
 
 
-def read(*rows: object, horizon: Horizon = ALL, now: int = NOW) -> Listing:
-    return browserbase.read(Canned(json.dumps(rows).encode(), now), None, horizon, 0)
+def read(*rows: object, window: ReadWindow = ALL, now: int = NOW) -> Listing:
+    return browserbase.read(Canned(json.dumps(rows).encode(), now), None, window, 0)
 
 
 def only(**fields: Any) -> Session:
@@ -200,8 +199,8 @@ def test_what_is_listed_is_counted_by_series_and_status() -> None:
 def test_a_held_session_whose_row_makes_no_sense_is_not_missing() -> None:
     """It would be closed, and what it uses when its row is whole again would be lost."""
     for fault in ({"proxyBytes": -1}, {"createdAt": None}):
-        assert read(row(**fault), horizon=Horizon(None, {"one": 0, "z": 0})).missing == ("z",)
-    assert read(row(), horizon=Horizon(None, {"one": 0, "z": 0})).missing == ("z",)
+        assert read(row(**fault), window=ReadWindow(None, {"one": 0, "z": 0})).missing == ("z",)
+    assert read(row(), window=ReadWindow(None, {"one": 0, "z": 0})).missing == ("z",)
 
 
 def test_a_session_that_is_listed_twice_is_listed_once_and_both_its_readings_count() -> None:
@@ -221,8 +220,8 @@ def test_a_horizon_asks_for_the_open_the_recent_and_the_held(
     held: bool,  # noqa: FBT001
 ) -> None:
     since = micros(T0) + 30 * SECOND
-    horizon = Horizon(since, {"one": micros(T0)} if held else {})
-    listing = read(row(status=status, endedAt=ended, createdAt=at(created)), horizon=horizon)
+    window = ReadWindow(since, {"one": micros(T0)} if held else {})
+    listing = read(row(status=status, endedAt=ended, createdAt=at(created)), window=window)
     is_open = status in {"PENDING", "RUNNING"} or (status == "NEW" and ended is None)
     assert len(listing.sessions) == (is_open or created == 30 or held)
     assert sum(listing.listed.values()) == 1
@@ -230,7 +229,7 @@ def test_a_horizon_asks_for_the_open_the_recent_and_the_held(
 
 def test_what_was_held_and_is_listed_no_more_is_missing() -> None:
     held = {"gone": 1, "one": 2, "also gone": 3}
-    assert read(row(), row(id="new"), horizon=Horizon(NOW, held)).missing == ("gone", "also gone")
+    assert read(row(), row(id="new"), window=ReadWindow(NOW, held)).missing == ("gone", "also gone")
 
 
 @pytest.mark.parametrize(
@@ -256,7 +255,7 @@ def test_what_was_held_and_is_listed_no_more_is_missing() -> None:
         ("malformed", {"keepAlive": "yes"}),
         ("malformed", {"region": 1}),
         ("out_of_range", {"proxyBytes": -1}),
-        ("out_of_range", {"proxyBytes": MOST_BYTES + 1}),
+        ("out_of_range", {"proxyBytes": MAX_BYTES + 1}),
         ("out_of_range", {"proxyBytes": 10**40}),
         ("times", {"endedAt": at(9.999)}),
         ("times", {"endedAt": at(-1), "startedAt": None}),
@@ -268,7 +267,7 @@ def test_what_was_held_and_is_listed_no_more_is_missing() -> None:
     ],
 )
 def test_a_row_that_makes_no_sense_is_counted_and_left_out(reason: str, fields: dict[str, object]) -> None:
-    listing = read(row(id="before"), row(**fields), row(id="after"), horizon=Horizon(None, {"one": 1}))
+    listing = read(row(id="before"), row(**fields), row(id="after"), window=ReadWindow(None, {"one": 1}))
     assert [session.id for session in listing.sessions] == ["before", "after"]
     assert sum(listing.listed.values()) == 2
     assert listing.rejected == {reason: 1}
@@ -285,7 +284,7 @@ def test_each_reason_is_counted_apart() -> None:
     assert set(listing.rejected) == set(REJECTIONS)
 
 
-@pytest.mark.parametrize("figure", [0, 1, MOST_BYTES])
+@pytest.mark.parametrize("figure", [0, 1, MAX_BYTES])
 def test_the_most_that_makes_sense_is_used(figure: int) -> None:
     assert only(proxyBytes=figure).usage.proxy_bytes == figure
 
@@ -356,8 +355,8 @@ def test_a_clock_beyond_all_years_makes_no_session_run_for_longer_than_one_may()
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (b"[" + b"1," * MOST_FIELDS + b"1,1]", "has over 4000000 fields"),
-        (b"[" + b"1," * MOST_MALFORMED + b"1]", "has hardly any"),
+        (b"[" + b"1," * MAX_FIELDS + b"1,1]", "has over 4000000 fields"),
+        (b"[" + b"1," * MAX_MALFORMED + b"1]", "has hardly any"),
     ],
 )
 def test_a_list_of_nothing_but_nonsense_costs_little_time_and_memory(body: bytes, words: str) -> None:
@@ -393,14 +392,14 @@ def test_whatever_the_rows_say_a_listing_makes_sense(
     fields: list[dict[str, Any]], since: int | None, now: int
 ) -> None:
     rows = [row(**one) for one in fields]
-    listing = read(*rows, horizon=Horizon(since, {"a": 1, "z": 2}), now=now)
+    listing = read(*rows, window=ReadWindow(since, {"a": 1, "z": 2}), now=now)
     ids = [session.id for session in listing.sessions]
     assert len(set(ids)) <= sum(listing.listed.values())
     assert sum(listing.rejected.values()) + sum(listing.listed.values()) <= len(rows)
     assert set(listing.rejected) <= set(REJECTIONS)
     assert set(listing.missing) <= {"a", "z"} - set(ids)
     for session in listing.sessions:
-        assert 0 <= session.usage.time <= MOST_TIME
+        assert 0 <= session.usage.time <= MAX_DURATION
         assert (session.ended is None) == (session.ending is None)
         assert session.ended is None or session.started is None or session.started <= session.ended
 

@@ -5,7 +5,7 @@ import tracemalloc
 import msgspec
 import pytest
 
-from exporter.providers.decoding import MOST_HALVES, mended
+from exporter.providers.decoding import MAX_LONE_SURROGATES, repair_lone_surrogates
 
 
 @pytest.mark.parametrize(
@@ -19,17 +19,17 @@ from exporter.providers.decoding import MOST_HALVES, mended
     ],
 )
 def test_half_a_character_spoils_no_body(body: bytes, text: str) -> None:
-    assert mended(msgspec.json.decode, body) == text
+    assert repair_lone_surrogates(msgspec.json.decode, body) == text
 
 
 def test_halves_of_characters_cost_little_more_memory_than_the_body() -> None:
     """And beyond so many it is not what JavaScript has left, and no JSON."""
-    body = b'["' + b"x\\ud83d" * MOST_HALVES + b'"]'
+    body = b'["' + b"x\\ud83d" * MAX_LONE_SURROGATES + b'"]'
     tracemalloc.start()
     try:
-        assert len(mended(msgspec.json.decode, body)[0]) == 2 * MOST_HALVES
+        assert len(repair_lone_surrogates(msgspec.json.decode, body)[0]) == 2 * MAX_LONE_SURROGATES
         assert tracemalloc.get_traced_memory()[1] < 6 * len(body)
     finally:
         tracemalloc.stop()
     with pytest.raises(msgspec.DecodeError):
-        mended(msgspec.json.decode, body[:-2] + b'\\ud83d"]')
+        repair_lone_surrogates(msgspec.json.decode, body[:-2] + b'\\ud83d"]')

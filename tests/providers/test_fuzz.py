@@ -16,17 +16,18 @@ from exporter.client.api import Answer, Api
 from exporter.client.errors import AnswerTimeoutError, PayloadError
 from exporter.client.server_time import Clocks, Reading
 from exporter.config import settings as config
-from exporter.model import HOUR, MOST_BYTES, MOST_NANO_USD, MOST_TIME, REJECTIONS, Horizon, Listing, Session
+from exporter.model import HOUR, REJECTIONS, Listing, ReadWindow, Session
 from exporter.providers import browserbase
 from exporter.providers.browser_use.reader import BrowserUse
+from exporter.providers.decoding import MAX_BYTES, MAX_DURATION, MAX_NANO_USD
 
 T = TypeVar("T")
 
 MANY = settings(max_examples=10_000)
 NOW = 1_777_644_000_000_000  # 2026-05-01T14:00:00Z
 CLOCKS = [NOW, None, NOW + 6 * HOUR, NOW - 6 * HOUR, 0, 2**60]
-ALL = Horizon()
-HORIZONS = [ALL, Horizon(NOW - HOUR, {"one": NOW - 5 * HOUR, "gone": NOW}), Horizon(2**62)]
+ALL = ReadWindow()
+HORIZONS = [ALL, ReadWindow(NOW - HOUR, {"one": NOW - 5 * HOUR, "gone": NOW}), ReadWindow(2**62)]
 
 CONFIGURATIONS = (
     {"accounts": [{"name": "a", "provider": "browserbase", "api_key_env": "K", "base_url": "http://[::1]:80/x"}]},
@@ -174,10 +175,10 @@ def check(listing: Listing) -> None:
 def check_session(session: Session) -> None:
     usage = session.usage
     assert 1 <= len(session.id) <= 100
-    assert 0 <= usage.time <= MOST_TIME + 1
-    assert 0 <= usage.proxy_bytes <= MOST_BYTES
-    assert 0 <= usage.browser_cost <= MOST_NANO_USD
-    assert 0 <= usage.proxy_cost <= MOST_NANO_USD
+    assert 0 <= usage.time <= MAX_DURATION + 1
+    assert 0 <= usage.proxy_bytes <= MAX_BYTES
+    assert 0 <= usage.browser_cost <= MAX_NANO_USD
+    assert 0 <= usage.proxy_cost <= MAX_NANO_USD
     assert session.ended is None or session.started is None or session.ended >= session.started
     assert (session.ended is None) == (session.ending is None)
     for time in (session.created, session.started, session.ended, session.expires):
@@ -194,17 +195,17 @@ def of(choices: Sequence[T], recipe: bytes) -> T:
     return choices[sum(recipe) % len(choices)]
 
 
-def read_browserbase(bodies: list[bytes], date: int | None, horizon: Horizon) -> Listing:
-    return browserbase.read(Scripted(bodies, date), None, horizon, 1.0)
+def read_browserbase(bodies: list[bytes], date: int | None, window: ReadWindow) -> Listing:
+    return browserbase.read(Scripted(bodies, date), None, window, 1.0)
 
 
-def read_browser_use(bodies: list[bytes], date: int | None, horizon: Horizon) -> Listing:
-    return BrowserUse(Scripted(bodies, date)).read(horizon, 1.0)
+def read_browser_use(bodies: list[bytes], date: int | None, window: ReadWindow) -> Listing:
+    return BrowserUse(Scripted(bodies, date)).read(window, 1.0)
 
 
 @pytest.mark.parametrize(("read", "whole"), [(read_browserbase, LIST), (read_browser_use, PAGE)])
 def test_what_is_not_mutated_is_read(
-    read: Callable[[list[bytes], int | None, Horizon], Listing], whole: object
+    read: Callable[[list[bytes], int | None, ReadWindow], Listing], whole: object
 ) -> None:
     listing = read([edited(whole, [])], NOW, ALL)
     check(listing)

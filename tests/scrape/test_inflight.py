@@ -1,13 +1,14 @@
-"""Who may share a pull, and threads that nobody has to wait for."""
+"""Who may share a scrape, and threads that nobody has to wait for."""
 
 from concurrent.futures import Future
 from threading import Event, current_thread
 
 import pytest
 
-from exporter.model import Account, Listing, Outcome
-from exporter.scrape.inflight import TIMEOUT, Asked, Flight, in_thread
-from exporter.scrape.plan import Plan, Target
+from exporter.metrics.families import AccountResult
+from exporter.model import Account, Listing
+from exporter.scrape.inflight import TIMEOUT, AccountScrape, InFlightScrape, in_thread
+from exporter.scrape.plan import AccountTarget, ScrapePlan
 from tests.support.listings import RULES, listing
 
 ONE = Account("browserbase", "one")
@@ -17,16 +18,16 @@ def never(*_: object) -> Listing:
     raise AssertionError
 
 
-def target(asks: str = "this") -> Target:
-    return Target(ONE, RULES, never, asks=asks)
+def target(asks: str = "this") -> AccountTarget:
+    return AccountTarget(ONE, RULES, never, fetch_key=asks)
 
 
-def asked(error: str | None = None, *, begun: float = 100, done: bool = True) -> Asked:
-    """For a pull of ten seconds."""
-    future: Future[Outcome] = Future()
+def asked(error: str | None = None, *, begun: float = 100, done: bool = True) -> AccountScrape:
+    """For a scrape of ten seconds."""
+    future: Future[AccountResult] = Future()
     if done:
-        future.set_result(Outcome(ONE, listing(), {}, None, None, None, error, 1))
-    return Asked(target(), begun, 10, future)
+        future.set_result(AccountResult(ONE, listing(), {}, None, None, None, error, 1))
+    return AccountScrape(target(), begun, 10, future)
 
 
 def test_what_is_asked_serves_who_asks_the_same_in_about_that_time() -> None:
@@ -49,20 +50,25 @@ def test_what_was_read_serves_for_any_time_and_what_was_cut_off_does_not() -> No
         (110, 10, False, False), (110, 10, True, False),
     ],
 )  # fmt: skip
-def test_a_pull_is_shared_until_it_is_answered(now: float, seconds: float, done: bool, shared: bool) -> None:  # noqa: FBT001 - pytest passes them by name
-    plan = Plan((target(),))
-    flight = Flight(plan, 100, 10, {ONE: asked(done=done)})
-    assert flight.serves(plan, now, seconds) == shared
-    assert not flight.serves(Plan((target(),)), now, seconds), "another plan's is another pull"
+def test_a_scrape_is_shared_until_it_is_answered(
+    now: float,
+    seconds: float,
+    done: bool,  # noqa: FBT001 - pytest gives it by name
+    shared: bool,  # noqa: FBT001 - the same
+) -> None:
+    plan = ScrapePlan((target(),))
+    in_flight = InFlightScrape(plan, 100, 10, {ONE: asked(done=done)})
+    assert in_flight.serves(plan, now, seconds) == shared
+    assert not in_flight.serves(ScrapePlan((target(),)), now, seconds), "another plan's is another scrape"
 
 
 def test_an_answer_is_shared_for_min_interval() -> None:
-    plan = Plan((target(),), min_interval=30)
-    flight = Flight(plan, 100, 10, {ONE: asked()})
-    assert flight.serves(plan, 129, 1000)
-    assert not flight.serves(plan, 130, 10)
-    kept = Flight(plan, 120, 10, {ONE: asked()})
-    assert not kept.serves(plan, 130, 10), "what it has is of a pull before it"
+    plan = ScrapePlan((target(),), min_interval=30)
+    in_flight = InFlightScrape(plan, 100, 10, {ONE: asked()})
+    assert in_flight.serves(plan, 129, 1000)
+    assert not in_flight.serves(plan, 130, 10)
+    kept = InFlightScrape(plan, 120, 10, {ONE: asked()})
+    assert not kept.serves(plan, 130, 10), "what it has is of a scrape before it"
 
 
 def test_a_thread_gives_its_result_or_its_error_and_does_not_hold_up_the_end() -> None:

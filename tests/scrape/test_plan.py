@@ -1,8 +1,8 @@
-"""What a configuration makes of a pull."""
+"""What a configuration makes of a scrape."""
 
 import pytest
 
-from exporter.scrape.plan import Times
+from exporter.scrape.plan import TimeoutPolicy
 
 
 @pytest.mark.parametrize(
@@ -12,5 +12,5 @@ from exporter.scrape.plan import Times
         ("nan", 10), ("inf", 10), ("-3", 10), ("0", 10), ("1e300", 119.5),
     ],
 )  # fmt: skip
-def test_the_time_for_a_pull(header: str | None, seconds: float) -> None:
-    assert Times(10, 0.5).budget(header) == pytest.approx(seconds)
+def test_the_time_for_a_scrape(header: str | None, seconds: float) -> None:
+    assert TimeoutPolicy(10, 0.5).budget(header) == pytest.approx(seconds)

@@ -1,4 +1,4 @@
-"""One pull: side by side, shared, in time, and durable before it is shown."""
+"""One scrape: side by side, shared, in time, and durable before it is shown."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,21 +9,13 @@ from threading import Thread
 import pytest
 
 from exporter.client.errors import AnswerTimeoutError, AuthError, UnreachableError
-from exporter.ledger.queries import NEVER
+from exporter.ledger.queries import FAR_FUTURE
 from exporter.ledger.store import Ledger
-from exporter.model import (
-    OTHER,
-    PROXY_BYTES,
-    SECOND,
-    STARTED,
-    Entry,
-    Horizon,
-    Series,
-    Usage,
-)
-from exporter.scrape.inflight import Report
-from exporter.scrape.plan import Plan, Target
-from exporter.scrape.scraper import Puller
+from exporter.metrics.counters import PROXY_BYTES, STARTED, CounterKey
+from exporter.model import OTHER, SECOND, ReadWindow, Series, Usage
+from exporter.scrape.inflight import ScrapeResult
+from exporter.scrape.plan import AccountTarget, ScrapePlan
+from exporter.scrape.scraper import Scraper
 from tests.support.listings import T0, WEST, listing, session
 from tests.support.scripted_provider import LONG, ONE, TWO, Make, Provider, Tally, of
 
@@ -40,11 +32,11 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def puller(ledger: Ledger, tally: Tally) -> Iterator[Make]:
+def scraper(ledger: Ledger, tally: Tally) -> Iterator[Make]:
     made = []
 
-    def make(*targets: Target, min_interval: float = 0) -> Puller:
-        made.append(Puller(Plan(targets, min_interval=min_interval), ledger, tally))
+    def make(*targets: AccountTarget, min_interval: float = 0) -> Scraper:
+        made.append(Scraper(ScrapePlan(targets, min_interval=min_interval), ledger, tally))
         return made[-1]
 
     yield make
@@ -52,31 +44,31 @@ def puller(ledger: Ledger, tally: Tally) -> Iterator[Make]:
         one.close()
 
 
-def test_a_good_pull_shows_what_the_ledger_holds(puller: Make, ledger: Ledger) -> None:
+def test_a_good_scrape_shows_what_the_ledger_holds(scraper: Make, ledger: Ledger) -> None:
     provider = Provider(listing(session(usage=Usage(SECOND, 7))))
-    outcome = of(asyncio.run(puller(provider.target(ONE)).pull(LONG)), ONE)
-    assert outcome.totals == ledger.state(ONE).totals
-    assert outcome.totals[Entry(WEST, PROXY_BYTES)] == 7
-    assert (outcome.error, outcome.complete, outcome.rows, provider.recorded) == (None, True, 1, 1)
+    result = of(asyncio.run(scraper(provider.target(ONE)).scrape(LONG)), ONE)
+    assert result.totals == ledger.state(ONE).totals
+    assert result.totals[CounterKey(WEST, PROXY_BYTES)] == 7
+    assert (result.error, result.complete, result.rows, provider.recorded) == (None, True, 1, 1)
 
 
-def test_the_second_pull_asks_for_what_is_recent(puller: Make) -> None:
+def test_the_second_scrape_asks_for_what_is_recent(scraper: Make) -> None:
     provider = Provider(listing(session()))
-    pulls = puller(provider.target(ONE))
-    asyncio.run(pulls.pull(LONG))
-    asyncio.run(pulls.pull(LONG))
-    assert provider.horizons[0] == Horizon(None)
-    assert provider.horizons[1].held == {"s1": T0}
+    scrapes = scraper(provider.target(ONE))
+    asyncio.run(scrapes.scrape(LONG))
+    asyncio.run(scrapes.scrape(LONG))
+    assert provider.horizons[0] == ReadWindow(None)
+    assert provider.horizons[1].unsettled == {"s1": T0}
 
 
 def test_an_account_that_fails_keeps_its_counters_and_changes_nothing_for_another(
-    puller: Make, tally: Tally
+    scraper: Make, tally: Tally
 ) -> None:
     bad = Provider(listing(session()), AuthError(401, None))
     good = Provider(listing(session()))
-    pulls = puller(bad.target(ONE), good.target(TWO))
-    before = asyncio.run(pulls.pull(LONG))
-    after = asyncio.run(pulls.pull(LONG))
+    scrapes = scraper(bad.target(ONE), good.target(TWO))
+    before = asyncio.run(scrapes.scrape(LONG))
+    after = asyncio.run(scrapes.scrape(LONG))
     assert of(after, ONE).listing is None
     assert of(after, ONE).totals == of(before, ONE).totals
     assert of(after, ONE).error == "auth"
@@ -84,42 +76,42 @@ def test_an_account_that_fails_keeps_its_counters_and_changes_nothing_for_anothe
     assert tally.failures == {(ONE, "auth"): 1}
 
 
-def test_after_a_restart_a_failing_account_shows_what_the_ledger_knew(puller: Make) -> None:
-    asyncio.run(puller(Provider(listing(session())).target(ONE)).pull(LONG))
-    later = puller(Provider(UnreachableError("gone")).target(ONE))
-    outcome = of(asyncio.run(later.pull(LONG)), ONE)
-    assert outcome.totals is not None
-    assert outcome.totals[Entry(WEST, STARTED)] == 1
+def test_after_a_restart_a_failing_account_shows_what_the_ledger_knew(scraper: Make) -> None:
+    asyncio.run(scraper(Provider(listing(session())).target(ONE)).scrape(LONG))
+    later = scraper(Provider(UnreachableError("gone")).target(ONE))
+    result = of(asyncio.run(later.scrape(LONG)), ONE)
+    assert result.totals is not None
+    assert result.totals[CounterKey(WEST, STARTED)] == 1
 
 
-def test_counters_are_absent_while_the_history_is_incomplete(puller: Make) -> None:
+def test_counters_are_absent_while_the_history_is_incomplete(scraper: Make) -> None:
     part = listing(session(), covers=None, remaining=5)
-    pulls = puller(Provider(part, listing(session())).target(TWO))
-    first = of(asyncio.run(pulls.pull(LONG)), TWO)
-    second = of(asyncio.run(pulls.pull(LONG)), TWO)
+    scrapes = scraper(Provider(part, listing(session())).target(TWO))
+    first = of(asyncio.run(scrapes.scrape(LONG)), TWO)
+    second = of(asyncio.run(scrapes.scrape(LONG)), TWO)
     assert (first.totals, first.complete) == (None, False)
     assert second.totals is not None
     assert second.complete
 
 
 def test_a_fault_of_ours_is_counted_as_internal_and_stays_with_its_account(
-    puller: Make, tally: Tally
+    scraper: Make, tally: Tally
 ) -> None:
-    pulls = puller(Provider(ZeroDivisionError()).target(ONE), Provider(listing()).target(TWO))
-    report = asyncio.run(pulls.pull(LONG))
+    scrapes = scraper(Provider(ZeroDivisionError()).target(ONE), Provider(listing()).target(TWO))
+    scrape_result = asyncio.run(scrapes.scrape(LONG))
     assert tally.failures == {(ONE, "internal"): 1}
-    assert of(report, TWO).error is None
+    assert of(scrape_result, TWO).error is None
 
 
-def test_pulls_that_meet_ask_once_and_share_one_report(puller: Make) -> None:
+def test_scrapes_that_meet_ask_once_and_share_one_report(scraper: Make) -> None:
     provider = Provider(listing())
     provider.gate.clear()
-    pulls = puller(provider.target(ONE))
+    scrapes = scraper(provider.target(ONE))
 
-    async def meet() -> list[Report]:
-        both = asyncio.gather(pulls.pull(LONG), pulls.pull(LONG))
+    async def meet() -> list[ScrapeResult]:
+        both = asyncio.gather(scrapes.scrape(LONG), scrapes.scrape(LONG))
         await asyncio.to_thread(provider.asked.wait)
-        late = asyncio.ensure_future(pulls.pull(LONG))
+        late = asyncio.ensure_future(scrapes.scrape(LONG))
         await asyncio.sleep(0)  # lets it join before the gate opens
         provider.gate.set()
         return [*await both, await late]
@@ -129,16 +121,16 @@ def test_pulls_that_meet_ask_once_and_share_one_report(puller: Make) -> None:
     assert reports[0] is reports[1] is reports[2]
 
 
-def test_a_fast_account_is_not_asked_again_while_a_slow_one_is_waited_for(puller: Make) -> None:
+def test_a_fast_account_is_not_asked_again_while_a_slow_one_is_waited_for(scraper: Make) -> None:
     fast, slow = Provider(listing()), Provider(listing())
     slow.gate.clear()
-    pulls = puller(fast.target(ONE), slow.target(TWO))
+    scrapes = scraper(fast.target(ONE), slow.target(TWO))
 
     async def meet() -> None:
-        first = asyncio.ensure_future(pulls.pull(LONG))
+        first = asyncio.ensure_future(scrapes.scrape(LONG))
         await asyncio.to_thread(slow.asked.wait)
         await asyncio.to_thread(fast.asked.wait)
-        second = asyncio.ensure_future(pulls.pull(LONG))
+        second = asyncio.ensure_future(scrapes.scrape(LONG))
         await asyncio.sleep(0)
         slow.gate.set()
         assert await first is await second
@@ -147,61 +139,61 @@ def test_a_fast_account_is_not_asked_again_while_a_slow_one_is_waited_for(puller
     assert len(fast.horizons) == len(slow.horizons) == 1
 
 
-def test_the_answer_is_there_at_the_deadline_with_what_is_done(puller: Make, tally: Tally) -> None:
+def test_the_answer_is_there_at_the_deadline_with_what_is_done(scraper: Make, tally: Tally) -> None:
     fast, stuck = Provider(listing()), Provider(listing())
-    pulls = puller(fast.target(ONE), stuck.target(TWO))
+    scrapes = scraper(fast.target(ONE), stuck.target(TWO))
 
-    async def two_pulls() -> tuple[Report, Report]:
-        await pulls.pull(LONG)
+    async def two_scrapes() -> tuple[ScrapeResult, ScrapeResult]:
+        await scrapes.scrape(LONG)
         stuck.gate.clear()
-        return await pulls.pull(0.2), await pulls.pull(0.2)
+        return await scrapes.scrape(0.2), await scrapes.scrape(0.2)
 
-    first, second = asyncio.run(two_pulls())
+    first, second = asyncio.run(two_scrapes())
     assert of(first, ONE).error is None
     assert (of(first, TWO).error, of(first, TWO).listing) == ("timeout", None)
     assert of(second, TWO).error == "timeout"
     assert (len(fast.horizons), len(stuck.horizons)) == (3, 2), "what hangs is not asked again"
     stuck.gate.set()
-    pulls.close()
+    scrapes.close()
     assert tally.failures == {(TWO, "timeout"): 1}
 
 
-def test_pulls_under_way_can_be_hurried(puller: Make) -> None:
+def test_scrapes_under_way_can_be_hurried(scraper: Make) -> None:
     fast, stuck = Provider(listing()), Provider(listing())
     stuck.gate.clear()
-    pulls = puller(fast.target(ONE), stuck.target(TWO))
+    scrapes = scraper(fast.target(ONE), stuck.target(TWO))
 
-    async def leave() -> Report:
-        under_way = asyncio.ensure_future(pulls.pull(LONG))
+    async def leave() -> ScrapeResult:
+        running = asyncio.ensure_future(scrapes.scrape(LONG))
         await asyncio.to_thread(stuck.asked.wait)
-        pulls.hurry()
-        return await under_way
+        scrapes.cancel_waiters()
+        return await running
 
     assert of(asyncio.run(leave()), TWO).error == "timeout"
-    pulls.close(0)
+    scrapes.close(0)
     stuck.gate.set()
 
 
-def test_a_pull_soon_after_the_last_gets_its_answer(puller: Make) -> None:
+def test_a_scrape_soon_after_the_last_gets_its_answer(scraper: Make) -> None:
     provider = Provider(listing())
-    pulls = puller(provider.target(ONE), min_interval=3600.0)
+    scrapes = scraper(provider.target(ONE), min_interval=3600.0)
 
     async def twice() -> bool:
-        return await pulls.pull(LONG) is await pulls.pull(LONG)
+        return await scrapes.scrape(LONG) is await scrapes.scrape(LONG)
 
     assert asyncio.run(twice())
     assert len(provider.horizons) == 1
 
 
-def test_a_pull_with_much_more_time_asks_again_what_a_shorter_one_cut_off(puller: Make) -> None:
+def test_a_scrape_with_much_more_time_asks_again_what_a_shorter_one_cut_off(scraper: Make) -> None:
     fast, slow = Provider(listing()), Provider(AnswerTimeoutError("cut off"), listing())
     slow.gate.clear()
-    pulls = puller(fast.target(ONE), slow.target(TWO))
+    scrapes = scraper(fast.target(ONE), slow.target(TWO))
 
-    async def meet() -> tuple[Report, Report]:
-        short = asyncio.ensure_future(pulls.pull(LONG))
+    async def meet() -> tuple[ScrapeResult, ScrapeResult]:
+        short = asyncio.ensure_future(scrapes.scrape(LONG))
         await asyncio.to_thread(slow.asked.wait)
-        long = asyncio.ensure_future(pulls.pull(3 * LONG))
+        long = asyncio.ensure_future(scrapes.scrape(3 * LONG))
         await asyncio.sleep(0)  # lets it begin before the gate opens
         slow.gate.set()
         return await short, await long
@@ -217,48 +209,48 @@ def test_while_the_ledger_cannot_be_written_gauges_go_on_and_nothing_is_lost(
     folder = tmp_path / "state"
     provider = Provider(listing(session(), listed={(WEST, "running"): 1}))
     with closing(Ledger(f"sqlite:///{folder}/ledger.db")) as ledger:
-        pulls = Puller(Plan((provider.target(ONE),)), ledger, tally)
-        first = of(asyncio.run(pulls.pull(LONG)), ONE)
+        scrapes = Scraper(ScrapePlan((provider.target(ONE),)), ledger, tally)
+        first = of(asyncio.run(scrapes.scrape(LONG)), ONE)
         folder.mkdir()
-        asyncio.run(pulls.pull(LONG))
-        third = of(asyncio.run(pulls.pull(LONG)), ONE)
-        pulls.close()
+        asyncio.run(scrapes.scrape(LONG))
+        third = of(asyncio.run(scrapes.scrape(LONG)), ONE)
+        scrapes.close()
     assert first.listing is not None
     assert (first.error, first.totals, first.rows) == ("ledger", None, None)
-    assert provider.horizons[0] == Horizon(NEVER), "no history is read that cannot be counted"
+    assert provider.horizons[0] == ReadWindow(FAR_FUTURE), "no history is read that cannot be counted"
     assert third.totals is not None
-    assert third.totals[Entry(WEST, STARTED)] == 1
+    assert third.totals[CounterKey(WEST, STARTED)] == 1
 
 
 def test_a_listing_that_was_not_recorded_is_not_confirmed(tmp_path: Path, tally: Tally) -> None:
     provider = Provider(listing(session()))
     path = tmp_path / "ledger.db"
     with closing(Ledger(f"sqlite:///{path}")) as ledger:
-        pulls = Puller(Plan((provider.target(ONE),)), ledger, tally)
-        good = of(asyncio.run(pulls.pull(LONG)), ONE)
+        scrapes = Scraper(ScrapePlan((provider.target(ONE),)), ledger, tally)
+        good = of(asyncio.run(scrapes.scrape(LONG)), ONE)
         provider.answers = [listing(session(usage=Usage(SECOND, 10**15 * 10**4)))]
-        pulls_after = of(asyncio.run(pulls.pull(LONG)), ONE)
-        pulls.close()
+        pulls_after = of(asyncio.run(scrapes.scrape(LONG)), ONE)
+        scrapes.close()
     assert provider.recorded == 1
     assert pulls_after.totals == good.totals
 
 
-def test_rejected_rows_are_told_and_words_bounded(puller: Make, tally: Tally) -> None:
+def test_rejected_rows_are_told_and_words_bounded(scraper: Make, tally: Tally) -> None:
     odd = {(Series("p", f"r{n:02}"), "running"): 1 for n in range(60)}
     provider = Provider(listing(listed=odd, rejected={"malformed": 2}))
-    outcome = of(asyncio.run(puller(provider.target(ONE)).pull(LONG)), ONE)
-    assert outcome.listing is not None
-    assert outcome.listing.listed[Series("p", OTHER), "running"] == 10
+    result = of(asyncio.run(scraper(provider.target(ONE)).scrape(LONG)), ONE)
+    assert result.listing is not None
+    assert result.listing.listed[Series("p", OTHER), "running"] == 10
     assert tally.rejections == {(ONE, "malformed"): 2}
 
 
-def test_closing_waits_for_what_is_being_asked(puller: Make, ledger: Ledger) -> None:
+def test_closing_waits_for_what_is_being_asked(scraper: Make, ledger: Ledger) -> None:
     provider = Provider(listing(session()))
     provider.gate.clear()
-    pulls = puller(provider.target(ONE))
-    asyncio.run(pulls.pull(0.01))
-    closer = Thread(target=pulls.close)
+    scrapes = scraper(provider.target(ONE))
+    asyncio.run(scrapes.scrape(0.01))
+    closer = Thread(target=scrapes.close)
     closer.start()
     provider.gate.set()
     closer.join()
-    assert ledger.state(ONE).totals[Entry(WEST, STARTED)] == 1
+    assert ledger.state(ONE).totals[CounterKey(WEST, STARTED)] == 1

@@ -8,34 +8,36 @@ import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from exporter.ledger.accounting import Books, Posting, Row, Rules, bucket, post
-from exporter.model import (
+from exporter.ledger.accounting import (
+    AccountingPolicy,
+    AccountProgress,
+    LedgerUpdate,
+    Row,
+    apply_listing,
+    bucket,
+)
+from exporter.metrics.counters import (
     COST,
     DURATION,
     DURATION_SUM,
     ENDED,
-    HOUR,
     PROXY_BYTES,
     REVISIONS,
-    SECOND,
     STARTED,
     TIME,
-    Entry,
-    Listing,
-    Series,
-    Session,
-    Usage,
+    CounterKey,
 )
+from exporter.model import HOUR, SECOND, Listing, Series, Session, Usage
 from tests.support.listings import EAST, MINUTE, RULES, SETTLE, T0, WEST, session
 
 
 class Store(Protocol):
-    """Something that keeps the books: in memory here, the real ledger in test_ledger."""
+    """Something that keeps the progress: in memory here, the real ledger in test_ledger."""
 
-    def record(self, listing: Listing, rules: Rules) -> None: ...
-    def held(self) -> dict[str, int]: ...
-    def since(self) -> int | None: ...
-    def totals(self) -> dict[Entry, int]: ...
+    def record(self, listing: Listing, policy: AccountingPolicy) -> None: ...
+    def unsettled(self) -> dict[str, int]: ...
+    def watermark(self) -> int | None: ...
+    def totals(self) -> dict[CounterKey, int]: ...
     def rows(self) -> int: ...
     def reopen(self) -> None: ...
 
@@ -44,32 +46,32 @@ class Memory:
     """The ledger's part, done with dictionaries."""
 
     def __init__(self) -> None:
-        self.books: Books | None = None
+        self.progress: AccountProgress | None = None
         self.kept: dict[str, Row] = {}
-        self.sums: Counter[Entry] = Counter()
+        self.sums: Counter[CounterKey] = Counter()
 
-    def record(self, listing: Listing, rules: Rules) -> None:
-        self.commit(post(self.books, self.kept, listing, rules))
+    def record(self, listing: Listing, policy: AccountingPolicy) -> None:
+        self.commit(apply_listing(self.progress, self.kept, listing, policy))
 
-    def commit(self, posting: Posting) -> None:
-        self.books = posting.books
-        assert all(amount > 0 for amount in posting.added.values())
-        self.sums.update(posting.added)
-        self.kept |= {row.id: row for row in posting.changed}
-        since = posting.books.since
+    def commit(self, ledger_update: LedgerUpdate) -> None:
+        self.progress = ledger_update.progress
+        assert all(amount > 0 for amount in ledger_update.added.values())
+        self.sums.update(ledger_update.added)
+        self.kept |= {row.id: row for row in ledger_update.changed}
+        since = ledger_update.progress.watermark
         self.kept = {
             name: row
             for name, row in self.kept.items()
             if not (row.settled and since is not None and row.created < since and row.missing is None)
         }
 
-    def held(self) -> dict[str, int]:
+    def unsettled(self) -> dict[str, int]:
         return {name: row.created for name, row in self.kept.items() if not row.settled}
 
-    def since(self) -> int | None:
-        return self.books.since if self.books else None
+    def watermark(self) -> int | None:
+        return self.progress.watermark if self.progress else None
 
-    def totals(self) -> dict[Entry, int]:
+    def totals(self) -> dict[CounterKey, int]:
         return dict(self.sums)
 
     def rows(self) -> int:
@@ -80,7 +82,7 @@ class Memory:
 
 
 class World(RuleBasedStateMachine):
-    """A provider's sessions, and pulls of every kind; `truth` holds what was seen, session by session."""
+    """A provider's sessions, and scrapes of every kind; `truth` holds what was seen, session by session."""
 
     policy = RULES
     store: Store
@@ -95,7 +97,7 @@ class World(RuleBasedStateMachine):
         self.truth: dict[str, Usage] = {}
         self.endings: dict[str, tuple[str, int]] = {}
         self.first: dict[str, Series] = {}
-        self.last: dict[Entry, int] = {}
+        self.last: dict[CounterKey, int] = {}
         self.store = self.make()
 
     def make(self) -> Store:
@@ -149,12 +151,12 @@ class World(RuleBasedStateMachine):
             one = self.live[name := data.draw(st.sampled_from(running))]
             self.now += SETTLE
             self.live[name] = msgspec.structs.replace(one, status="error", ending="error", ended=self.now)
-            self.pull_all(data)
+            self.scrape_all(data)
             self.now += late * MINUTE
-            self.pull_all(data)
+            self.scrape_all(data)
             grown = msgspec.structs.replace(one.usage, proxy_bytes=one.usage.proxy_bytes + 7)
             self.live[name] = msgspec.structs.replace(self.live[name], usage=grown)
-            self.pull_all(data)
+            self.scrape_all(data)
 
     @rule(data=st.data(), series=st.sampled_from([WEST, EAST]))
     def relabel(self, data: st.DataObject, series: Series) -> None:
@@ -180,24 +182,24 @@ class World(RuleBasedStateMachine):
         self.now += seconds * SECOND
 
     @rule(data=st.data())
-    def pull_partly(self, data: st.DataObject) -> None:
+    def scrape_partly(self, data: st.DataObject) -> None:
         some = data.draw(st.lists(st.sampled_from(sorted(self.live)))) if self.live else []
-        self.pull(Listing(self.now, tuple(self.aged(self.live[name]) for name in some), {}, covers=None))
+        self.scrape(Listing(self.now, tuple(self.aged(self.live[name]) for name in some), {}, covers=None))
 
     @rule(data=st.data())
-    def pull_all(self, data: st.DataObject) -> None:
-        self.pull(self.complete(data))
+    def scrape_all(self, data: st.DataObject) -> None:
+        self.scrape(self.complete(data))
 
     @rule(data=st.data())
     def stop_before_the_commit(self, data: st.DataObject) -> None:
         """All is worked out, and lost with the process."""
         if isinstance(self.store, Memory):
-            post(self.store.books, self.store.kept, self.complete(data), self.policy)
+            apply_listing(self.store.progress, self.store.kept, self.complete(data), self.policy)
         self.store.reopen()
 
     def complete(self, data: st.DataObject) -> Listing:
         """What a provider's room returns: all that matters, in any order, some of it twice."""
-        since, held = self.store.since(), self.store.held()
+        since, held = self.store.watermark(), self.store.unsettled()
         matter = [
             n for n, s in self.live.items() if since is None or s.created >= since or n in held or not s.ended
         ]
@@ -215,8 +217,8 @@ class World(RuleBasedStateMachine):
             return msgspec.structs.replace(twin, ended=None, ending=None, status="running")
         return twin
 
-    def pull(self, listing: Listing) -> None:
-        since = self.store.since()
+    def scrape(self, listing: Listing) -> None:
+        since = self.store.watermark()
         self.store.record(listing, self.policy)
         self.see(listing.sessions, T0 - 99 * HOUR if since is None else since)
         for name in listing.missing:
@@ -238,38 +240,42 @@ class World(RuleBasedStateMachine):
             if one.ending is not None:
                 self.endings.setdefault(one.id, (one.ending, self.truth[one.id].time))
 
-    def expected(self) -> Counter[Entry]:
-        sums: Counter[Entry] = Counter()
+    def expected(self) -> Counter[CounterKey]:
+        sums: Counter[CounterKey] = Counter()
         for name, use in self.truth.items():
-            sums[Entry(self.first[name], STARTED)] += 1
-            sums[Entry(self.first[name], TIME)] += use.time
-            sums[Entry(self.first[name], PROXY_BYTES)] += use.proxy_bytes
-            sums[Entry(self.first[name], COST, "browser")] += use.browser_cost
-            sums[Entry(self.first[name], COST, "proxy")] += use.proxy_cost
+            sums[CounterKey(self.first[name], STARTED)] += 1
+            sums[CounterKey(self.first[name], TIME)] += use.time
+            sums[CounterKey(self.first[name], PROXY_BYTES)] += use.proxy_bytes
+            sums[CounterKey(self.first[name], COST, "browser")] += use.browser_cost
+            sums[CounterKey(self.first[name], COST, "proxy")] += use.proxy_cost
         for name, (status, duration) in self.endings.items():
-            sums[Entry(self.first[name], ENDED, status)] += 1
-            sums[Entry(self.first[name], DURATION, bucket(duration))] += 1
-            sums[Entry(self.first[name], DURATION_SUM)] += duration
+            sums[CounterKey(self.first[name], ENDED, status)] += 1
+            sums[CounterKey(self.first[name], DURATION, bucket(duration))] += 1
+            sums[CounterKey(self.first[name], DURATION_SUM)] += duration
         return +sums
 
     @invariant()
     def exact_and_never_falling(self) -> None:
         totals = self.store.totals()
-        assert all(totals.get(entry, 0) >= amount for entry, amount in self.last.items())
+        assert all(totals.get(key_of_counter, 0) >= amount for key_of_counter, amount in self.last.items())
         self.last = totals
-        counted = {entry: amount for entry, amount in totals.items() if entry.counter != REVISIONS}
+        counted = {
+            key_of_counter: amount
+            for key_of_counter, amount in totals.items()
+            if key_of_counter.counter != REVISIONS
+        }
         assert counted == dict(self.expected())
 
-    @precondition(lambda self: self.store.since() is not None)
+    @precondition(lambda self: self.store.watermark() is not None)
     @rule(data=st.data())
     def recent_rows_only(self, data: st.DataObject) -> None:
-        """Two complete pulls, settle_after apart, leave only what is open or was just created."""
-        self.pull(self.complete(data))
+        """Two complete scrapes, settle_after apart, leave only what is open or was just created."""
+        self.scrape(self.complete(data))
         self.now += SETTLE + SECOND
-        self.pull(self.complete(data))
+        self.scrape(self.complete(data))
         still_open = sum(1 for one in self.live.values() if one.ended is None)
         assert self.store.rows() <= still_open + len(self.closed)
 
 
-def sums(*postings: Posting) -> Counter[Entry]:
-    return sum((Counter(posting.added) for posting in postings), Counter())
+def sums(*postings: LedgerUpdate) -> Counter[CounterKey]:
+    return sum((Counter(ledger_update.added) for ledger_update in postings), Counter())

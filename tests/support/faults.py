@@ -39,10 +39,10 @@ LONG_PAST = datetime(2020, 1, 1, tzinfo=UTC)
 class Fault(msgspec.Struct, frozen=True):
     """What a provider does, and what is to come of it.
 
-    reason: under which each pull is counted as failed; None: the pull is good all the same.
+    reason: under which each scrape is counted as failed; None: the scrape is good all the same.
     stand: what stands in the provider's place. of: the providers that can do so. secure: TLS is wanted.
-    course: which it runs in: what ends by a pull's timeout, or asks for silence, runs with its like.
-    host: where it is configured to be meanwhile. rejected: rows left out at each pull, by reason.
+    course: which it runs in: what ends by a scrape's timeout, or asks for silence, runs with its like.
+    host: where it is configured to be meanwhile. rejected: rows left out at each scrape, by reason.
     listed: gauges that show something else meanwhile. counted: counters that rise, and by how much.
     """
 
@@ -177,7 +177,7 @@ def bomb(inflated: int) -> bytes:
 TWO_OPEN = {"sessions p us-west-2 running": 2.0, "sessions unknown active": 2.0}
 ONE_MORE = {"sessions_started_total p us-west-2": 1.0, "sessions_started_total unknown": 1.0}
 GZIP = {"Content_Encoding": "gzip"}
-SOON = 6  # seconds: longer than a silent pull may take, and not long to wait for
+SOON = 6  # seconds: longer than a silent scrape may take, and not long to wait for
 
 FAULTS = (
     Fault("401", "auth", status("401 Unauthorized")),

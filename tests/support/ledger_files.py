@@ -1,4 +1,4 @@
-"""Exporters on a ledger, a fleet whose clock stands between pulls, and what a page of theirs shows."""
+"""Exporters on a ledger, a fleet whose clock stands between scrapes, and what a page of theirs shows."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,7 +73,7 @@ def course() -> Iterator[Course]:
 
 
 class Page(msgspec.Struct, frozen=True):
-    """What a pull showed. counters, gauges: but for zeros. errors: by reason, of both accounts together."""
+    """What a scrape showed. counters, gauges: but for zeros. errors: by reason, of both accounts together."""
 
     counters: dict[Key, float]
     gauges: dict[Key, float]
@@ -82,8 +82,8 @@ class Page(msgspec.Struct, frozen=True):
     write_errors: float
 
 
-def pulled(process: Exporter, account: str = "ours") -> Page:
-    """The page of a pull; the account's name is shown as `ours`."""
+def scraped(process: Exporter, account: str = "ours") -> Page:
+    """The page of a scrape; the account's name is shown as `ours`."""
     answer = process.get(X_Prometheus_Scrape_Timeout_Seconds=TIMEOUT)
     assert answer.status_code == 200, answer.text
     found: dict[Key, float] = {}

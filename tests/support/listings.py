@@ -2,7 +2,7 @@
 
 import msgspec
 
-from exporter.ledger.accounting import Rules
+from exporter.ledger.accounting import AccountingPolicy
 from exporter.model import (
     SECOND,
     Listing,
@@ -17,7 +17,7 @@ MINUTE = 60 * SECOND
 
 SETTLE = 15 * MINUTE
 
-RULES = Rules(settle_after=SETTLE)
+RULES = AccountingPolicy(settle_after=SETTLE)
 
 WEST = Series("p1", "us-west-2")
 
@@ -34,4 +34,4 @@ def listing(*sessions: Session, time: int = T0 + MINUTE, **fields: object) -> Li
     return msgspec.structs.replace(Listing(time, sessions, {}, covers=time), **fields)
 
 
-SKIP = Rules(SETTLE, skip=True)
+SKIP = AccountingPolicy(SETTLE, skip=True)

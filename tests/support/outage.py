@@ -1,6 +1,6 @@
 """The installed command through an outage: every account's provider fails at once, but for two that are well.
 
-A good pull, three under the faults, and two after them; between these the sessions go on, at all providers.
+A good scrape, three under the faults, and two after them; between these the sessions go on, at all providers.
 """
 
 import re
@@ -33,7 +33,7 @@ from tests.support.provider_servers import (
     truthful,
 )
 
-PULLS = 3  # under each fault
+SCRAPES = 3  # under each fault
 PRICES = {"browser_usd_per_hour": 3600, "proxy_usd_per_gb": 1_000_000, "minimum_seconds": 0}
 VARIABLES = dict(zip(BOTH, KEYS, strict=True))
 AHEAD = 50  # seconds, of the providers: where our clock counts instead, it tells of nothing that is new
@@ -45,7 +45,7 @@ Stations: TypeAlias = Mapping[Account, Station]
 
 
 class Page:
-    """What one pull showed, by account."""
+    """What one scrape showed, by account."""
 
     def __init__(self, text: str) -> None:
         self._samples: dict[Account, dict[str, float]] = defaultdict(dict)
@@ -66,7 +66,7 @@ class Page:
 class Course(msgspec.Struct):
     """What happened.
 
-    pages: of each pull. asked: how many requests each provider had had after each pull under its fault.
+    pages: of each scrape. asked: how many requests each provider had had after each scrape under its fault.
     log: its lines, as fields. elsewhere: how many connections came to an address that nobody configured.
     peaks: the process's highest memory, in bytes, before the faults and at the end. base: of the providers'
     clocks.
@@ -85,7 +85,7 @@ class Course(msgspec.Struct):
 
     @property
     def failed(self) -> list[Page]:
-        return self.pages[1 : PULLS + 1]
+        return self.pages[1 : SCRAPES + 1]
 
     @property
     def recovered(self) -> list[Page]:
@@ -115,7 +115,7 @@ def configure(path: Path, stations: Stations, hosts: Mapping[Account, str] = {})
 
 
 def course(folder: Path, faults: Iterable[Fault], seconds: float, ahead: int = AHEAD) -> Course:
-    """All these faults at once; the pulls under them say that they take so many seconds."""
+    """All these faults at once; the scrapes under them say that they take so many seconds."""
     ill = {Account(provider, fault.name): fault for fault in faults for provider in fault.of}
     path, trusted, authority = folder / "exporter.yml", folder / "ca.pem", trustme.CA()
     authority.cert_pem.write_to_path(trusted)
@@ -129,14 +129,14 @@ def course(folder: Path, faults: Iterable[Fault], seconds: float, ahead: int = A
         put(stations, BEFORE)
         configure(path, stations)
         process = stack.enter_context(exporter("--config.file", path, *FLAGS, environ=environ))
-        done = Course(base, [pulled(process)], {account: [] for account in stations}, [peak(process)])
+        done = Course(base, [scraped(process)], {account: [] for account in stations}, [peak(process)])
         fail(process, path, stations, ill)
-        for _ in range(PULLS):
-            done.pages.append(pulled(process, seconds))
+        for _ in range(SCRAPES):
+            done.pages.append(scraped(process, seconds))
             for account, station in stations.items():
                 done.asked[account].append(station.asked)
         recover(process, path, stations, patient=any(fault.course == "silent" for fault in ill.values()))
-        done.pages += [pulled(process), pulled(process)]
+        done.pages += [scraped(process), scraped(process)]
         done.peaks.append(peak(process))
         done.log, done.elsewhere = list(map(fields, process.log.splitlines())), elsewhere.connections
     return done
@@ -171,11 +171,11 @@ def reconfigure(process: Exporter, path: Path, stations: Stations, hosts: Mappin
 
 
 def all_up(process: Exporter, stations: Stations) -> bool:
-    page = pulled(process)
+    page = scraped(process)
     return all(page.of(account, "up") == {"up": 1} for account in stations)
 
 
-def pulled(process: Exporter, seconds: float = PATIENCE) -> Page:
+def scraped(process: Exporter, seconds: float = PATIENCE) -> Page:
     """A scrape, which is answered within the time that it names."""
     named = {"X-Prometheus-Scrape-Timeout-Seconds": str(seconds)}
     answer = requests.get(f"{process.url}/metrics", headers=named, timeout=seconds)

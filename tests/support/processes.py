@@ -176,7 +176,7 @@ def configuration(folder: Path, simulator: str, **ledger: str) -> Path:
 
 
 class Prometheus(Process):
-    """Prometheus, which pulls from an exporter every second."""
+    """Prometheus, which scrapes from an exporter every second."""
 
     url: str
 
@@ -191,15 +191,15 @@ class Prometheus(Process):
 
 @contextmanager
 def prometheus(port: int, folder: Path, **jobs: Mapping[str, Any]) -> Iterator[Prometheus]:
-    """A Prometheus that pulls from this port of the machine; `folder` for its own files.
+    """A Prometheus that scrapes from this port of the machine; `folder` for its own files.
 
     With `jobs`, in each of these ways: their names, and what stands in their scrape configurations.
     """
     target = {"static_configs": [{"targets": [f"{LOCAL}:{port}"]}]}
-    pulls = [{"job_name": name, **target, **terms} for name, terms in (jobs or {"exporter": {}}).items()]
+    scrapes = [{"job_name": name, **target, **terms} for name, terms in (jobs or {"exporter": {}}).items()]
     often = {"scrape_interval": "1s", "scrape_timeout": "1s"}
     path = folder / "prometheus.yml"
-    path.write_text(yaml.safe_dump({"global": often, "scrape_configs": pulls}))
+    path.write_text(yaml.safe_dump({"global": often, "scrape_configs": scrapes}))
     with Prometheus(
         program("prometheus", "prometheus"),
         f"--config.file={path}",

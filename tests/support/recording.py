@@ -1,8 +1,8 @@
 """A listing recorded in a ledger."""
 
-from exporter.labels import Words
-from exporter.ledger.accounting import Rules
-from exporter.ledger.queries import State
+from exporter.labels import SeenLabelValues
+from exporter.ledger.accounting import AccountingPolicy
+from exporter.ledger.queries import AccountState
 from exporter.ledger.store import Ledger, Reading
 from exporter.model import (
     Account,
@@ -13,5 +13,7 @@ from tests.support.listings import RULES
 ACCOUNT = Account("browserbase", "production")
 
 
-def record(ledger: Ledger, one: Listing, rules: Rules = RULES, account: Account = ACCOUNT) -> State:
-    return ledger.record(account, Reading(one, ledger.state(account), Words(), at=1.5), rules)
+def record(
+    ledger: Ledger, one: Listing, policy: AccountingPolicy = RULES, account: Account = ACCOUNT
+) -> AccountState:
+    return ledger.record(account, Reading(one, ledger.state(account), SeenLabelValues(), at=1.5), policy)

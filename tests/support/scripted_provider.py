@@ -4,16 +4,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from threading import Event
 
-from exporter.ledger.accounting import Rules
-from exporter.model import (
-    Account,
-    Horizon,
-    Listing,
-    Outcome,
-)
-from exporter.scrape.inflight import Report
-from exporter.scrape.plan import Target
-from exporter.scrape.scraper import Puller
+from exporter.ledger.accounting import AccountingPolicy
+from exporter.metrics.families import AccountResult
+from exporter.model import Account, Listing, ReadWindow
+from exporter.scrape.inflight import ScrapeResult
+from exporter.scrape.plan import AccountTarget
+from exporter.scrape.scraper import Scraper
 from tests.support.listings import RULES
 
 ONE, TWO = Account("browserbase", "one"), Account("browser_use", "two")
@@ -44,14 +40,14 @@ class Provider:
 
     def __init__(self, *answers: Listing | Exception) -> None:
         self.answers = list(answers)
-        self.horizons: list[Horizon] = []
+        self.horizons: list[ReadWindow] = []
         self.deadlines: list[float] = []
         self.recorded = 0
         self.asked, self.gate = Event(), Event()
         self.gate.set()
 
-    def read(self, horizon: Horizon, deadline: float) -> Listing:
-        self.horizons.append(horizon)
+    def read(self, window: ReadWindow, deadline: float) -> Listing:
+        self.horizons.append(window)
         self.deadlines.append(deadline)
         self.asked.set()
         self.gate.wait()
@@ -63,12 +59,12 @@ class Provider:
     def confirm(self) -> None:
         self.recorded += 1
 
-    def target(self, account: Account, rules: Rules = RULES) -> Target:
-        return Target(account, rules, self.read, self.confirm, asks=id(self))
+    def target(self, account: Account, policy: AccountingPolicy = RULES) -> AccountTarget:
+        return AccountTarget(account, policy, self.read, self.confirm, fetch_key=id(self))
 
 
-Make = Callable[..., Puller]
+Make = Callable[..., Scraper]
 
 
-def of(report: Report, account: Account) -> Outcome:
-    return next(outcome for outcome in report.outcomes if outcome.account == account)
+def of(scrape_result: ScrapeResult, account: Account) -> AccountResult:
+    return next(result for result in scrape_result.results if result.account == account)

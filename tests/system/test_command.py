@@ -153,23 +153,23 @@ def test_the_other_pages_ask_no_provider(command: Exporter, providers: Providers
     assert providers.asked == before
 
 
-def test_two_pulls_at_once_ask_as_much_as_one(command: Exporter, providers: Providers) -> None:
+def test_two_scrapes_at_once_ask_as_much_as_one(command: Exporter, providers: Providers) -> None:
     command.get()  # the first reads more: the history
     providers.asked.clear()
     command.get()
     alone = providers.asked.copy()
-    with providers.held(SESSIONS, BROWSERS) as release, pulling(command) as one:
+    with providers.held(SESSIONS, BROWSERS) as release, scraping(command) as one:
         until(lambda: providers.asked > alone, "requests")
-        with pulling(command) as other:
-            command.get("/-/healthy")  # is let in after the second pull
+        with scraping(command) as other:
+            command.get("/-/healthy")  # is let in after the second scrape
             release()
             assert [one.getresponse().status, other.getresponse().status] == [200, 200]
     assert providers.asked == alone + alone
 
 
 @contextmanager
-def pulling(command: Exporter) -> Iterator[http.client.HTTPConnection]:
-    """A pull that has been asked for; the answer has not been read."""
+def scraping(command: Exporter) -> Iterator[http.client.HTTPConnection]:
+    """A scrape that has been asked for; the answer has not been read."""
     with closing(http.client.HTTPConnection(LOCAL, command.port, timeout=60)) as connection:
         connection.request("GET", "/metrics", headers={"X-Prometheus-Scrape-Timeout-Seconds": "60"})
         yield connection
@@ -219,7 +219,7 @@ def test_a_refused_key_fails_its_account_alone_and_is_shown_nowhere(tmp_path: Pa
         assert key not in response.text + command.log
 
 
-def test_a_skipped_history_counts_from_the_first_pull(tmp_path: Path) -> None:
+def test_a_skipped_history_counts_from_the_first_scrape(tmp_path: Path) -> None:
     providers, now = Providers(), ORIGIN + HOUR
     with providers.served() as url:
         flags = "--config.file", configuration(tmp_path, url, history="skip")
@@ -255,7 +255,7 @@ def seen_open(provider: str, now: int) -> Iterator[Life]:
 
 
 def test_counters_are_absent_until_the_first_import_is_complete(tmp_path: Path) -> None:
-    """It has more pages than one pull reads."""
+    """It has more pages than one scrape reads."""
     fleet = Fleet(origin=ORIGIN, history=30_000)
     flags = "--config.file", tmp_path / "exporter.yml"
     with Providers(fleet).served() as url:
@@ -305,15 +305,15 @@ def test_a_foreign_ledger_ends_with_1_and_is_left_as_it_is(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_told_to_end_it_answers_the_pull_in_flight(tmp_path: Path, number: signal.Signals) -> None:
+def test_told_to_end_it_answers_the_scrape_in_flight(tmp_path: Path, number: signal.Signals) -> None:
     providers = Providers()
     with providers.served() as url, exporter("--config.file", configuration(tmp_path, url)) as command:
-        with providers.held(SESSIONS) as release, pulling(command) as pull:
+        with providers.held(SESSIONS) as release, scraping(command) as scrape:
             until(lambda: providers.asked[SESSIONS], "a request")
             command.signal(number)
             until(lambda: refuses(command.port), "no more to be let in")
             release()
-            response = pull.getresponse()
+            response = scrape.getresponse()
             assert response.status == 200
             assert b'cloud_browser_up{account="ours",provider="browserbase"} 1.0' in response.read()
         assert command.ended(10) == 0
@@ -333,12 +333,12 @@ def test_told_to_end_it_answers_without_a_provider_that_never_does(tmp_path: Pat
         providers.served() as url,
         exporter("--config.file", configuration(tmp_path, url)) as command,
         providers.held(SESSIONS),
-        pulling(command) as pull,
+        scraping(command) as scrape,
     ):
         until(lambda: providers.asked[SESSIONS], "a request")
         command.signal(signal.SIGTERM)
         assert command.ended(10) == 0
-        assert b'cloud_browser_up{account="ours",provider="browserbase"} 0.0' in pull.getresponse().read()
+        assert b'cloud_browser_up{account="ours",provider="browserbase"} 0.0' in scrape.getresponse().read()
 
 
 def test_told_twice_to_end_it_ends_without_an_answer(tmp_path: Path) -> None:
@@ -347,7 +347,7 @@ def test_told_twice_to_end_it_ends_without_an_answer(tmp_path: Path) -> None:
         providers.served() as url,
         exporter("--config.file", configuration(tmp_path, url)) as command,
         providers.held(SESSIONS),
-        pulling(command) as pull,
+        scraping(command) as scrape,
     ):
         until(lambda: providers.asked[SESSIONS], "a request")
         command.signal(signal.SIGTERM)
@@ -355,7 +355,7 @@ def test_told_twice_to_end_it_ends_without_an_answer(tmp_path: Path) -> None:
         command.signal(signal.SIGTERM)
         assert command.ended() == 0
         with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
-            pull.getresponse()
+            scrape.getresponse()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

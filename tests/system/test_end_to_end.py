@@ -39,7 +39,7 @@ FLEET = Fleet(
     timeout_ratio=0.1,
 )
 KILLED, TOLD_TO_END, LAST = ORIGIN + 7 * MINUTE, ORIGIN + 14 * MINUTE, ORIGIN + 20 * MINUTE
-SCRAPE = 1.0  # seconds; a pull that an end has cut off began no longer before
+SCRAPE = 1.0  # seconds; a scrape that an end has cut off began no longer before
 
 
 class Course(msgspec.Struct, frozen=True):

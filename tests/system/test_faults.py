@@ -10,7 +10,7 @@ import pytest
 from exporter.metrics.telemetry import REASONS
 from exporter.model import BROWSERBASE, Account
 from tests.support.faults import FAULTS, HOURS, Fault
-from tests.support.outage import LIMIT, PULLS, WELL, Course, Page, course
+from tests.support.outage import LIMIT, SCRAPES, WELL, Course, Page, course
 from tests.support.processes import PATIENCE
 from tests.support.provider_servers import AFTER, BEFORE, BOTH, MEANWHILE, expected, listed, sample
 
@@ -50,16 +50,16 @@ def test_a_fault_is_told_once_and_costs_nothing(
     done: Course = request.getfixturevalue(fault.course)
     account, good = Account(provider, fault.name), done.good
     assert_read(done, good, account, BEFORE)
-    for pulls, page in enumerate(done.failed, start=1):
+    for scrapes, page in enumerate(done.failed, start=1):
         assert page.of(account, "up", *SUCCESS, *GAUGES) == shown(fault, good, account)
         assert page.of(account, *COUNTERS, *BUCKETS) == counted(fault, good, account)
-        assert page.above(account, *ERRORS) == errors(fault, pulls)
-        assert page.above(account, *REJECTED) == rejected(fault, pulls)
+        assert page.above(account, *ERRORS) == errors(fault, scrapes)
+        assert page.above(account, *REJECTED) == rejected(fault, scrapes)
         assert fault.reason is None or page.of(account, *LAST) == good.of(account, *LAST)
     for page in done.recovered:
         assert_read(done, page, account, AFTER)
         if fault.course != "silent":  # which was asked, in vain, until it had passed
-            assert page.above(account, *ERRORS) == errors(fault, PULLS)
+            assert page.above(account, *ERRORS) == errors(fault, SCRAPES)
     assert_told_once(done, account, fault.reason)
 
 
@@ -77,7 +77,7 @@ def assert_told_once(done: Course, account: Account, reason: str | None) -> None
     assert [(line["level"], line.get("reason")) for line in aloud] == told
     assert all(line["error"] for line in aloud if line["level"] == "warning")
     repeated = [line for line in done.said(account, "debug") if line.get("reason") == reason]
-    assert len(repeated) >= PULLS - 1
+    assert len(repeated) >= SCRAPES - 1
 
 
 def shown(fault: Fault, good: Page, account: Account) -> dict[str, float]:
@@ -89,18 +89,18 @@ def shown(fault: Fault, good: Page, account: Account) -> dict[str, float]:
 
 
 def counted(fault: Fault, good: Page, account: Account) -> dict[str, float]:
-    """The counters under a fault: as they were in the last good pull, but for what is known to rise."""
+    """The counters under a fault: as they were in the last good scrape, but for what is known to rise."""
     counters = good.of(account, *COUNTERS, *BUCKETS)
     return {name: value + fault.counted.get(name, 0) for name, value in counters.items()}
 
 
-def errors(fault: Fault, pulls: int) -> dict[str, float]:
+def errors(fault: Fault, scrapes: int) -> dict[str, float]:
     name = sample(*ERRORS, collector="sessions", reason=fault.reason or "")
-    return {} if fault.reason is None else {name: pulls}
+    return {} if fault.reason is None else {name: scrapes}
 
 
-def rejected(fault: Fault, pulls: int) -> dict[str, float]:
-    return {sample(*REJECTED, reason=reason): rows * pulls for reason, rows in fault.rejected.items()}
+def rejected(fault: Fault, scrapes: int) -> dict[str, float]:
+    return {sample(*REJECTED, reason=reason): rows * scrapes for reason, rows in fault.rejected.items()}
 
 
 def assert_well(done: Course, account: Account) -> None:
@@ -128,18 +128,18 @@ def test_a_machine_whose_own_clock_is_hours_off_shows_the_same(ahead: int, tmp_p
         assert_well(done, account)
 
 
-def test_who_fails_is_asked_three_times_a_pull_at_most(quick: Course) -> None:
+def test_who_fails_is_asked_three_times_a_scrape_at_most(quick: Course) -> None:
     for account, asked in quick.asked.items():
-        pulls = [after - before for before, after in pairwise([0, *asked])]
-        assert account.provider != BROWSERBASE or max(pulls) <= 3, account
+        scrapes = [after - before for before, after in pairwise([0, *asked])]
+        assert account.provider != BROWSERBASE or max(scrapes) <= 3, account
 
 
 def test_nobody_goes_where_a_redirect_leads(quick: Course) -> None:
     assert quick.elsewhere == 0
 
 
-def test_who_asks_for_silence_has_it_over_as_many_pulls_as_that_takes(silent: Course) -> None:
-    assert {account: asked for account, asked in silent.asked.items() if asked != [1] * PULLS}.keys() == {
+def test_who_asks_for_silence_has_it_over_as_many_scrapes_as_that_takes(silent: Course) -> None:
+    assert {account: asked for account, asked in silent.asked.items() if asked != [1] * SCRAPES}.keys() == {
         *WELL
     }
 

@@ -53,7 +53,7 @@ def body(provider: str, *rows: object) -> bytes:
 
 
 def replies(provider: str) -> dict[str, Reply]:
-    """What a provider answers, pull by pull; nearly all of it echoes the key."""
+    """What a provider answers, scrape by scrape; nearly all of it echoes the key."""
     key, words = KEYS[provider], CORES["the provider's words"]
     echo = f"<html>{key} {words}</html>".encode()
     odd: list[object] = [

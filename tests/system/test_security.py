@@ -24,7 +24,7 @@ def test_the_limits_are_those_of_the_code() -> None:
         limits.answer,
         passwords.WAITING,
         config.Scrape().max_response_bytes,
-        browser_use_rows.MOST_PAGE_BYTES,
+        browser_use_rows.MAX_PAGE_BYTES,
         words.VALUES_PER_LABEL,
         words.PROJECTS,
         len(words.word("x" * 1000)),

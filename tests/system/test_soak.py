@@ -1,7 +1,7 @@
-"""A long random run: faults, kills and two who pull, over a fleet whose clock every pull moves on.
+"""A long random run: faults, kills and two who scrape, over a fleet whose clock every scrape moves on.
 
-`make soak` has 10,000 pulls, `make test` a few hundred. The first tenth and the last half belong to a process
-each that nobody kills, so that what they weigh can be compared.
+`make soak` has 10,000 scrapes, `make test` a few hundred. The first tenth and the last half belong to a
+process each that nobody kills, so that what they weigh can be compared.
 """
 
 import os
@@ -23,12 +23,12 @@ from exporter.simulator.server import FAULTS, Fault, Server, create_app
 from tests.support.expected_totals import COUNTERS, PROVIDERS, Key, expected, key, nonzero
 from tests.support.processes import Exporter, configuration, exporter, until
 
-PULLS = int(os.environ.get("SOAK_PULLS", "400"))
+SCRAPES = int(os.environ.get("SOAK_SCRAPES", "400"))
 SEED = int(os.environ.get("SOAK_SEED", "1"))
-LIVES = max(4, PULLS // 250)  # of the exporter that are cut short
+LIVES = max(4, SCRAPES // 250)  # of the exporter that are cut short
 PULLERS = 2
 ENDS = signal.SIGKILL, signal.SIGTERM
-STEP = 5 * SECOND  # of the fleet's time, for each pull; few enough that no session comes and goes unseen
+STEP = 5 * SECOND  # of the fleet's time, for each scrape; few enough that no session comes and goes unseen
 TIMEOUT = "1"  # seconds; the simulator's slow answers take longer
 FLEET = Fleet(
     origin=1_767_225_600 * SECOND + 123_456,
@@ -73,8 +73,8 @@ class Page(msgspec.Struct, frozen=True):
     files: float
 
 
-def pulled(target: Exporter, http: requests.Session) -> Page | None:
-    """A pull; none where the exporter has ended, or ends meanwhile."""
+def scraped(target: Exporter, http: requests.Session) -> Page | None:
+    """A scrape; none where the exporter has ended, or ends meanwhile."""
     try:
         answer = http.get(
             f"{target.url}/metrics", headers={"X-Prometheus-Scrape-Timeout-Seconds": TIMEOUT}, timeout=60
@@ -92,80 +92,80 @@ def pulled(target: Exporter, http: requests.Session) -> Page | None:
     )
 
 
-class Puller:
-    """Pulls like Prometheus, and remembers the highest that it was shown."""
+class Scraper:
+    """Scrapes like Prometheus, and remembers the highest that it was shown."""
 
     def __init__(self, weather: Weather) -> None:
         self._weather = weather
         self._http = requests.Session()
         self._highest: dict[Key, float] = {}
-        self.pulls = self.good = 0
+        self.scrapes = self.good = 0
 
-    def pull(self, target: Exporter, step: int = STEP) -> Page | None:
-        """One pull, some time after the last; no counter is lower than it was, and none is gone."""
+    def scrape(self, target: Exporter, step: int = STEP) -> Page | None:
+        """One scrape, some time after the last; no counter is lower than it was, and none is gone."""
         self._weather.step(step)
-        self.pulls += 1
-        page = pulled(target, self._http)
+        self.scrapes += 1
+        page = scraped(target, self._http)
         if page is not None:
             fallen = {name for name, value in self._highest.items() if page.counters.get(name, -1) < value}
-            assert not fallen, f"after {self.pulls} pulls"
+            assert not fallen, f"after {self.scrapes} scrapes"
             self._highest = page.counters
             self.good += page.up == len(PROVIDERS)
         return page
 
 
 class Course:
-    """The lives of an exporter, one after the other on one ledger, and the two who pull from it."""
+    """The lives of an exporter, one after the other on one ledger, and the two who scrape from it."""
 
     def __init__(self, weather: Weather, flags: tuple[str | Path, ...]) -> None:
         self._weather, self._flags = weather, flags
         self._dice = random.Random(SEED)
-        self.pullers = [Puller(weather) for _ in range(PULLERS)]
+        self.pullers = [Scraper(weather) for _ in range(PULLERS)]
 
     @property
-    def pulls(self) -> int:
-        return sum(one.pulls for one in self.pullers)
+    def scrapes(self) -> int:
+        return sum(one.scrapes for one in self.pullers)
 
-    def whole(self, pulls: int) -> Page:
-        """A life of so many pulls in a storm; what is shown when it has calmed down."""
+    def whole(self, scrapes: int) -> Page:
+        """A life of so many scrapes in a storm; what is shown when it has calmed down."""
         with exporter(*self._flags) as target:
             until(lambda: self._all_good(target), "both providers to be read")
             self._weather.calm = False
-            self._together(lambda puller: all(puller.pull(target) for _ in range(pulls // PULLERS)))
+            self._together(lambda scraper: all(scraper.scrape(target) for _ in range(scrapes // PULLERS)))
             self._weather.calm = True
             return until(lambda: self._all_good(target), "both providers to be read again")
 
-    def cut_short(self, pulls: int) -> None:
-        """A life of so many pulls at most, ended while somebody pulls; then a while without any."""
-        end, share = self._dice.choice(ENDS), self._dice.randint(1, pulls) // PULLERS
+    def cut_short(self, scrapes: int) -> None:
+        """A life of so many scrapes at most, ended while somebody scrapes; then a while without any."""
+        end, share = self._dice.choice(ENDS), self._dice.randint(1, scrapes) // PULLERS
         with exporter(*self._flags) as target:
             self._weather.calm = False
             self._together(partial(self._until_its_end, target, share, end))
             assert target.ended() == (0 if end == signal.SIGTERM else -end), target.log
         self._weather.step(self._dice.randrange(10 * MINUTE))
 
-    def _until_its_end(self, target: Exporter, pulls: int, end: signal.Signals, puller: Puller) -> None:
-        """One of them ends it after so many pulls; the other finds out."""
-        for _ in range(pulls):
-            puller.pull(target)
-        if puller is self.pullers[0]:
+    def _until_its_end(self, target: Exporter, scrapes: int, end: signal.Signals, scraper: Scraper) -> None:
+        """One of them ends it after so many scrapes; the other finds out."""
+        for _ in range(scrapes):
+            scraper.scrape(target)
+        if scraper is self.pullers[0]:
             target.signal(end)
-        while puller.pull(target):
+        while scraper.scrape(target):
             pass
 
-    def _together(self, what: Callable[[Puller], object]) -> None:
+    def _together(self, what: Callable[[Scraper], object]) -> None:
         with ThreadPoolExecutor(PULLERS) as pool:
-            for done in [pool.submit(what, puller) for puller in self.pullers]:
+            for done in [pool.submit(what, scraper) for scraper in self.pullers]:
                 done.result()
 
     def _all_good(self, target: Exporter) -> Page | None:
-        page = self.pullers[0].pull(target, step=0)
+        page = self.pullers[0].scrape(target, step=0)
         return page if page is not None and page.up == len(PROVIDERS) else None
 
 
 def summary(course: Course, early: Page, late: Page) -> str:
     good = sum(one.good for one in course.pullers)
-    lines = [f"{course.pulls} pulls, {good} of them with both providers read; {LIVES} lives cut short"]
+    lines = [f"{course.scrapes} scrapes, {good} of them with both providers read; {LIVES} lives cut short"]
     for name, page in (("after a tenth", early), ("at the end", late)):
         lines.append(f"{name}: {page.memory / (1 << 20):.1f} MiB, {page.files:.0f} open files")
     return "\n".join(lines)
@@ -175,12 +175,12 @@ def test_counters_stay_exact_and_the_exporter_stays_small(tmp_path: Path) -> Non
     weather = Weather()
     with Server(weather) as server:
         course = Course(weather, ("--config.file", configuration(tmp_path, server.url)))
-        early = course.whole(PULLS // 10)
+        early = course.whole(SCRAPES // 10)
         for _ in range(LIVES):
-            course.cut_short(PULLS * 8 // 10 // LIVES)
-        late = course.whole(max(PULLS - course.pulls, PULLS // 4))
+            course.cut_short(SCRAPES * 8 // 10 // LIVES)
+        late = course.whole(max(SCRAPES - course.scrapes, SCRAPES // 4))
     print(summary(course, early, late))  # noqa: T201 - `make soak` shows it
-    assert course.pulls >= PULLS
+    assert course.scrapes >= SCRAPES
     assert nonzero(late.counters) == expected(FLEET, weather.clock())
     assert late.memory <= 1.1 * early.memory
     assert late.files <= 1.1 * early.files

@@ -13,11 +13,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.ledger.store import Ledger
-from exporter.metrics.telemetry import Meters
-from exporter.scrape.plan import Plan, Times
-from exporter.scrape.scraper import Puller
+from exporter.metrics.telemetry import Telemetry
+from exporter.scrape.plan import ScrapePlan, TimeoutPolicy
+from exporter.scrape.scraper import Scraper
 from exporter.simulator.server import Server
-from exporter.web.app import Front, hardened
+from exporter.web.app import Front, with_security_headers
 from tests.support.listings import WEST, listing, session
 from tests.support.scripted_provider import ONE, Provider
 
@@ -27,8 +27,8 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 class Site:
     """A front over one provider, and what it was asked."""
 
-    def __init__(self, url: str, provider: Provider, puller: Puller) -> None:
-        self.url, self.provider, self.puller, self.ready = url, provider, puller, True
+    def __init__(self, url: str, provider: Provider, scraper: Scraper) -> None:
+        self.url, self.provider, self.scraper, self.ready = url, provider, scraper, True
         self.faults: tuple[str, ...] = ()
 
     def get(self, path: str, **headers: str) -> requests.Response:
@@ -43,14 +43,16 @@ class Site:
 
 @contextmanager
 def opened(tmp_path: Path, *, lifecycle: bool) -> Iterator[Site]:
-    meters, provider = Meters(), Provider(listing(session(), listed={(WEST, "running"): 1}))
+    telemetry, provider = Telemetry(), Provider(listing(session(), listed={(WEST, "running"): 1}))
     with ExitStack() as stack:
         ledger = stack.enter_context(closing(Ledger(f"sqlite:///{tmp_path}/ledger.db")))
-        plan = Plan((provider.target(ONE),), sources={ONE: "estimated"})
-        puller = stack.enter_context(closing(Puller(plan, ledger, meters)))
-        made = Site("", provider, puller)
-        front = Front(puller, meters.registry, lambda: made.ready, reload=made.reload if lifecycle else None)
-        made.url = stack.enter_context(Server(hardened(front.app()))).url
+        plan = ScrapePlan((provider.target(ONE),), sources={ONE: "estimated"})
+        scraper = stack.enter_context(closing(Scraper(plan, ledger, telemetry)))
+        made = Site("", provider, scraper)
+        front = Front(
+            scraper, telemetry.registry, lambda: made.ready, reload=made.reload if lifecycle else None
+        )
+        made.url = stack.enter_context(Server(with_security_headers(front.app()))).url
         yield made
 
 
@@ -160,14 +162,14 @@ def test_a_failed_provider_is_no_failed_page(site: Site) -> None:
 
 
 def test_the_times_in_force_are_those_of_the_plan_of_the_moment(site: Site) -> None:
-    site.puller.plan = msgspec.structs.replace(site.puller.plan, times=Times(1000, 20))
+    site.scraper.plan = msgspec.structs.replace(site.scraper.plan, times=TimeoutPolicy(1000, 20))
     for named, least, most in ((None, 800, 900), ("100", 60, 72)):
         begun = time.monotonic()
         site.get("/metrics", **({} if named is None else {"X-Prometheus-Scrape-Timeout-Seconds": named}))
         assert least < site.provider.deadlines[-1] - begun <= most + (time.monotonic() - begun)
 
 
-def test_prometheus_timeout_ends_the_pull(site: Site) -> None:
+def test_prometheus_timeout_ends_the_scrape(site: Site) -> None:
     site.provider.gate.clear()
     answer = site.get("/metrics", **{"X-Prometheus-Scrape-Timeout-Seconds": "0.6"})
     site.provider.gate.set()

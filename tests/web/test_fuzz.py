@@ -17,12 +17,12 @@ from starlette.types import Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from exporter.ledger.store import Ledger
-from exporter.metrics.telemetry import Meters
-from exporter.scrape.inflight import Report
-from exporter.scrape.plan import Plan
-from exporter.scrape.scraper import Puller
+from exporter.metrics.telemetry import Telemetry
+from exporter.scrape.inflight import ScrapeResult
+from exporter.scrape.plan import ScrapePlan
+from exporter.scrape.scraper import Scraper
 from exporter.web.app import Front as Pages
-from exporter.web.app import hardened
+from exporter.web.app import with_security_headers
 from tests.support.listings import listing, session
 from tests.support.processes import LOCAL, PATIENCE
 from tests.support.scripted_provider import ONE, Provider
@@ -79,24 +79,24 @@ inputs = st.tuples(
 )
 
 
-class Counting(Puller):
+class Counting(Scraper):
     """Counts how often it is asked; its provider is asked once."""
 
-    pulls = 0
+    scrapes = 0
 
-    async def pull(self, seconds: float) -> Report:
-        self.pulls += 1
-        return await super().pull(seconds)
+    async def scrape(self, seconds: float) -> ScrapeResult:
+        self.scrapes += 1
+        return await super().scrape(seconds)
 
 
-class Target:
+class AccountTarget:
     """The front's pages, as the server sees them: what reaches them is kept."""
 
     def __init__(self, folder: Path) -> None:
-        meters, provider = Meters(), Provider(listing(session()))
-        plan = Plan((provider.target(ONE),), min_interval=1e9)
-        self.puller = Counting(plan, Ledger(f"sqlite:///{folder}/ledger.db"), meters)
-        self._app = hardened(Pages(self.puller, meters.registry, lambda: True).app())
+        telemetry, provider = Telemetry(), Provider(listing(session()))
+        plan = ScrapePlan((provider.target(ONE),), min_interval=1e9)
+        self.scraper = Counting(plan, Ledger(f"sqlite:///{folder}/ledger.db"), telemetry)
+        self._app = with_security_headers(Pages(self.scraper, telemetry.registry, lambda: True).app())
         self.asked: list[tuple[str, str]] = []
         self.answered: Counter[int] = Counter()
 
@@ -106,14 +106,14 @@ class Target:
 
 
 @pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front[Target]]:
+def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front[AccountTarget]]:
     """The loop must have nothing to complain of, nor the log anything above debug."""
-    with capture_logs() as logs, Front(Target(tmp_path_factory.mktemp("fuzz"))) as made:
+    with capture_logs() as logs, Front(AccountTarget(tmp_path_factory.mktemp("fuzz"))) as made:
         yield made
     assert {line["log_level"] for line in logs} == {"debug"}
 
 
-def test_anything_gets_well_made_answers_or_the_end(front: Front[Target]) -> None:
+def test_anything_gets_well_made_answers_or_the_end(front: Front[AccountTarget]) -> None:
     @settings(max_examples=INPUTS // AT_ONCE)
     @given(st.lists(inputs, min_size=AT_ONCE, max_size=AT_ONCE))
     def send(examples: list[tuple[bytes, list[int]]]) -> None:
@@ -125,13 +125,13 @@ def test_anything_gets_well_made_answers_or_the_end(front: Front[Target]) -> Non
         assert client.get("/metrics") == 200, "it answers as before"
     # The inputs were such that everything has happened.
     assert front.site.answered.keys() >= {200, 403, 404, 405, *REFUSALS}
-    assert front.site.puller.pulls > INPUTS / 20
+    assert front.site.scraper.scrapes > INPUTS / 20
 
 
-def send_one(front: Front[Target], data: bytes, cuts: list[int]) -> None:
+def send_one(front: Front[AccountTarget], data: bytes, cuts: list[int]) -> None:
     site = front.site
     site.asked.clear()
-    pulls = site.puller.pulls
+    scrapes = site.scraper.scrapes
     left = exchanged(front.port, data, cuts)
     for method, _ in site.asked:
         status, left = answered(left, method)
@@ -141,7 +141,7 @@ def send_one(front: Front[Target], data: bytes, cuts: list[int]) -> None:
         status, left = answered(left, "GET")
         assert (status in REFUSALS, left) == (True, b"")
         site.answered[status] += 1
-    assert site.puller.pulls - pulls == sum(request in PULLING for request in site.asked)
+    assert site.scraper.scrapes - scrapes == sum(request in PULLING for request in site.asked)
 
 
 def exchanged(port: int, data: bytes, cuts: list[int]) -> bytes:

@@ -2,9 +2,10 @@
 
 from html.parser import HTMLParser
 
-from exporter.model import Account, Listing, Outcome
-from exporter.scrape.inflight import Report
-from exporter.scrape.plan import Plan, Target
+from exporter.metrics.families import AccountResult
+from exporter.model import Account, Listing
+from exporter.scrape.inflight import ScrapeResult
+from exporter.scrape.plan import AccountTarget, ScrapePlan
 from exporter.web.landing import html
 from tests.support.listings import EAST, RULES, WEST, listing
 
@@ -31,43 +32,43 @@ class Reader(HTMLParser):
         self.texts.append(data)
 
 
-def plan(*accounts: Account) -> Plan:
+def plan(*accounts: Account) -> ScrapePlan:
     def never(*_: object) -> Listing:
         raise AssertionError
 
-    return Plan(tuple(Target(account, RULES, never) for account in accounts))
+    return ScrapePlan(tuple(AccountTarget(account, RULES, never) for account in accounts))
 
 
-def outcome(account: Account, shown: Listing | None, error: str | None = None) -> Outcome:
-    return Outcome(account, shown, {}, complete=True, rows=1, last_success=1, error=error, seconds=1)
+def result(account: Account, shown: Listing | None, error: str | None = None) -> AccountResult:
+    return AccountResult(account, shown, {}, complete=True, rows=1, last_success=1, error=error, seconds=1)
 
 
-def test_accounts_are_shown_as_the_last_pull_found_them() -> None:
-    last = Report(plan(ONE, TWO), (outcome(ONE, LISTED), outcome(TWO, None, "auth")), 1_767_225_600.9, {})
+def test_accounts_are_shown_as_the_last_scrape_found_them() -> None:
+    last = ScrapeResult(plan(ONE, TWO), (result(ONE, LISTED), result(TWO, None, "auth")), 1_767_225_600.9, {})
     texts = Reader(html(plan(ONE, TWO, NEW), last, LINKS)).texts
-    assert "Last pull: 2026-01-01 00:00:00 UTC" in texts
+    assert "Last scrape: 2026-01-01 00:00:00 UTC" in texts
     assert texts[texts.index("one") :][:3] == ["one", "yes", "40 completed, 3 running"]
     assert texts[texts.index("two") :][:3] == ["two", "no", "auth"]
     assert texts[texts.index("new") :][:2] == ["new", "not asked yet"]
 
 
-def test_before_the_first_pull_nothing_is_claimed() -> None:
+def test_before_the_first_scrape_nothing_is_claimed() -> None:
     page = Reader(html(plan(ONE), None, LINKS))
-    assert "Last pull: none yet" in page.texts
+    assert "Last scrape: none yet" in page.texts
     assert "not asked yet" in page.texts
     assert page.links == ["/metrics"]
 
 
 def test_an_account_that_a_reload_took_away_is_not_shown() -> None:
-    last = Report(plan(ONE, TWO), (outcome(ONE, LISTED), outcome(TWO, LISTED)), 0, {})
+    last = ScrapeResult(plan(ONE, TWO), (result(ONE, LISTED), result(TWO, LISTED)), 0, {})
     assert "two" not in Reader(html(plan(ONE), last, LINKS)).texts
 
 
 def test_nothing_is_taken_for_html() -> None:
     bad = "<script>'\"&"
     odd = Account("browserbase", bad)
-    last = Report(plan(odd), (outcome(odd, listing(listed={(WEST, bad): 1}), bad),), 0, {})
-    plain = Reader(html(plan(ONE), Report(plan(ONE), (outcome(ONE, LISTED, "auth"),), 0, {}), LINKS))
+    last = ScrapeResult(plan(odd), (result(odd, listing(listed={(WEST, bad): 1}), bad),), 0, {})
+    plain = Reader(html(plan(ONE), ScrapeResult(plan(ONE), (result(ONE, LISTED, "auth"),), 0, {}), LINKS))
     page = Reader(html(plan(odd), last, {f"/{bad}": bad}))
     assert page.tags == plain.tags
     assert page.links == [f"/{bad}"]

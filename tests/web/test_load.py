@@ -1,4 +1,4 @@
-"""The installed command under load: many who pull at once, among many who never finish a request."""
+"""The installed command under load: many who scrape at once, among many who never finish a request."""
 
 import threading
 from collections import Counter
@@ -27,7 +27,7 @@ class Providers:
     """Both, who count how many requests each has under way at once, and can be held."""
 
     def __init__(self) -> None:
-        self.under_way, self.most, self.asked = Counter[str](), Counter[str](), Counter[str]()
+        self.running, self.most, self.asked = Counter[str](), Counter[str](), Counter[str]()
         self._gate = threading.Event()
         self._app = create_app(Fleet(origin=ORIGIN, history=300), lambda: ORIGIN)
         self._app.add_middleware(self._counted)
@@ -48,17 +48,17 @@ class Providers:
         async def counted(scope: Scope, receive: Receive, send: Send) -> None:
             path = scope.get("path", "")
             self.asked[path] += 1
-            self.under_way[path] += 1
-            self.most[path] = max(self.most[path], self.under_way[path])
+            self.running[path] += 1
+            self.most[path] = max(self.most[path], self.running[path])
             await run_in_threadpool(self._gate.wait)
             await app(scope, receive, send)
-            self.under_way[path] -= 1
+            self.running[path] -= 1
 
         return counted
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
-def test_pulls_are_answered_among_many_who_never_finish_a_request(tmp_path: Path, *, tls: bool) -> None:
+def test_scrapes_are_answered_among_many_who_never_finish_a_request(tmp_path: Path, *, tls: bool) -> None:
     providers = Providers()
     with providers.served() as url, command(tmp_path, url, tls=tls) as process, ExitStack() as crowd:
 
@@ -67,22 +67,24 @@ def test_pulls_are_answered_among_many_who_never_finish_a_request(tmp_path: Path
 
         [first] = come(1)
         assert [first.get("/metrics") for _ in range(2)] == [200, 200]
-        sockets, pulls = process.sockets, providers.asked.copy()
+        sockets, scrapes = process.sockets, providers.asked.copy()
         assert {client.get("/-/healthy") for client in come(IDLE // 2)} == {200}
         come(IDLE // 2, tls=False)  # with TLS, these have not begun to shake hands
         with dripping(come(DRIPPING)):
             providers.hold()
-            pulling = [asking for _ in range(PULLING) for asking in asked(come(1))]
-            until(lambda: all(providers.under_way[path] for path in PATHS), "a request to each provider")
+            scraping = [asking for _ in range(PULLING) for asking in asked(come(1))]
+            until(lambda: all(providers.running[path] for path in PATHS), "a request to each provider")
             assert come(1)[0].get("/-/healthy") == 200
             providers.release()
-            all_are_answered(pulling)
-            assert (providers.asked - pulls)[PATHS[0]] <= 2, "they share a pull, or the last of them the next"
+            all_are_answered(scraping)
+            assert (providers.asked - scrapes)[PATHS[0]] <= 2, (
+                "they share a scrape, or the last of them the next"
+            )
             for _ in range(ROUNDS - 1):
-                all_are_answered(asked(pulling))
+                all_are_answered(asked(scraping))
         assert first.get("/metrics") == 200
-        assert [providers.most[path] for path in PATHS] == [1, 1], "one flight a time to each provider"
-        assert all(ROUNDS <= (providers.asked - pulls)[path] <= PULLING for path in PATHS)
+        assert [providers.most[path] for path in PATHS] == [1, 1], "one in_flight a time to each provider"
+        assert all(ROUNDS <= (providers.asked - scrapes)[path] <= PULLING for path in PATHS)
         crowd.close()
         until(lambda: process.sockets < sockets, "the connections to be closed")
         assert "level=warning" not in process.log
@@ -124,7 +126,7 @@ def dripping(clients: list[Client]) -> Iterator[None]:
 
 
 def asked(clients: list[Client]) -> list[Client]:
-    """The same, waiting for a pull."""
+    """The same, waiting for a scrape."""
     for client in clients:
         client.request("/metrics", headers=TIMEOUT)
     return clients

@@ -34,7 +34,7 @@ NO_TLS, UNTRUSTED = 35, 60
 BROKEN_OFF = (35, 52, 55, 56)  # which one depends on what it was doing
 
 
-class Asked:
+class AccountScrape:
     """The simulated providers, and how many requests they got."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class House:
     """An exporter with certificates, and those who come to see it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.authority, self.providers = folder, trustme.CA(), Asked()
+        self.folder, self.authority, self.providers = folder, trustme.CA(), AccountScrape()
         self.serve_as(self.authority)
         put(folder / "ca.pem", self.authority.cert_pem.bytes())
         for name, leaf in (
@@ -85,8 +85,8 @@ class House:
         """Curl's flags to show a client's certificate."""
         return "--cert", str(self.folder / f"{name}.pem"), "--key", str(self.folder / f"{name}.key")
 
-    def pulls(self, password: str, name: str) -> dict[str, Any]:
-        """Prometheus's way to pull with a password and a client's certificate."""
+    def scrapes(self, password: str, name: str) -> dict[str, Any]:
+        """Prometheus's way to scrape with a password and a client's certificate."""
         tls = {"ca_file": "ca.pem", "cert_file": f"{name}.pem", "key_file": f"{name}.key"}
         return {
             "scheme": "https",
@@ -150,28 +150,28 @@ def test_passwords_and_certificates_are_rotated_under_way(house: House) -> None:
     assert not [word for word in ("right", "wrong", *HASHES.values()) if word in process.log]
 
 
-def test_prometheus_pulls_with_password_and_certificate_and_not_without(house: House) -> None:
+def test_prometheus_scrapes_with_password_and_certificate_and_not_without(house: House) -> None:
     users, policy = {"anna": HASHES["right"]}, "RequireAndVerifyClientCert"
     web = web_file(house.folder, users=users, client_ca_file="ca.pem", client_auth_type=policy)
-    good = house.pulls("right", "good")
+    good = house.scrapes("right", "good")
     ways = {
         "good": good,
-        "wrong": house.pulls("wrong", "good"),
-        "expired": house.pulls("right", "expired"),
-        "foreign": house.pulls("right", "foreign"),
+        "wrong": house.scrapes("wrong", "good"),
+        "expired": house.scrapes("right", "expired"),
+        "foreign": house.scrapes("right", "foreign"),
         "uncertified": good | {"tls_config": {"ca_file": str(house.folder / "ca.pem")}},
         "nameless": {key: value for key, value in good.items() if key != "basic_auth"},
         "plain": good | {"scheme": "http", "tls_config": {}},
     }
     with house.open(web) as process, prometheus(process.port, house.folder, **ways) as monitor:
-        seen = until(lambda: everybody(monitor.query("up"), len(ways)), "a pull in each way")
+        seen = until(lambda: everybody(monitor.query("up"), len(ways)), "a scrape in each way")
         shown = monitor.query('cloud_browser_up{job="good"} == 1')
     assert seen == {way: way == "good" for way in ways}
     assert len(shown) == len(KEYS)
 
 
 def everybody(up: list[dict[str, Any]], ways: int) -> dict[str, bool] | None:
-    """Of each job whether its last pull succeeded, once all have pulled."""
+    """Of each job whether its last scrape succeeded, once all have scraped."""
     seen = {one["metric"]["job"]: one["value"][1] == "1" for one in up}
     return seen if len(seen) == ways else None
 

@@ -33,7 +33,7 @@ def tell(what):
 
 logs.configure("info", "logfmt")
 EARLY
-server.run(app, ("127.0.0.1", 0), hurry=lambda: tell("hurried"), reload=lambda: tell("reloaded"))
+server.run(app, ("127.0.0.1", 0), cancel_waiters=lambda: tell("hurried"), reload=lambda: tell("reloaded"))
 signal.raise_signal(signal.SIGTERM)
 signal.raise_signal(signal.SIGHUP)
 print("ended", file=sys.stderr)
@@ -181,14 +181,14 @@ def test_the_command_ends_at_once_when_told_twice(tmp_path: Path) -> None:
     """While the providers still hold their connections, and without the answer that one signal leads to."""
     with serving(silent, silent) as provider:
         flags = "--config.file", configuration(tmp_path, provider.url)
-        with exporter(*flags) as command, Client(command.port) as pull:
-            pull.request("/metrics", headers="X-Prometheus-Scrape-Timeout-Seconds: 60\r\n")
+        with exporter(*flags) as command, Client(command.port) as scrape:
+            scrape.request("/metrics", headers="X-Prometheus-Scrape-Timeout-Seconds: 60\r\n")
             until(lambda: len(provider.requests) == 2, "both accounts' requests")
             command.signal(signal.SIGTERM)
             until(lambda: refuses(command.port), "no more to be let in")
             assert not provider.left.acquire(blocking=False)
             command.signal(signal.SIGTERM)
-            assert pull.ended()
+            assert scrape.ended()
             assert command.ended() == 0
             assert "Traceback" not in command.log
     assert not (tmp_path / "ledger.db-wal").exists(), "the ledger was closed in order"

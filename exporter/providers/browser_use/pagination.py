@@ -35,7 +35,7 @@ class Page(msgspec.Struct, frozen=True):
 
     created: its sessions' times of creation by id; rows that made no sense are not among them.
     late: ids that came onto the list after the walk began: where they stand tells nothing of the order.
-    size: how many items a page of its kind holds. garbled: ids sought that stand in rows without sense.
+    size: how many items a page of its kind holds. malformed_ids: ids sought that stand in rows without sense.
     """
 
     start: int
@@ -44,7 +44,7 @@ class Page(msgspec.Struct, frozen=True):
     created: Mapping[str, int]
     late: frozenset[str] = frozenset()
     size: int = SIZE
-    garbled: frozenset[str] = frozenset()
+    malformed_ids: frozenset[str] = frozenset()
 
     @property
     def old(self) -> Mapping[str, int]:
@@ -52,7 +52,7 @@ class Page(msgspec.Struct, frozen=True):
         return {name: created for name, created in self.created.items() if name not in self.late}
 
 
-class Walk(msgspec.Struct, frozen=True):
+class PageCursor(msgspec.Struct, frozen=True):
     """Where the reading of a list stands.
 
     begun: the provider's time at its start. until: sessions created before it need not be read (None:
@@ -115,25 +115,27 @@ class Walk(msgspec.Struct, frozen=True):
         return max(self.edge - self.slack, 0) // size * size
 
 
-def begin(begun: int, until: int | None, seeks: Mapping[str, int], past: Walk | None = None) -> Walk:
+def begin(
+    begun: int, until: int | None, seeks: Mapping[str, int], past: PageCursor | None = None
+) -> PageCursor:
     """A new walk, which believes what the last one found.
 
     It goes back until all sessions created at `until` or later were passed, and the sought ones too.
     """
     bound = None if until is None else min([until, *seeks.values()])
-    walk = Walk(begun, bound, seeks)
+    walk = PageCursor(begun, bound, seeks)
     if past is None:
         return walk
     walk = replace(walk, order=past.order, newest=past.newest, total=past.total)
     return _backwards(walk) if walk.order is Order.OLDEST else walk
 
 
-def resume(walk: Walk) -> Walk:
+def resume(walk: PageCursor) -> PageCursor:
     """Go on after a pause in which the list has shifted: from further back."""
     return replace(walk, slack=max(walk.slack, walk.limit // 4), repeats=0)
 
 
-def advance(walk: Walk, page: Page) -> Walk:
+def advance(walk: PageCursor, page: Page) -> PageCursor:
     """The walk after a page."""
     fresh = page.created.keys() - walk.last
     shared = len(fresh) < len(page.created)
@@ -143,7 +145,9 @@ def advance(walk: Walk, page: Page) -> Walk:
     useful = fresh or (page.length and not page.created) or page.total < walk.total
     noted = replace(
         walk,
-        seeks={name: walk.seeks[name] for name in walk.seeks.keys() - page.created.keys() - page.garbled},
+        seeks={
+            name: walk.seeks[name] for name in walk.seeks.keys() - page.created.keys() - page.malformed_ids
+        },
         top=max([walk.top, *page.created.values()]),
         total=page.total,
         limit=page.size if page.size < walk.size else walk.limit,
@@ -154,7 +158,7 @@ def advance(walk: Walk, page: Page) -> Walk:
     return _judged(_moved(_compared(noted, page), page))
 
 
-def _adjoins(walk: Walk, page: Page) -> bool:
+def _adjoins(walk: PageCursor, page: Page) -> bool:
     """Whether nothing can lie between the pages read and this one, though it shows none of the last.
 
     In a list in order, a page with something newer than what was reached begins among what was read:
@@ -168,12 +172,12 @@ def _adjoins(walk: Walk, page: Page) -> bool:
     return page.start <= walk.edge and page.start < page.total
 
 
-def _stepped_back(walk: Walk) -> Walk:
+def _stepped_back(walk: PageCursor) -> PageCursor:
     """Look for the edge where it may be now: further back."""
     return replace(walk, edge=min(walk.edge, walk.total), slack=2 * walk.slack)
 
 
-def _compared(walk: Walk, page: Page) -> Walk:
+def _compared(walk: PageCursor, page: Page) -> PageCursor:
     times = [created for name, created in page.old.items() if name not in walk.last]
     joined = not walk.last.isdisjoint(page.created)
     if times and joined and walk.low is not None and walk.high is not None:
@@ -188,7 +192,7 @@ def _compared(walk: Walk, page: Page) -> Walk:
     return replace(walk, last=frozenset(page.created))
 
 
-def _moved(walk: Walk, page: Page) -> Walk:
+def _moved(walk: PageCursor, page: Page) -> PageCursor:
     """Move the edge over the page; one with fewer items than its kind may still have some after it."""
     if walk.backwards:
         edge, over = page.start, page.start == 0
@@ -198,7 +202,7 @@ def _moved(walk: Walk, page: Page) -> Walk:
     return replace(walk, edge=edge, slack=OVERLAP, done=over)
 
 
-def _judged(walk: Walk) -> Walk:
+def _judged(walk: PageCursor) -> PageCursor:
     if walk.done:
         return _believing(walk)
     if walk.backwards and not walk.falling:
@@ -212,19 +216,19 @@ def _judged(walk: Walk) -> Walk:
     return replace(walk, order=Order.NONE)
 
 
-def _stopped(walk: Walk) -> Walk:
+def _stopped(walk: PageCursor) -> PageCursor:
     """Stop at a page with something older than all that is asked for, where the order allows that."""
     passed = walk.low is not None and walk.until is not None and walk.low < walk.until
     trusted = walk.order is not Order.UNKNOWN and not _surprising(walk)
     return _believing(replace(walk, done=True)) if passed and (walk.compared or trusted) else walk
 
 
-def _surprising(walk: Walk) -> bool:
+def _surprising(walk: PageCursor) -> bool:
     """Whether the first page is not what an ordered list would show: then a second one must tell."""
     return walk.top < walk.newest or any(created > (walk.low or 0) for created in walk.seeks.values())
 
 
-def _believing(walk: Walk) -> Walk:
+def _believing(walk: PageCursor) -> PageCursor:
     """What a finished walk tells the next one."""
     order = walk.order
     if walk.compared:
@@ -233,16 +237,16 @@ def _believing(walk: Walk) -> Walk:
     return replace(walk, order=order, newest=walk.top, last=frozenset())
 
 
-def _backwards(walk: Walk) -> Walk:
+def _backwards(walk: PageCursor) -> PageCursor:
     """The newest are at the end: read from there."""
     return _anew(replace(walk, order=Order.OLDEST, backwards=True, edge=walk.total, slack=SIZE))
 
 
-def _restarted(walk: Walk) -> Walk:
+def _restarted(walk: PageCursor) -> PageCursor:
     """The end is not where the newest are: look from the beginning."""
     return _anew(replace(walk, order=Order.UNKNOWN, backwards=False, edge=0))
 
 
-def _anew(walk: Walk) -> Walk:
+def _anew(walk: PageCursor) -> PageCursor:
     """From an end of the list, with nothing compared yet."""
     return replace(walk, top=0, last=frozenset(), low=None, high=None, falling=True, rising=True, compared=0)

@@ -19,26 +19,15 @@ import msgspec
 from msgspec import Meta
 
 from exporter.client.errors import PayloadError
-from exporter.labels import word
-from exporter.model import (
-    MOST_BYTES,
-    MOST_NANO_USD,
-    MOST_TIME,
-    NANO_USD,
-    SECOND,
-    UNKNOWN,
-    Series,
-    Session,
-    Usage,
-    micros,
-)
-from exporter.providers.decoding import mended
+from exporter.labels import sanitize_label
+from exporter.model import NANO_USD, SECOND, UNKNOWN, Series, Session, Usage, micros
+from exporter.providers.decoding import MAX_BYTES, MAX_DURATION, MAX_NANO_USD, repair_lone_surrogates
 
 OPEN, STOPPED, TIMED_OUT = "active", "stopped", "timed_out"
-MOST_PAGE_BYTES = 1 << 22  # of a hundred sessions: forty KiB for each
-MOST_FIELDS = 200_000  # on a page: ten times as many as a hundred sessions have with all their metadata
-MOST_ROWS = 1000  # on a page: ten times as many as are asked for
-MOST_SESSIONS = 10**12  # in a list: a float, and so a gauge, tells each number up to there
+MAX_PAGE_BYTES = 1 << 22  # of a hundred sessions: forty KiB for each
+MAX_FIELDS = 200_000  # on a page: ten times as many as a hundred sessions have with all their metadata
+MAX_ROWS = 1000  # on a page: ten times as many as are asked for
+MAX_SESSIONS = 10**12  # in a list: a float, and so a gauge, tells each number up to there
 MEGABYTE = 1 << 20
 SERIES = Series("", UNKNOWN)
 _EXACT = Context(prec=80, rounding=ROUND_HALF_EVEN)
@@ -62,8 +51,8 @@ class Row(msgspec.Struct, frozen=True, gc=False, rename="camel"):
 class Answer(msgspec.Struct, frozen=True, rename="camel"):
     """A page as the API writes it."""
 
-    items: Annotated[list[msgspec.Raw], Meta(max_length=MOST_ROWS)]
-    total_items: Annotated[int, Meta(ge=0, le=MOST_SESSIONS)]
+    items: Annotated[list[msgspec.Raw], Meta(max_length=MAX_ROWS)]
+    total_items: Annotated[int, Meta(ge=0, le=MAX_SESSIONS)]
     page_size: Annotated[int, Meta(ge=1)] | None = None
 
 
@@ -99,10 +88,10 @@ def page(body: bytes) -> Answer:
     Raises:
         PayloadError: for anything else, and for one that is too long to be looked at.
     """
-    if len(body) > MOST_PAGE_BYTES or body.count(b",") > MOST_FIELDS:
+    if len(body) > MAX_PAGE_BYTES or body.count(b",") > MAX_FIELDS:
         raise PayloadError("a page of browsers is far longer than any; check base_url")
     try:
-        return mended(_ANSWER.decode, body)
+        return repair_lone_surrogates(_ANSWER.decode, body)
     except _UNREADABLE as error:
         raise PayloadError("a page of browsers is not what the API describes; check base_url") from error
 
@@ -119,14 +108,14 @@ def decode(raw: bytes | msgspec.Raw) -> Browser:
         raise RowError("malformed") from error
     return Browser(
         id=row.id,
-        status=word(row.status),
+        status=sanitize_label(row.status),
         started=micros(row.started_at),
         finished=None if row.finished_at is None else micros(row.finished_at),
         timeout=None if row.timeout_at is None else micros(row.timeout_at),
         usage=Usage(
-            proxy_bytes=_whole(row.proxy_used_mb, MEGABYTE, MOST_BYTES),
-            browser_cost=_whole(row.browser_cost, NANO_USD, MOST_NANO_USD),
-            proxy_cost=_whole(row.proxy_cost, NANO_USD, MOST_NANO_USD),
+            proxy_bytes=_whole(row.proxy_used_mb, MEGABYTE, MAX_BYTES),
+            browser_cost=_whole(row.browser_cost, NANO_USD, MAX_NANO_USD),
+            proxy_cost=_whole(row.proxy_cost, NANO_USD, MAX_NANO_USD),
         ),
     )
 
@@ -146,7 +135,7 @@ def session(browser: Browser, now: int) -> Session:
     status, started, finished = browser.status, browser.started, browser.finished
     is_open = status == OPEN or (status != STOPPED and finished is None)
     lasted = max(0, now - started) if is_open else (started if finished is None else finished) - started
-    if not 0 <= lasted <= MOST_TIME:
+    if not 0 <= lasted <= MAX_DURATION:
         raise RowError("times")
     return Session(
         id=browser.id,

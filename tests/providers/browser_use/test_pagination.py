@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.providers.browser_use.pagination import SIZE, Order, Page, Walk, advance, begin, resume
+from exporter.providers.browser_use.pagination import SIZE, Order, Page, PageCursor, advance, begin, resume
 
 STEP = 10  # between one session's creation and the next one's
 ENOUGH = 500  # pages: more than any walk here may need
@@ -67,7 +67,7 @@ class Provider:
         for _ in range(min(change.leave, len(self.sessions))):
             self.sessions.remove(min(self.sessions, key=lambda one: one.created))
 
-    def page(self, walk: Walk) -> Page:
+    def page(self, walk: PageCursor) -> Page:
         size = min(walk.size, self.largest)
         start = (walk.number - 1) * size
         items = sorted(self.sessions, key=KEYS[self.order])[start : start + size]
@@ -77,14 +77,18 @@ class Provider:
         return Page(start, len(items), len(self.sessions), {one.id: one.created for one in items}, late, size)
 
 
-NEVER = repeat(STILL)
+FAR_FUTURE = repeat(STILL)
 
 
 class Reading:
     """A walk to its end, and what it showed; a pause, and two changes more, after so many pages."""
 
     def __init__(
-        self, provider: Provider, walk: Walk, changes: Iterator[Change] = NEVER, pause: int = ENOUGH
+        self,
+        provider: Provider,
+        walk: PageCursor,
+        changes: Iterator[Change] = FAR_FUTURE,
+        pause: int = ENOUGH,
     ) -> None:
         self.shown: dict[str, int] = {}
         self.pages: list[Page] = []
@@ -103,7 +107,7 @@ class Reading:
         self.walk = walk
 
 
-def known(provider: Provider) -> Walk:
+def known(provider: Provider) -> PageCursor:
     """What a walk through the whole list has found out."""
     return Reading(provider, begin(provider.now, None, {})).walk
 
@@ -268,7 +272,7 @@ def test_what_ends_late_among_the_pages_does_not_spoil_the_order(order: str) -> 
 @pytest.mark.parametrize("order", NEWEST)
 def test_a_page_with_nothing_new_on_it_does_no_harm(order: str) -> None:
     provider = Provider(order, 1000)
-    reading = Reading(provider, begin(provider.now, None, {}), chain([Change((0,) * 97)], NEVER))
+    reading = Reading(provider, begin(provider.now, None, {}), chain([Change((0,) * 97)], FAR_FUTURE))
     assert {f"s{i}" for i in range(1000)} <= reading.shown.keys()
 
 
@@ -304,7 +308,9 @@ def test_a_list_that_gets_shorter_than_what_was_read_is_read_to_its_end(
     order: str, count: int, leave: int
 ) -> None:
     provider = Provider(order, count)
-    reading = Reading(provider, begin(provider.now, None, {}), chain(repeat(Change((), leave), 4), NEVER))
+    reading = Reading(
+        provider, begin(provider.now, None, {}), chain(repeat(Change((), leave), 4), FAR_FUTURE)
+    )
     assert {one.id for one in provider.sessions} <= reading.shown.keys()
 
 

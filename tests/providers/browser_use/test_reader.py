@@ -1,4 +1,4 @@
-"""Browser Use's pages, over real HTTP: which are read, what is kept of them, and how far a pull gets."""
+"""Browser Use's pages, over real HTTP: which are read, what is kept of them, and how far a scrape gets."""
 
 import json
 import tracemalloc
@@ -15,9 +15,9 @@ from starlette.routing import Route
 
 from exporter.client.api import Api
 from exporter.client.errors import AnswerTimeoutError, PayloadError
-from exporter.model import HOUR, SECOND, Horizon, Listing, Session, Usage, micros
-from exporter.providers.browser_use.reader import MOST_SENSELESS, PAGES_PER_PULL, BrowserUse
-from exporter.providers.browser_use.wire import MOST_ROWS, SERIES
+from exporter.model import HOUR, SECOND, Listing, ReadWindow, Session, Usage, micros
+from exporter.providers.browser_use.reader import MAX_INVALID_PAGES, PAGES_PER_SCRAPE, BrowserUse
+from exporter.providers.browser_use.wire import MAX_ROWS, SERIES
 from exporter.simulator import fleet
 from exporter.simulator.server import Server, create_app
 from tests.support.browser_use_rows import NOW, T0, at, row, running
@@ -25,7 +25,7 @@ from tests.support.browser_use_rows import NOW, T0, at, row, running
 MEGABYTE = 1 << 20
 HEADER = "X-Browser-Use-API-Key"
 DEADLINE = 100.0  # seconds on the clock that only the provider moves
-ALL = Horizon()
+ALL = ReadWindow()
 
 
 class Meter:
@@ -63,8 +63,8 @@ class Cloud:
         date = format_datetime(T0 + timedelta(hours=2, seconds=self.ahead), usegmt=True)
         return Response(self.body or json.dumps(page), headers={"Date": date})
 
-    def read(self, horizon: Horizon = ALL, seconds: float = DEADLINE) -> Listing:
-        return self.account.read(horizon, self.clock + seconds)
+    def read(self, window: ReadWindow = ALL, seconds: float = DEADLINE) -> Listing:
+        return self.account.read(window, self.clock + seconds)
 
     def asked(self) -> list[tuple[str, int]]:
         """What was asked for since the last time."""
@@ -152,7 +152,7 @@ def test_ended_sessions_that_nobody_asks_for_are_left_out(cloud: Cloud) -> None:
     cloud.read()
     cloud.account.recorded()
     cloud.asked()
-    listing = cloud.read(Horizon(micros(T0) + 950 * SECOND, {"s940": micros(T0) + 940 * SECOND}))
+    listing = cloud.read(ReadWindow(micros(T0) + 950 * SECOND, {"s940": micros(T0) + 940 * SECOND}))
     assert ids(listing) == {"open", "s940", *(f"s{i}" for i in range(950, 1000))}
     assert listing.covers == NOW
     assert listing.listed == {(SERIES, "active"): 1, (SERIES, "stopped"): 1000}
@@ -162,20 +162,20 @@ def test_ended_sessions_that_nobody_asks_for_are_left_out(cloud: Cloud) -> None:
 def test_only_what_stands_on_neither_list_is_missing(cloud: Cloud) -> None:
     cloud.active, cloud.stopped = [running(startedAt=at(5))], history(300)
     held = {"open": micros(T0) + 5 * SECOND, "s150": micros(T0) + 150 * SECOND, "gone": micros(T0) + HOUR}
-    assert cloud.read(Horizon(NOW, held)).missing == ("gone",)
+    assert cloud.read(ReadWindow(NOW, held)).missing == ("gone",)
     cloud.active = [running(startedAt=at(5), proxyCost="-1")]
-    assert cloud.read(Horizon(NOW, held)).missing == ("gone",), "a row that makes no sense is listed too"
+    assert cloud.read(ReadWindow(NOW, held)).missing == ("gone",), "a row that makes no sense is listed too"
 
 
-def test_a_row_that_makes_no_sense_is_listed_in_whichever_pull_it_was_met(cloud: Cloud) -> None:
-    """Of two pulls that share a walk, the second does not see the row."""
+def test_a_row_that_makes_no_sense_is_listed_in_whichever_scrape_it_was_met(cloud: Cloud) -> None:
+    """Of two scrapes that share a walk, the second does not see the row."""
     held = {"s250": micros(T0) + 250 * SECOND, "s50": micros(T0) + 50 * SECOND, "gone": micros(T0)}
     cloud.stopped, cloud.seconds = history(300), 30.0
     cloud.stopped[49] = row(id="s250", startedAt=None)
-    assert cloud.read(Horizon(0, held)).covers is None
+    assert cloud.read(ReadWindow(0, held)).covers is None
     cloud.account.recorded()
     cloud.stopped[249] = row(id="s50", browserCost="-1")
-    listing = cloud.read(Horizon(0, held), seconds=10 * DEADLINE)
+    listing = cloud.read(ReadWindow(0, held), seconds=10 * DEADLINE)
     assert (listing.covers, listing.missing) == (NOW, ("gone",))
 
 
@@ -184,7 +184,7 @@ def test_an_open_session_whose_row_makes_no_sense_is_not_looked_for_among_the_en
     cloud.read()
     cloud.account.recorded()
     cloud.asked()
-    listing = cloud.read(Horizon(micros(T0) + 950 * SECOND, {"old": micros(T0)}))
+    listing = cloud.read(ReadWindow(micros(T0) + 950 * SECOND, {"old": micros(T0)}))
     assert (listing.covers, listing.missing) == (NOW, ())
     assert cloud.asked() == [("active", 1), ("stopped", 1)]
 
@@ -202,7 +202,7 @@ def test_many_pages_of_long_rows_take_the_memory_of_a_few(
     held = dict.fromkeys(("s799", "s779", "s19", "gone"), 0)
     tracemalloc.start()
     try:
-        listing = cloud.read(Horizon(0, held))
+        listing = cloud.read(ReadWindow(0, held))
         assert tracemalloc.get_traced_memory()[1] < 24 * MEGABYTE
     finally:
         tracemalloc.stop()
@@ -267,12 +267,12 @@ def test_open_sessions_that_never_are_as_many_as_is_said_cover_nothing(cloud: Cl
         cloud.active = [running(f"s{len(cloud.requests)}")]
 
     cloud.happen = happen
-    listing = cloud.read(Horizon(0, {"gone": 1}))
+    listing = cloud.read(ReadWindow(0, {"gone": 1}))
     assert (listing.covers, listing.missing) == (None, ())
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_a_history_too_long_for_a_pull_goes_on_in_the_next_if_it_was_recorded(
+def test_a_history_too_long_for_a_scrape_goes_on_in_the_next_if_it_was_recorded(
     cloud: Cloud, *, kept: bool
 ) -> None:
     cloud.stopped, cloud.seconds = history(1000), 10.0  # sixty seconds are for reading
@@ -291,13 +291,13 @@ def test_a_history_too_long_for_a_pull_goes_on_in_the_next_if_it_was_recorded(
     assert second.listed == {(SERIES, "stopped"): 1300}
 
 
-def test_a_pull_asks_for_so_many_pages_and_no_more(cloud: Cloud) -> None:
+def test_a_scrape_asks_for_so_many_pages_and_no_more(cloud: Cloud) -> None:
     cloud.stopped, cloud.largest = history(5000), 20
     listing = cloud.read()
-    assert (len(cloud.asked()), listing.covers) == (PAGES_PER_PULL, None)
+    assert (len(cloud.asked()), listing.covers) == (PAGES_PER_SCRAPE, None)
 
 
-def test_open_sessions_that_the_time_is_too_short_for_fail_the_pull(cloud: Cloud) -> None:
+def test_open_sessions_that_the_time_is_too_short_for_fail_the_scrape(cloud: Cloud) -> None:
     cloud.active, cloud.seconds = [running(f"s{i}") for i in range(1000)], 30.0
     with pytest.raises(AnswerTimeoutError, match="open sessions"):
         cloud.read()
@@ -315,12 +315,12 @@ def test_what_is_no_page_of_browsers_is_refused(cloud: Cloud, body: bytes) -> No
 
 
 def test_page_after_page_on_which_nothing_makes_sense_is_refused(cloud: Cloud) -> None:
-    """A provider that has changed its rows is not asked for all its pages at each pull."""
+    """A provider that has changed its rows is not asked for all its pages at each scrape."""
     cloud.stopped = [row(id=f"s{i}", startedAt=i) for i in range(30 * 100)]
     cloud.active = [running()]
     with pytest.raises(PayloadError, match="makes sense"):
         cloud.read()
-    assert len(cloud.asked()) == 1 + MOST_SENSELESS
+    assert len(cloud.asked()) == 1 + MAX_INVALID_PAGES
     cloud.stopped[::350] = history(9)
     listing = cloud.read()
     assert (len(ids(listing)), listing.covers) == (10, NOW)
@@ -328,7 +328,7 @@ def test_page_after_page_on_which_nothing_makes_sense_is_refused(cloud: Cloud) -
 
 def test_a_page_far_longer_than_asked_for_counts_as_many(cloud: Cloud) -> None:
     """It is not for a provider to say how much is held in memory."""
-    items = [running()] * MOST_ROWS
+    items = [running()] * MAX_ROWS
 
     def happen() -> None:
         fresh = [one | {"id": f"{len(cloud.requests)}-{i}"} for i, one in enumerate(items)]
@@ -337,7 +337,7 @@ def test_a_page_far_longer_than_asked_for_counts_as_many(cloud: Cloud) -> None:
     cloud.happen = happen
     with pytest.raises(AnswerTimeoutError):
         cloud.read()
-    assert len(cloud.asked()) == PAGES_PER_PULL // 10
+    assert len(cloud.asked()) == PAGES_PER_SCRAPE // 10
     items.append(running())
     with pytest.raises(PayloadError, match="not what the API describes"):
         cloud.read()
@@ -357,7 +357,7 @@ HOURS = 3 * 3600
 def test_a_clock_that_is_hours_off_changes_nothing_where_sessions_tell(
     cloud: Cloud, ahead: int, wall: int
 ) -> None:
-    """Already at the first pull, although only its second page tells; and when they tell no more."""
+    """Already at the first scrape, although only its second page tells; and when they tell no more."""
     cloud.ahead, cloud.wall = ahead, wall
     cloud.active = [running(startedAt=at(-7000)), running("new", status="new", startedAt=at(-7000))]
     cloud.stopped = [row(id=name, startedAt=at(-5000), finishedAt=at(7000)) for name in "abc"]

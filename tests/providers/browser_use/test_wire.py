@@ -9,16 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.client.errors import PayloadError
-from exporter.model import HOUR, MOST_TIME, REJECTIONS, SECOND, Session
+from exporter.model import HOUR, REJECTIONS, SECOND, Session
 from exporter.providers.browser_use.wire import (
-    MOST_FIELDS,
-    MOST_PAGE_BYTES,
+    MAX_FIELDS,
+    MAX_PAGE_BYTES,
     RowError,
     decode,
     named,
     page,
     session,
 )
+from exporter.providers.decoding import MAX_DURATION
 from tests.support.browser_use_rows import NOW, STARTED, at, row
 
 
@@ -62,7 +63,7 @@ NONSENSE: list[tuple[str, str, list[Any]]] = [
     ("out_of_range", "proxyUsedMb", ["-1", "-.5", "NaN", "sNaN", "Infinity", "-Infinity", "1e9", -1]),
     ("out_of_range", "proxyCost", ["-0.01", "1e999999", "9" * 5000, "1000001"]),
     ("out_of_range", "browserCost", ["-0.01", "1000001"]),
-    ("times", "finishedAt", [at(9), at(11 + MOST_TIME // SECOND), "1970-01-01T00:00:00Z"]),
+    ("times", "finishedAt", [at(9), at(11 + MAX_DURATION // SECOND), "1970-01-01T00:00:00Z"]),
 ]
 
 
@@ -136,8 +137,8 @@ def test_what_a_row_names_is_found_however_little_sense_it_makes() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b'{"totalItems":1,"items":[' + b"1," * MOST_FIELDS + b"1]}",
-        b'{"totalItems":1,"items":["' + b"x" * MOST_PAGE_BYTES + b'"]}',
+        b'{"totalItems":1,"items":[' + b"1," * MAX_FIELDS + b"1]}",
+        b'{"totalItems":1,"items":["' + b"x" * MAX_PAGE_BYTES + b'"]}',
     ],
 )
 def test_a_page_far_too_long_is_refused_before_it_is_looked_at(body: bytes) -> None:
