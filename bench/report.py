@@ -15,7 +15,7 @@ GIBIBYTE = 1 << 30
 FREE = 4.0  # MiB of the ledger's file may be free; what is more it gives back
 NOTE = """\
 Times are medians of scrapes in turns, as ratios. The floor fetches the bytes of a steady scrape with
-`requests` and decodes them with `msgspec`; the obvious exporter is `requests`, `json`, a loop and the gauges of
+`requests` and decodes them with `msgspec`; the obvious exporter is `requests`, `json`, a loop and gauges of
 `prometheus_client`, and reads every page. Both are timed without serving what they read; this exporter from
 outside, with its answer. A scrape's own time is without what the provider took, as a multiple of that at
 1,000. The lists: Browserbase's of a week; Browser Use's with 60 new sessions an hour. Between scrapes 15

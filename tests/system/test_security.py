@@ -27,8 +27,8 @@ def test_the_limits_are_those_of_the_code() -> None:
         browser_use_rows.MAX_PAGE_BYTES,
         words.VALUES_PER_LABEL,
         words.PROJECTS,
-        len(words.word("x" * 1000)),
-        len(words.line("x" * 1000)),
+        len(words.sanitize_label("x" * 1000)),
+        len(words.sanitize_project_id("x" * 1000)),
     ]
     assert f"at most {api.CONNECTIONS} requests" in " ".join(TEXT.split())
     assert f"quotes {len(document.shown('x' * 20)) - 2} characters at most" in " ".join(TEXT.split())

@@ -12,7 +12,7 @@ import yaml
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from exporter.app import Wiring
+from exporter.accounts import AccountTargets
 from exporter.client.errors import NoKeyError, TooLargeError, UnreachableError
 from exporter.config.settings import AccountConfig, Config, LedgerConfig, Pricing, Scrape
 from exporter.ledger.accounting import AccountingPolicy
@@ -29,8 +29,8 @@ ONE = AccountConfig("a", "browserbase", "KEY", base_url="http://127.0.0.1:1")
 TWO = AccountConfig("b", "browser_use", "KEY", base_url="http://127.0.0.1:1")
 
 
-def wiring() -> Wiring:
-    return Wiring({"KEY": "right"}, Telemetry())
+def wiring() -> AccountTargets:
+    return AccountTargets({"KEY": "right"}, Telemetry())
 
 
 def wired(account: AccountConfig, scrape: Scrape | None = None) -> AccountTarget:
