@@ -1,6 +1,6 @@
-"""Counters of the exporter's own doings; they begin with the process, as is usual."""
+"""The exporter's metrics about itself. Its counters begin with the process."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from platform import python_version
 
 from prometheus_client import (
@@ -27,7 +27,7 @@ LATENCY_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Telemetry:
-    """The exporter's own metrics, in a registry of their own; told by the rooms where things happen."""
+    """The exporter's own metrics, in a registry of their own."""
 
     def __init__(self) -> None:
         # Their samples would be kept as series that nobody asks for.
@@ -46,7 +46,7 @@ class Telemetry:
         )
         self._gauge(catalog.BUILD).labels(__version__, __revision__, python_version()).set(1)
         self._valid, self._valid_at = self._gauge(catalog.RELOADED), self._gauge(catalog.RELOADED_AT)
-        self.loaded(valid=True)
+        self.config_reloaded(valid=True)
 
     def _counter(self, spec: Spec) -> Counter:
         return Counter(spec.name, spec.text, spec.labels, registry=self.registry)
@@ -54,19 +54,20 @@ class Telemetry:
     def _gauge(self, spec: Spec) -> Gauge:
         return Gauge(spec.name, spec.text, spec.labels, registry=self.registry)
 
-    def of(self, account: Account, endpoint: str) -> "RequestTelemetry":
-        """The meter of an account's requests; all that can happen to it stands at 0 from now on."""
+    def for_account(self, account: Account, endpoints: Iterable[str]) -> "RequestTelemetry":
+        """Returns what counts an account's requests; every counter known in advance is at 0 from now on."""
         labels = (account.provider, account.name)
         for reason in REASONS:
             self._errors.labels(*labels, COLLECTOR, reason)
         for reason in REJECTIONS:
             self._rejected.labels(*labels, reason)
-        for code in ("200", "error"):
-            self._requests.labels(*labels, endpoint, code)
-        self._latency.labels(*labels, endpoint)
+        for endpoint in endpoints:
+            for code in ("200", "error"):
+                self._requests.labels(*labels, endpoint, code)
+            self._latency.labels(*labels, endpoint)
         return RequestTelemetry(labels, self._requests, self._latency, self._rate_limit)
 
-    def failed(self, account: Account, reason: str) -> None:
+    def scrape_failed(self, account: Account, reason: str) -> None:
         """Count a failed scrape of an account."""
         self._errors.labels(account.provider, account.name, COLLECTOR, reason).inc()
 
@@ -79,7 +80,7 @@ class Telemetry:
         """Count a write to the ledger that failed."""
         self._write_errors.inc()
 
-    def loaded(self, *, valid: bool) -> None:
+    def config_reloaded(self, *, valid: bool) -> None:
         """Tell whether the configuration, as it was read now, was valid."""
         self._valid.set(valid)
         if valid:
@@ -92,7 +93,7 @@ class RequestTelemetry:
     def __init__(self, labels: tuple[str, str], requests: Counter, latency: Histogram, limit: Gauge) -> None:
         self._labels, self._requests, self._latency, self._limit = labels, requests, latency, limit
 
-    def sent(self, endpoint: str, code: str, seconds: float) -> None:
+    def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
         """Count a request."""
         self._requests.labels(*self._labels, endpoint, code).inc()
         self._latency.labels(*self._labels, endpoint).observe(seconds)
