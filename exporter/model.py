@@ -88,7 +88,7 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """What one scrape read of an account.
+    """What one scrape read of an account's list.
 
     time: the provider's clock at the reading.
     sessions: the open ones, and the ended ones that the window asked for; one may stand here twice.
@@ -111,7 +111,7 @@ class Listing(msgspec.Struct, frozen=True):
 
 
 class ReadWindow(msgspec.Struct, frozen=True):
-    """What a scrape has to read.
+    """Which sessions a scrape has to read.
 
     Sessions created before `watermark` have settled (None: nothing has), except the `unsettled`, which may
     still change: their ids with the times they were created. The `departed` left the list before they
@@ -123,7 +123,7 @@ class ReadWindow(msgspec.Struct, frozen=True):
     departed: frozenset[str] = frozenset()
 
     def includes(self, name: str, created: int, *, is_open: bool) -> bool:
-        """Whether a session that is listed can still change what was counted."""
+        """Returns whether a listed session can still change what was counted."""
         return (
             self.watermark is None
             or created >= self.watermark
@@ -139,12 +139,12 @@ REJECTIONS = ("malformed", "out_of_range", "times")
 
 
 def micros(moment: datetime) -> int:
-    """Microseconds since 1970. A moment that names no time zone is taken as UTC, as both APIs mean it."""
+    """Returns microseconds since 1970. A moment without a time zone is UTC, as both APIs mean it."""
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return (moment - _EPOCH) // _TICK
 
 
 def moment(stamp: int) -> datetime:
-    """The moment of so many microseconds since 1970, or the nearest that can be told."""
+    """Returns the moment of so many microseconds since 1970, or the nearest that datetime can hold."""
     return _EPOCH + max(_FIRST, min(stamp, _LAST)) * _TICK

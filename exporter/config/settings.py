@@ -1,8 +1,7 @@
-"""The configuration: a YAML file, or the environment, turned into frozen structs.
+"""The configuration: a YAML file, or the environment, as frozen structs.
 
-One reading finds all faults of a file. Times are whole microseconds unless called seconds, money is
-whole nano-dollars (10^-9 USD). It says where API keys are and holds none; a fault shows no value
-that could be one.
+Times are whole microseconds unless called seconds, money is whole nano-dollars (10^-9 USD). It names where
+API keys are and holds none; an error quotes no value that could be one.
 """
 
 from collections.abc import Mapping
@@ -17,15 +16,15 @@ from exporter.config.loader import (
     MINUTE,
     SECOND,
     ConfigError,
-    Reader,
-    by,
+    Validator,
     duration,
-    line,
-    matching,
+    match_pattern,
     number,
     one_of,
+    parsed_by,
+    printable,
+    quote,
     read_yaml,
-    shown,
 )
 from exporter.config.secrets import KeyUnavailableError, Secret, key_in_file, parse_key
 
@@ -51,22 +50,22 @@ _STATE = {"STATE_DIRECTORY": ".", "XDG_STATE_HOME": _NAME, "HOME": f".local/stat
 def _seconds(least: str, text: str) -> float:
     # A socket takes no timeout of more than 24 days.
     if not duration(least) <= duration(text) <= DAY:
-        raise ValueError(f"{shown(text)} is out of range; allowed: {least} to 1d")
+        raise ValueError(f"{quote(text)} is out of range; allowed: {least} to 1d")
     return duration(text) / SECOND
 
 
 def _base_url(text: str) -> str:
     wanted = "http:// or https:// with a host, without user, password, query or fragment"
-    return matching(_URL, wanted, text).rstrip("/")
+    return match_pattern(_URL, wanted, text).rstrip("/")
 
 
 def _ledger_url(text: str) -> str:
     wanted = "a file of SQLite; allowed: sqlite:///relative/path, sqlite:////absolute/path"
-    return matching("sqlite:///(?!:memory:)[^?]*[^?/]", wanted, text)
+    return match_pattern("sqlite:///(?!:memory:)[^?]*[^?/]", wanted, text)
 
 
-Price: TypeAlias = Annotated[int, by(partial(number, 0, 1_000_000, 9))]
-Seconds: TypeAlias = Annotated[float, by(partial(_seconds, "0s"))]
+Price: TypeAlias = Annotated[int, parsed_by(partial(number, 0, 1_000_000, 9))]
+Seconds: TypeAlias = Annotated[float, parsed_by(partial(_seconds, "0s"))]
 
 
 class Pricing(msgspec.Struct, frozen=True):
@@ -74,7 +73,7 @@ class Pricing(msgspec.Struct, frozen=True):
 
     browser_per_hour: Price = msgspec.field(default=0, name="browser_usd_per_hour")
     proxy_per_gb: Price = msgspec.field(default=0, name="proxy_usd_per_gb")
-    minimum: Annotated[int, by(partial(number, 0, 86_400, 6))] = msgspec.field(
+    minimum: Annotated[int, parsed_by(partial(number, 0, 86_400, 6))] = msgspec.field(
         default=MINUTE, name="minimum_seconds"
     )
 
@@ -104,15 +103,15 @@ class AccountConfig(msgspec.Struct, frozen=True):
     options: the keys that only its provider takes, as a struct of the provider's own.
     """
 
-    name: Annotated[str, line(100)]
-    provider: Annotated[str, line(100)]
-    api_key_env: Annotated[str, line(1000)] = ""
-    api_key_file: Annotated[str, line(1000)] = ""
-    base_url: Annotated[str, by(_base_url)] = ""
+    name: Annotated[str, printable(100)]
+    provider: Annotated[str, printable(100)]
+    api_key_env: Annotated[str, printable(1000)] = ""
+    api_key_file: Annotated[str, printable(1000)] = ""
+    base_url: Annotated[str, parsed_by(_base_url)] = ""
     options: msgspec.Struct = msgspec.field(default_factory=NoOptions)
 
     def key(self, environ: Mapping[str, str]) -> Secret:
-        """The API key as it is now; a file is read again at each call. Raises KeyUnavailableError."""
+        """Returns the current API key; a file is read again at each call. Raises KeyUnavailableError."""
         try:
             if self.api_key_env:
                 return parse_key(environ.get(self.api_key_env, ""))
@@ -124,26 +123,26 @@ class AccountConfig(msgspec.Struct, frozen=True):
 class Scrape(msgspec.Struct, frozen=True):
     """Limits of a scrape; times in seconds."""
 
-    timeout: Annotated[float, by(partial(_seconds, "1ms"))] = 10.0
+    timeout: Annotated[float, parsed_by(partial(_seconds, "1ms"))] = 10.0
     timeout_offset: Seconds = 0.5
     min_interval: Seconds = 0.0
-    max_response_bytes: Annotated[int, by(partial(number, 1, 10**12, 0))] = 1 << 28
+    max_response_bytes: Annotated[int, parsed_by(partial(number, 1, 10**12, 0))] = 1 << 28
 
 
 class LedgerConfig(msgspec.Struct, frozen=True):
     """The ledger's database URL, how its counters begin, how long an ended session is read again."""
 
-    url: Annotated[str, by(_ledger_url)] = ""
-    history: Annotated[Literal["import", "skip"], by(partial(one_of, ("import", "skip")))] = "import"
-    settle_after: Annotated[int, by(duration)] = 15 * MINUTE
+    url: Annotated[str, parsed_by(_ledger_url)] = ""
+    history: Annotated[Literal["import", "skip"], parsed_by(partial(one_of, ("import", "skip")))] = "import"
+    settle_after: Annotated[int, parsed_by(duration)] = 15 * MINUTE
 
 
 class Config(msgspec.Struct, frozen=True):
     """A valid configuration: at least one account, every URL filled in."""
 
     accounts: tuple[AccountConfig, ...]
-    scrape: Annotated[Scrape, by(Scrape)] = Scrape()
-    ledger: Annotated[LedgerConfig, by(LedgerConfig)] = LedgerConfig()
+    scrape: Annotated[Scrape, parsed_by(Scrape)] = Scrape()
+    ledger: Annotated[LedgerConfig, parsed_by(LedgerConfig)] = LedgerConfig()
 
 
 def load(
@@ -153,15 +152,15 @@ def load(
 
     A key file's path is relative to the configuration file's directory, as in Prometheus.
     """
-    reader, names = Reader(), set[tuple[str, str]]()
-    values = reader.take(read_yaml(path, reader), str(path), _file_schema(providers), dot=": ") or {}
+    validator, names = Validator(), set[tuple[str, str]]()
+    values = validator.load(read_yaml(path, validator), str(path), _file_schema(providers), dot=": ") or {}
     for index, account in enumerate(values.get("accounts") or ()):
         if account is not None:
             at = f"{path}: accounts[{index}]"
-            _identify(account, at, names, reader)
-            _check_options(account, at, providers, reader)
-            _finish(account, at, path.parent, environ, reader)
-    return _config(values, providers, environ, ledger_url, reader)
+            _identify(account, at, names, validator)
+            _check_options(account, at, providers, validator)
+            _finish(account, at, path.parent, environ, validator)
+    return _config(values, providers, environ, ledger_url, validator)
 
 
 def from_environment(
@@ -172,21 +171,21 @@ def from_environment(
     Raises:
         ConfigError: naming the variables.
     """
-    reader, accounts = Reader(), []
+    validator, accounts = Validator(), []
     for name, provider in providers.items():
         key, url = f"{name.upper()}_API_KEY", f"{name.upper()}_BASE_URL"
         if environ.get(key):
-            reader.take(environ[key], key, parse_key)
-            base_url = reader.take(environ.get(url) or provider.base_url, url, _base_url)
+            validator.load(environ[key], key, parse_key)
+            base_url = validator.load(environ.get(url) or provider.base_url, url, _base_url)
             accounts.append({"name": "default", "provider": name, "api_key_env": key, "base_url": base_url})
     if not accounts:
         fault = "none is set; allowed: at least one, or --config.file; the command demo needs no key"
-        reader.note(", ".join(f"{name.upper()}_API_KEY" for name in providers), fault)
-    return _config({"accounts": accounts}, providers, environ, ledger_url, reader)
+        validator.add_error(", ".join(f"{name.upper()}_API_KEY" for name in providers), fault)
+    return _config({"accounts": accounts}, providers, environ, ledger_url, validator)
 
 
 def default_ledger(environ: Mapping[str, str]) -> str | None:
-    """The URL of the ledger where none is given; None if no variable names an absolute directory for it."""
+    """Returns the default ledger's URL; None if no variable names an absolute directory for it."""
     for variable, rest in _STATE.items():
         directory = environ.get(variable, "").partition(":")[0]
         if directory.startswith("/"):  # XDG: a relative one is ignored
@@ -194,16 +193,16 @@ def default_ledger(environ: Mapping[str, str]) -> str | None:
     return None
 
 
-def _identify(account: dict[str, Any], at: str, names: set[tuple[str, str]], reader: Reader) -> None:
+def _identify(account: dict[str, Any], at: str, names: set[tuple[str, str]], validator: Validator) -> None:
     """Checks that no account before, as `names` has them, has the same name and provider."""
     name, provider = account.get("name"), account.get("provider")
     if name and provider:
         if (name, provider) in names:
-            reader.note(f"{at}.name", f"{shown(name)} is the name of another {provider} account")
+            validator.add_error(f"{at}.name", f"{quote(name)} is the name of another {provider} account")
         names.add((name, provider))
 
 
-def _check_options(account: dict[str, Any], at: str, providers: Providers, reader: Reader) -> None:
+def _check_options(account: dict[str, Any], at: str, providers: Providers, validator: Validator) -> None:
     """Checks that the provider takes the account's keys; puts in its URL."""
     name = account.get("provider")
     if name is None:
@@ -212,7 +211,7 @@ def _check_options(account: dict[str, Any], at: str, providers: Providers, reade
     taken = common_keys() | option_keys(providers[name])
     for key in (key for key in account if key not in taken):
         takers = [other for other, provider in providers.items() if key in option_keys(provider)]
-        reader.note(f"{at}.{key}", f"not for {name}; allowed: with provider {', '.join(takers)}")
+        validator.add_error(f"{at}.{key}", f"not for {name}; allowed: with provider {', '.join(takers)}")
 
 
 def common_keys() -> set[str]:
@@ -231,7 +230,7 @@ def _file_schema(providers: Providers) -> type[msgspec.Struct]:
     keys = {field.encode_name: field for one in structs for field in msgspec.structs.fields(one)}
     del keys["options"]
     types = {name: field.type for name, field in keys.items()}
-    types["provider"] = Annotated[str, by(partial(one_of, tuple(providers)))]
+    types["provider"] = Annotated[str, parsed_by(partial(one_of, tuple(providers)))]
     account = msgspec.defstruct(
         "AccountKeys",
         [
@@ -239,7 +238,7 @@ def _file_schema(providers: Providers) -> type[msgspec.Struct]:
             for name, field in keys.items()
         ],
     )
-    accounts = Annotated[list, by([account])]
+    accounts = Annotated[list, parsed_by([account])]
     rest = [field for field in msgspec.structs.fields(Config) if field.name != "accounts"]
     return msgspec.defstruct(
         "ConfigFile", [("accounts", accounts), *((field.name, field.type, None) for field in rest)]
@@ -253,15 +252,17 @@ def _account(values: Mapping[str, Any], providers: Providers) -> AccountConfig:
     return AccountConfig(**common, options=msgspec.convert(options, providers[values["provider"]].options))
 
 
-def _finish(account: dict[str, Any], at: str, home: Path, environ: Mapping[str, str], reader: Reader) -> None:
-    """Checks an account's keys against each other and what they name; makes the key file's path whole."""
+def _finish(
+    account: dict[str, Any], at: str, home: Path, environ: Mapping[str, str], validator: Validator
+) -> None:
+    """Checks where the account's key is; makes the key file's path absolute."""
     if ("api_key_env" in account) == ("api_key_file" in account):
-        reader.note(at, "needs exactly one of api_key_env, api_key_file")
+        validator.add_error(at, "needs exactly one of api_key_env, api_key_file")
     if variable := account.get("api_key_env"):
-        reader.take(environ.get(variable, ""), f"{at}.api_key_env", parse_key)
+        validator.load(environ.get(variable, ""), f"{at}.api_key_env", parse_key)
     if file := account.get("api_key_file"):
         account["api_key_file"] = str(home / file)
-        reader.take(account["api_key_file"], f"{at}.api_key_file", key_in_file)
+        validator.load(account["api_key_file"], f"{at}.api_key_file", key_in_file)
 
 
 def _config(
@@ -269,7 +270,7 @@ def _config(
     providers: Providers,
     environ: Mapping[str, str],
     url: str | None,
-    reader: Reader,
+    validator: Validator,
 ) -> Config:
     ledger = values.get("ledger") or {}
     if url is None and "url" not in ledger:
@@ -277,11 +278,11 @@ def _config(
         if url is None:
             directories = ", ".join(_STATE)
             fault = f"no default without one of {directories}; allowed: sqlite:////absolute/path"
-            reader.note("ledger.url", fault)
+            validator.add_error("ledger.url", fault)
     if url is not None:
-        ledger["url"] = reader.take(url, "--ledger.url", _ledger_url)
-    if reader.faults:
-        raise ConfigError(*reader.faults)
+        ledger["url"] = validator.load(url, "--ledger.url", _ledger_url)
+    if validator.faults:
+        raise ConfigError(*validator.faults)
     accounts = tuple(_account(account, providers) for account in values["accounts"])
     scrape = msgspec.convert(values.get("scrape") or {}, Scrape)
     return Config(accounts, scrape, msgspec.convert(ledger, LedgerConfig))

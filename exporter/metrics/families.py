@@ -1,4 +1,4 @@
-"""A scrape's results turned into metric families."""
+"""Metric families, made of a scrape's results."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -57,12 +57,15 @@ _FAMILIES = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily, "histog
 
 
 class AccountResult(msgspec.Struct, frozen=True):
-    """What a scrape brought of one account, and what the ledger holds of it.
+    """The result of a scrape for one account, and what the ledger holds of it.
 
-    listing: None when the provider could not be read. totals: None when they are not known, or the
-    history has not been read to its end. complete: whether it has; None when that is not known.
-    rows: how many sessions the ledger keeps. last_success: when a listing was last recorded, in seconds
-    since 1970. error: the reason of a failure. seconds: how long the account took.
+    listing: None when the provider could not be read.
+    totals: None when they are not known, or the history has not been read to its end.
+    complete: whether the history has been read to its end; None when that is not known.
+    rows: the number of sessions that the ledger holds.
+    last_success: when a listing was last recorded, in seconds since 1970.
+    error: the reason of a failure.
+    seconds: how long the account took.
     """
 
     account: Account
@@ -123,9 +126,9 @@ def families(
 
 
 def of_accounts(accounts: Collection[Account], own: Iterable[Metric]) -> Iterator[Metric]:
-    """The exporter's own metrics, without those of accounts that are none of these: a reload took them away.
+    """Yields the exporter's own metrics, without those of accounts that a reload removed.
 
-    They are counted on, so that they do not fall should the account come back.
+    Their counters are kept, so that they do not fall if the account comes back.
     """
     for family in own:
         family.samples = [
@@ -217,7 +220,7 @@ def _add_counters(
 
 
 def _buckets(sums: Mapping[tuple[str, str], int]) -> Iterator[tuple[str, float]]:
-    """The histogram's cumulative buckets; the ledger keeps each one's own count."""
+    """Yields the histogram's cumulative buckets; the ledger keeps a count for each bucket alone."""
     total = 0
     for bound in (*map(str, DURATION_BUCKETS), "+Inf"):
         total += sums.get((DURATION, bound), 0)
@@ -226,7 +229,7 @@ def _buckets(sums: Mapping[tuple[str, str], int]) -> Iterator[tuple[str, float]]
 
 
 def _all_series(traits: ProviderTraits, seen: Iterable[Series]) -> list[Series]:
-    """The series seen, and all regions known in advance of each project: what stands at 0 can increase."""
+    """Returns the series seen, and those known in advance of each project: a counter must begin at 0."""
     found = set(seen)
     projects = {series.project for series in found} or {""}
     known = {Series(project, region) for project in projects for region in traits.regions}

@@ -15,7 +15,7 @@ from prometheus_client import (
 )
 
 from exporter import __revision__, __version__
-from exporter.metrics import definitions as catalog
+from exporter.metrics import definitions
 from exporter.metrics.definitions import COLLECTOR, Spec
 from exporter.model import REJECTIONS, Account
 
@@ -35,17 +35,17 @@ class Telemetry:
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
-        self._requests = self._counter(catalog.REQUESTS)
-        self._errors = self._counter(catalog.ERRORS)
-        self._rejected = self._counter(catalog.REJECTED)
-        self._write_errors = self._counter(catalog.WRITE_ERRORS)
-        self._rate_limit = self._gauge(catalog.RATE_LIMIT)
-        spec = catalog.LATENCY
+        self._requests = self._counter(definitions.REQUESTS)
+        self._errors = self._counter(definitions.ERRORS)
+        self._rejected = self._counter(definitions.REJECTED)
+        self._write_errors = self._counter(definitions.WRITE_ERRORS)
+        self._rate_limit = self._gauge(definitions.RATE_LIMIT)
+        spec = definitions.LATENCY
         self._latency = Histogram(
             spec.name, spec.text, spec.labels, buckets=LATENCY_BUCKETS, registry=self.registry
         )
-        self._gauge(catalog.BUILD).labels(__version__, __revision__, python_version()).set(1)
-        self._valid, self._valid_at = self._gauge(catalog.RELOADED), self._gauge(catalog.RELOADED_AT)
+        self._gauge(definitions.BUILD).labels(__version__, __revision__, python_version()).set(1)
+        self._valid, self._valid_at = self._gauge(definitions.RELOADED), self._gauge(definitions.RELOADED_AT)
         self.config_reloaded(valid=True)
 
     def _counter(self, spec: Spec) -> Counter:
@@ -72,7 +72,7 @@ class Telemetry:
         self._errors.labels(account.provider, account.name, COLLECTOR, reason).inc()
 
     def rejected(self, account: Account, rows: Mapping[str, int]) -> None:
-        """Count rows left out."""
+        """Count rows that were left out, by reason."""
         for reason, count in rows.items():
             self._rejected.labels(account.provider, account.name, reason).inc(count)
 
@@ -81,7 +81,7 @@ class Telemetry:
         self._write_errors.inc()
 
     def config_reloaded(self, *, valid: bool) -> None:
-        """Tell whether the configuration, as it was read now, was valid."""
+        """Record whether the configuration was valid when it was read now."""
         self._valid.set(valid)
         if valid:
             self._valid_at.set_to_current_time()

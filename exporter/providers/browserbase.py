@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from exporter.client.api import Api
 from exporter.client.errors import PayloadError
-from exporter.config.loader import by, line
+from exporter.config.loader import parsed_by, printable
 from exporter.config.settings import Pricing
 from exporter.labels import sanitize_label, sanitize_project_id
 from exporter.model import (
@@ -229,8 +229,8 @@ class Options(msgspec.Struct, frozen=True):
     query: sent as `q`. pricing: what estimates the cost, which the API does not report.
     """
 
-    query: Annotated[str | None, line(2000)] = None
-    pricing: Annotated[Pricing | None, by(Pricing)] = None
+    query: Annotated[str | None, printable(2000)] = None
+    pricing: Annotated[Pricing | None, parsed_by(Pricing)] = None
 
 
 PROVIDER = Provider(

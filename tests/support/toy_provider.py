@@ -10,7 +10,7 @@ import msgspec
 
 from exporter.cli import main
 from exporter.client.api import Api
-from exporter.config.loader import by, line
+from exporter.config.loader import parsed_by, printable
 from exporter.config.settings import Pricing
 from exporter.model import SECOND, Listing, ProviderTraits, ReadWindow, Series, Session, Usage
 from exporter.providers import PROVIDERS
@@ -20,8 +20,8 @@ NOW = 1_800_000_000
 
 
 class Options(msgspec.Struct, frozen=True):
-    zone: Annotated[str, line(20)] = "north"
-    pricing: Annotated[Pricing | None, by(Pricing)] = None
+    zone: Annotated[str, printable(20)] = "north"
+    pricing: Annotated[Pricing | None, parsed_by(Pricing)] = None
 
 
 class FleetReader:
