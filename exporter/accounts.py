@@ -56,11 +56,10 @@ class AccountTargets:
         key, meter = partial(self._key, account), self._meters.of(name, room.PATH)
         api = Api(account.base_url, room.KEY_HEADER, key, max_bytes=limit, meter=meter)
         if account.provider == BROWSERBASE:
-            return AccountTarget(
-                name, policy, partial(browserbase.read, api, account.query), fetch_key=fetch_key
-            )
+            reader = browserbase.BrowserbaseReader(api, account.query)
+            return AccountTarget(name, policy, reader.read, reader.committed, fetch_key)
         lister = browser_use.BrowserUse(api)
-        return AccountTarget(name, policy, lister.read, lister.recorded, fetch_key)
+        return AccountTarget(name, policy, lister.read, lister.committed, fetch_key)
 
     def _key(self, account: AccountConfig) -> str:
         if account.api_key_file:
