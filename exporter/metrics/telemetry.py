@@ -1,6 +1,7 @@
 """The exporter's metrics about itself. Its counters begin with the process."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from platform import python_version
 
 from prometheus_client import (
@@ -101,6 +102,10 @@ class RequestTelemetry:
         self._requests.labels(*self._labels, endpoint, code).inc()
         self._latency.labels(*self._labels, endpoint).observe(seconds)
 
-    def rate_limit(self, remaining: int) -> None:
-        """Show how many requests are left."""
-        self._limit.labels(*self._labels).set(remaining)
+    def rate_limit(self, remaining: int | None) -> None:
+        """Show how many requests are left, or nothing where that is not known."""
+        if remaining is not None:
+            self._limit.labels(*self._labels).set(remaining)
+        else:
+            with suppress(KeyError):  # it was not shown
+                self._limit.remove(*self._labels)

@@ -37,7 +37,7 @@ class Meter:
     def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
         pass
 
-    def rate_limit(self, remaining: int) -> None:
+    def rate_limit(self, remaining: int | None) -> None:
         pass
 
 

@@ -32,7 +32,7 @@ class Meter:
     def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
         assert (endpoint, code, seconds >= 0) == ("/browsers", "200", True)
 
-    def rate_limit(self, remaining: int) -> None:
+    def rate_limit(self, remaining: int | None) -> None:
         pass
 
 
