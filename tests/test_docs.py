@@ -8,11 +8,12 @@ import msgspec
 import pytest
 
 from exporter.cli import main
-from exporter.config.settings import AccountConfig, Config, LedgerConfig, Pricing, Scrape
+from exporter.config.settings import Config, LedgerConfig, Pricing, Scrape, common_keys, option_keys
 from exporter.config.web import TlsConfig, WebConfig
 from exporter.metrics.definitions import TABLE
 from exporter.metrics.telemetry import REASONS
 from exporter.model import REJECTIONS
+from exporter.providers import PROVIDERS
 
 ROOT = Path(__file__).parents[1]
 README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
@@ -81,7 +82,8 @@ def test_the_documented_reasons_are_those_of_the_code() -> None:
 
 def test_the_documented_configuration_keys_are_those_of_the_code() -> None:
     documented = {quoted(row[0])[0] for row in table(CONFIGURATION, "## Configuration file")}
-    coded = keys(AccountConfig, "accounts[].") - {"accounts[].pricing"} | keys(Pricing, "accounts[].pricing.")
+    options = set().union(*map(option_keys, PROVIDERS.values())) - {"pricing"}
+    coded = {f"accounts[].{key}" for key in common_keys() | options} | keys(Pricing, "accounts[].pricing.")
     coded |= keys(Scrape, "scrape.") | keys(LedgerConfig, "ledger.")
     assert documented == coded
     assert keys(Config, "") == {"accounts", "scrape", "ledger"}
