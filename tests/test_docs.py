@@ -105,6 +105,12 @@ def test_the_documented_flags_are_those_of_the_command(
     assert documented | {"--help"} == flags(command, capsys)
 
 
+def test_the_documented_variables_are_those_of_every_provider() -> None:
+    documented = set(quoted(" ".join(row[0] for row in table(CONFIGURATION, "## Environment variables"))))
+    coded = {f"{name.upper()}_{suffix}" for name in PROVIDERS for suffix in ("API_KEY", "BASE_URL")}
+    assert {one for one in documented if one.endswith(("_API_KEY", "_BASE_URL"))} == coded
+
+
 def test_the_documented_packages_are_those_of_the_code() -> None:
     documented = [quoted(row[0])[0] for row in table(CONTRIBUTING, "## Code layout")]
     found = {path.stem for path in (ROOT / "exporter").iterdir() if path.suffix == ".py" or path.is_dir()}
