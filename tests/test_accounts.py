@@ -111,12 +111,12 @@ def test_a_key_file_that_others_may_read_is_warned_of_when_that_is_new(tmp_path:
     file, link = tmp_path / "key", tmp_path / "link"
     file.write_text("right")
     link.symlink_to(file)
-    file.chmod(0o640)
+    file.chmod(0o644)
     by_file = Config(tuple(replace(one, api_key_env="", api_key_file=str(link)) for one in (ONE, TWO)))
     wires = wiring()
     with capture_logs() as logged:
         target = wires.plan(by_file).targets[0]
-        for mode in (0o640, 0o600, 0o604):
+        for mode in (0o644, 0o600, 0o604):
             file.chmod(mode)
             for _ in range(2):
                 with suppress(UnreachableError):

@@ -30,7 +30,7 @@ from exporter.client.errors import (
     status_error,
 )
 from exporter.client.retry_after import RETRY_AFTER_STATUSES, RetryAfterGate, asked
-from exporter.client.server_time import Clocks, Reading, http_date
+from exporter.client.server_time import http_date, resolve_time
 from exporter.client.transport import pooled_session
 from exporter.model import SECOND
 
@@ -52,17 +52,17 @@ class RequestTelemetry(Protocol):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A body, and what the clocks showed as it began to come."""
+    """A body, and the server time when it began to arrive, in microseconds since 1970."""
 
     body: bytes
-    at: Reading
+    time: int
 
 
 class Api:
     """One account's way to its provider, with connections that are kept; several threads may use it.
 
-    `clocks` is what its answers have proven of the time. The connections end with the last who holds it:
-    a scrape that began before a reload may still use them.
+    The connections are closed with the last reference to it: a scrape that began before a reload may still
+    use them.
 
     Args:
         base_url: where paths are appended.
@@ -88,7 +88,6 @@ class Api:
         self._base, self._header, self._key = base_url, header, key
         self._max_bytes, self._telemetry = max_bytes, telemetry
         self._wall, self.clock, self._sleep = wall, clock, sleep
-        self.clocks = Clocks()
         self._silence, self._slots = RetryAfterGate(), BoundedSemaphore(CONNECTIONS)
         self._http = pooled_session(CONNECTIONS)
         self._http.headers["Accept"] = "application/json"
@@ -156,20 +155,18 @@ class Api:
             with self._http.get(
                 self._base + path, params=params, headers={self._header: key}, timeout=seconds, stream=True
             ) as response:
-                date = http_date(response.headers.get("date", ""))
-                at = Reading(date, int(self._wall() * SECOND), int(self.clock() * SECOND))
-                self._check(response, at)
-                return Answer(self._body(response), at)
+                date, wall = http_date(response.headers.get("date", "")), int(self._wall() * SECOND)
+                self._check(response, wall if date is None else date)
+                return Answer(self._body(response), resolve_time(date, wall))
         except (OSError, HTTPError, UnicodeError) as error:
             raise _mapped(error) from error
 
-    def _check(self, response: requests.Response, at: Reading) -> None:
+    def _check(self, response: requests.Response, now: int) -> None:
         remaining = response.headers.get("x-ratelimit-remaining", "")
         if remaining.isdecimal():
             self._telemetry.rate_limit(int(remaining[:9]))
         status = response.status_code
         if status != 200:
-            now = at.wall if at.date is None else at.date
             wait = asked(response.headers.get("retry-after"), now) if status in RETRY_AFTER_STATUSES else None
             error = status_error(status)(status, wait)
             self._silence.begin(error, self.clock())

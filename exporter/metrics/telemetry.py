@@ -12,6 +12,7 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
+    values,
 )
 
 from exporter import __revision__, __version__
@@ -32,6 +33,8 @@ class Telemetry:
     def __init__(self) -> None:
         # Their samples would be kept as series that nobody asks for.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's own omission
+        # With PROMETHEUS_MULTIPROC_DIR set, the library would keep counters in files, across restarts.
+        values.ValueClass = values.MutexValue
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
