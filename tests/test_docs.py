@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from exporter.cli import main
-from exporter.config.settings import Config, LedgerConfig, Pricing, Scrape, common_keys, option_keys
+from exporter.config.settings import Config, LedgerConfig, Pricing, Scrape, common_keys, load, option_keys
 from exporter.config.web import TlsConfig, WebConfig
 from exporter.metrics.definitions import TABLE
 from exporter.metrics.telemetry import REASONS
@@ -87,6 +87,15 @@ def test_the_documented_configuration_keys_are_those_of_the_code() -> None:
     coded |= keys(Scrape, "scrape.") | keys(LedgerConfig, "ledger.")
     assert documented == coded
     assert keys(Config, "") == {"accounts", "scrape", "ledger"}
+
+
+@pytest.mark.parametrize("document", [README, CONFIGURATION], ids=lambda path: path.stem)
+def test_the_example_of_a_configuration_is_valid(document: Path, tmp_path: Path) -> None:
+    (example,) = re.findall(r"^```yaml\n(accounts:.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "key").write_text("k")
+    (tmp_path / "config.yml").write_text(re.sub(r"(?<=api_key_file: ).*", "key", example))
+    config = load(tmp_path / "config.yml", PROVIDERS, {"BROWSERBASE_API_KEY": "k"})
+    assert {account.provider for account in config.accounts} == set(PROVIDERS)
 
 
 def test_the_documented_web_configuration_keys_are_those_of_the_code() -> None:
