@@ -34,7 +34,7 @@ BUCKETS = ("session_duration_seconds_bucket",)
 SUCCESS, LAST = ("collector_success",), ("last_success_timestamp_seconds",)
 ERRORS, REJECTED = ("exporter_errors_total",), ("exporter_rejected_sessions_total",)
 DOCS = Path(__file__).parents[2] / "docs" / "faults.md"
-SECTIONS = "Of a provider", "Of the ledger", "Of the exporter, its configuration and its front"
+SECTIONS = "Provider faults", "Ledger faults", "Exporter faults"
 ALOUD = "info", "warning", "error", "critical"
 
 
@@ -193,7 +193,7 @@ def documented(heading: str) -> list[list[str]]:
 
 def test_every_fault_stands_in_the_docs_with_its_reason() -> None:
     found: dict[str, str | None] = {}
-    for cells in documented("Of a provider"):
+    for cells in documented("Provider faults"):
         reason, faults = (cells[0].strip("`"), cells[1]) if len(cells) > 2 else (None, cells[0])
         found |= dict.fromkeys(faults.split("; "), reason)
     assert found == {fault.name: fault.reason for fault in FAULTS}
