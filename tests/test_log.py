@@ -103,7 +103,8 @@ def test_a_command_whose_log_nobody_reads_serves_and_ends(tmp_path: Path) -> Non
         while True:
             os.write(writing, bytes(4096))
     os.set_blocking(writing, True)
-    flags = f"--web.listen-address={LOCAL}:0", f"--ledger.url=sqlite:///{tmp_path}/l.db", "--log.level=debug"
+    ledger = f"--ledger.url=sqlite:///{tmp_path}/ledger.db"
+    flags = f"--web.listen-address={LOCAL}:0", ledger, "--log.level=debug"
     nobody = "http://127.0.0.1:9"
     environ = KEYS | {"BROWSERBASE_BASE_URL": nobody, "BROWSER_USE_BASE_URL": nobody}
     with subprocess.Popen([COMMAND, *flags], stderr=writing, env=environ) as process:
