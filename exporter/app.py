@@ -12,6 +12,7 @@ import structlog
 from exporter.accounts import AccountTargets
 from exporter.config.settings import Config, ConfigError
 from exporter.ledger.store import Ledger, LedgerError, LedgerRefusedError
+from exporter.log import dropped_lines
 from exporter.metrics.telemetry import Telemetry
 from exporter.providers.base import Provider
 from exporter.reload import Reload
@@ -59,7 +60,7 @@ def serve(
         OSError: when the address is not to be had.
     """
     web_config_files = None if web.config is None else ReloadingWebConfig.open(web.config)
-    telemetry = Telemetry()
+    telemetry = Telemetry(dropped_lines)
     with closing(Ledger(config.ledger.url)) as ledger:
         _open(ledger)
         targets = AccountTargets(providers, environ, telemetry)

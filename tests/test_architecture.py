@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "exporter"
 MAY_IMPORT = {
     "__main__": {"cli"},
     "cli": {"app", "config", "ledger", "log", "providers", "simulator", "web"},
-    "app": {"accounts", "config", "ledger", "metrics", "providers", "reload", "scrape", "web"},
+    "app": {"accounts", "config", "ledger", "log", "metrics", "providers", "reload", "scrape", "web"},
     "accounts": {"client", "config", "ledger", "metrics", "model", "providers", "scrape"},
     "reload": {"config", "scrape"},
     "web": {"config", "metrics", "model", "scrape"},

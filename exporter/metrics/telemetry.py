@@ -1,6 +1,6 @@
 """The exporter's metrics about itself. Its counters begin with the process."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from platform import python_version
 
@@ -15,6 +15,8 @@ from prometheus_client import (
     disable_created_metrics,
     values,
 )
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from exporter import __revision__, __version__
 from exporter.metrics import definitions
@@ -29,9 +31,13 @@ LATENCY_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Telemetry:
-    """The exporter's own metrics, in a registry of their own."""
+    """The exporter's own metrics, in a registry of their own.
 
-    def __init__(self) -> None:
+    Args:
+        dropped_lines: returns how many log lines were dropped.
+    """
+
+    def __init__(self, dropped_lines: Callable[[], int] = lambda: 0) -> None:
         # Their samples would be kept as series that nobody asks for.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's own omission
         # With PROMETHEUS_MULTIPROC_DIR set, the library would keep counters in files, across restarts.
@@ -39,6 +45,7 @@ class Telemetry:
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
+        self.registry.register(_DroppedLines(dropped_lines))
         self._requests = self._counter(definitions.REQUESTS)
         self._errors = self._counter(definitions.ERRORS)
         self._rejected = self._counter(definitions.REJECTED)
@@ -89,6 +96,15 @@ class Telemetry:
         self._valid.set(valid)
         if valid:
             self._valid_at.set_to_current_time()
+
+
+class _DroppedLines(Collector):
+    def __init__(self, count: Callable[[], int]) -> None:
+        self._count = count
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        spec = definitions.LOG_DROPPED
+        yield CounterMetricFamily(spec.name, spec.text, value=self._count())
 
 
 class RequestTelemetry:
