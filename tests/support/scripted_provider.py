@@ -40,23 +40,24 @@ class Tally:
 class Provider:
     """A reader that gives the test's answers, the last again and again; it waits at a gate, and counts.
 
-    most: how many threads read at once.
+    asked: set by the first call. crowded: set when two threads read at once.
     """
 
     def __init__(self, *answers: Listing | Exception) -> None:
         self.answers = list(answers)
         self.windows: list[ReadWindow] = []
         self.deadlines: list[float] = []
-        self.commits, self.inside, self.most = 0, 0, 0
-        self.asked, self.gate = Event(), Event()
+        self.commits, self.inside = 0, 0
+        self.asked, self.crowded, self.gate = Event(), Event(), Event()
         self.gate.set()
 
     def read(self, window: ReadWindow, deadline: float) -> Listing:
         self.windows.append(window)
         self.deadlines.append(deadline)
         self.inside += 1
-        self.most = max(self.most, self.inside)
         self.asked.set()
+        if self.inside > 1:
+            self.crowded.set()
         self.gate.wait()
         self.inside -= 1
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
