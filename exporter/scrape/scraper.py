@@ -21,15 +21,14 @@ from exporter.scrape.threads import ThreadStarter, in_thread, start_daemon
 
 
 class Scraper:
-    """Scrapes the accounts of its plan. Everything here runs on one event loop, and is touched by it alone.
+    """Scrapes the accounts of its plan. Its methods and fields belong to one event loop.
 
-    The accounts' threads have their `AccountScraper`, and hand over immutable results through futures.
-
-    plan: of new scrapes. It may be replaced on the event loop: a scrape in flight keeps its own, and an
-        account is not read again before the thread that reads it has ended. last: the newest result.
+    Accounts are read in threads, each by its `AccountScraper`; they return immutable results through futures.
+    `last` is the newest result.
 
     Args:
-        plan: the first plan.
+        plan: of new scrapes. It may be replaced on the event loop: a scrape in flight keeps its own, and an
+            account is not read again before the thread that reads it has ended.
         ledger: where sessions are recorded.
         telemetry: counts failures.
         clock: seconds for ages and deadlines, the readers' among them.
@@ -70,9 +69,9 @@ class Scraper:
             waiter.cancel()
 
     def close(self, seconds: float | None = None) -> None:
-        """Wait so many seconds for the accounts' threads; what they have not recorded then is lost.
+        """Wait so many seconds for the accounts' threads; call it when the event loop has ended.
 
-        It is read again after the next start.
+        What a thread has not recorded by then is read again after the next start.
         """
         wait([one.future for one in self._scrapes.values()], seconds)
 
@@ -143,9 +142,9 @@ class Scraper:
 def _scrape_after(
     before: AccountScrape | None, account: AccountScraper, target: AccountTarget, deadline: float
 ) -> AccountResult:
-    """In the account's thread: wait for the scrape before, whose result may do; else scrape.
+    """In the account's thread: return the result of the scrape before if it can serve; else scrape after it.
 
-    So an account's listings are recorded in their order.
+    This keeps an account's listings in order.
     """
     if before is not None:
         result = before.future.result()
