@@ -96,7 +96,7 @@ def test_lines_that_nobody_takes_are_dropped_and_counted_and_logging_goes_on() -
 
 
 def test_a_command_whose_log_nobody_reads_serves_and_ends(tmp_path: Path) -> None:
-    """Its stderr is a pipe that is full from the start; the log at level debug has a line for each request."""
+    """Its stderr is a pipe that is full from the start; at level debug it logs each request."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     with suppress(BlockingIOError):

@@ -35,6 +35,7 @@ from exporter.client.errors import (
 from exporter.client.retry_after import RETRY_AFTER_STATUSES, RetryAfterGate, parse_retry_after
 from exporter.client.server_time import http_date, resolve_time
 from exporter.client.transport import IdleConnectionError, pooled_session
+from exporter.clocks import boottime
 from exporter.model import SECOND
 
 ATTEMPTS = 3
@@ -73,7 +74,7 @@ class Api:
         key: called for each request, so that a rotated key works at once; it may raise NoKeyError.
         max_bytes: the largest body, decompressed.
         telemetry: told of every request.
-        wall, clock, sleep: time in seconds since 1970, monotonic seconds, and how to wait.
+        wall, clock, sleep: seconds since 1970, seconds for deadlines, and how to wait.
     """
 
     def __init__(  # noqa: PLR0913 - three are the clocks, which only tests pass
@@ -85,7 +86,7 @@ class Api:
         max_bytes: int,
         telemetry: RequestTelemetry,
         wall: Callable[[], float] = time.time,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = boottime,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._base, self._header, self._key = base_url, header, key
@@ -97,7 +98,7 @@ class Api:
         self._http.headers["User-Agent"] = f"cloud-browser-exporter/{__version__}"
 
     def get(self, path: str, params: Mapping[str, str | int], deadline: float) -> Answer:
-        """The answer to `GET base_url + path`, by a deadline on the monotonic clock.
+        """The answer to `GET base_url + path`, by a deadline on `clock`.
 
         The path is also the `endpoint` under which the request is counted.
 

@@ -24,6 +24,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager, Timeo
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from exporter.client.environment import is_loopback
+from exporter.clocks import boottime
 
 MIN_TIMEOUT = 0.001  # seconds: a socket takes 0 for "do not wait at all"
 IDLE_SECONDS = 0.1  # a connection that was unused for longer has been idle: not one between two pages
@@ -156,7 +157,7 @@ class _Connection(HTTPConnection):
     @property
     def idle_seconds(self) -> float:
         """For how long it has been unused; 0 before its first request."""
-        return 0 if self.released is None else monotonic() - self.released
+        return 0 if self.released is None else boottime() - self.released
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         self._was_idle = self.sock is not None and self.idle_seconds > IDLE_SECONDS
@@ -196,7 +197,7 @@ class _KeptConnections(HTTPConnectionPool):
 
     def _put_conn(self, conn: Any) -> None:
         if conn is not None:
-            conn.released = monotonic()
+            conn.released = boottime()
         super()._put_conn(conn)
 
 
