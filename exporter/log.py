@@ -58,7 +58,7 @@ class BackgroundHandler(logging.Handler):
             line = self._lines.get()
             try:
                 self._write(line)
-            except OSError:  # stderr is closed: nowhere is left to say so
+            except (OSError, ValueError):  # stderr is closed: nowhere is left to say so
                 self.dropped += 1
             finally:
                 self._lines.task_done()

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,17 @@ import structlog
 from exporter import log as logs
 from exporter.log import BackgroundHandler
 from tests.support.processes import COMMAND, KEYS, LOCAL, PATIENCE, until
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    """The process's logging is as it was, for other tests."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 def written(capsys: pytest.CaptureFixture[str]) -> str:
