@@ -16,10 +16,11 @@ from exporter.ledger.store import Ledger
 from exporter.metrics.telemetry import Telemetry
 from exporter.scrape.plan import ScrapePlan, TimeoutPolicy
 from exporter.scrape.scraper import Scraper
-from exporter.simulator.server import Server
 from exporter.web.app import Front, with_security_headers
 from tests.support.listings import WEST, listing, session
+from tests.support.processes import LOCAL
 from tests.support.scripted_provider import ONE, Provider
+from tests.support.web_servers import Front as WebServer
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -52,7 +53,8 @@ def opened(tmp_path: Path, *, lifecycle: bool) -> Iterator[Site]:
         front = Front(
             scraper, telemetry.registry, lambda: made.ready, reload=made.reload if lifecycle else None
         )
-        made.url = stack.enter_context(Server(with_security_headers(front.app()))).url
+        served = stack.enter_context(WebServer(with_security_headers(front.app())))
+        made.url = f"http://{LOCAL}:{served.port}"
         yield made
 
 

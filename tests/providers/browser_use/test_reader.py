@@ -8,17 +8,15 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from aiohttp import web
 
 from exporter.client.api import Api
 from exporter.client.errors import AnswerTimeoutError, PayloadError
 from exporter.model import HOUR, SECOND, Listing, ReadWindow, Session, Usage, micros
 from exporter.providers.browser_use.reader import MAX_INVALID_PAGES, PAGES_PER_SCRAPE, BrowserUse
 from exporter.providers.browser_use.wire import MAX_ROWS, SERIES
-from exporter.simulator import fleet
+from exporter.simulator.browser_use import FACTS
+from exporter.simulator.fleet import ORDERS, Fleet, session_at
 from exporter.simulator.server import Server, create_app
 from tests.support.browser_use_rows import NOW, T0, at, row, running
 
@@ -50,9 +48,9 @@ class Cloud:
         self.ahead, self.wall = 0, 0.0  # seconds that its clock and the local one are wrong by
         self.happen: Callable[[], None] = lambda: None
 
-    async def answer(self, request: Request) -> Response:
-        status, number = request.query_params["filterBy"], int(request.query_params["pageNumber"])
-        size = min(int(request.query_params["pageSize"]), self.largest)
+    async def answer(self, request: web.BaseRequest) -> web.Response:
+        status, number = request.query["filterBy"], int(request.query["pageNumber"])
+        size = min(int(request.query["pageSize"]), self.largest)
         self.requests.append((status, number))
         rows = self.active if status == "active" else self.stopped
         items, total = rows[(number - 1) * size : number * size], len(rows)
@@ -61,7 +59,7 @@ class Cloud:
         self.clock += self.seconds
         self.happen()
         date = format_datetime(T0 + timedelta(hours=2, seconds=self.ahead), usegmt=True)
-        return Response(self.body or json.dumps(page), headers={"Date": date})
+        return web.Response(body=self.body or json.dumps(page).encode(), headers={"Date": date})
 
     def read(self, window: ReadWindow = ALL, seconds: float = DEADLINE) -> Listing:
         return self.account.read(window, self.clock + seconds)
@@ -77,10 +75,10 @@ def door() -> Iterator[tuple[str, list[Cloud]]]:
     """One server for all; behind it stands the cloud that was put there last."""
     clouds = [Cloud()]
 
-    async def answer(request: Request) -> Response:
+    async def answer(request: web.BaseRequest) -> web.Response:
         return await clouds[-1].answer(request)
 
-    with Server(Starlette(routes=[Route("/api/v3/browsers", answer)])) as server:
+    with Server(answer) as server:
         yield f"{server.url}/api/v3", clouds
 
 
@@ -375,14 +373,14 @@ def test_a_clock_that_is_hours_off_counts_time_late_but_never_too_high(
     assert listing.listed == {(SERIES, "active"): 1, (SERIES, "new"): 1, (SERIES, "stopped"): 2}
 
 
-@pytest.mark.parametrize("order", fleet.ORDERS)
+@pytest.mark.parametrize("order", ORDERS)
 def test_the_simulated_provider_is_read_whole_in_every_order(order: str) -> None:
     origin = NOW - NOW % SECOND
-    simulated = fleet.Fleet(origin=origin, history=700, order=order)
+    simulated = Fleet(origin=origin, history=700, order=order)
     with Server(create_app(simulated, lambda: origin)) as server:
         api = Api(f"{server.url}/api/v3", HEADER, lambda: "key", max_bytes=1 << 24, telemetry=Meter())
         listing = BrowserUse(api).read(ALL, api.clock() + DEADLINE)
-    lives = [fleet.life_of(simulated, "browser_use", i) for i in simulated.listed("browser_use", origin)]
+    lives = [session_at(simulated, FACTS, index) for index in simulated.listed(FACTS, origin)]
     assert ids(listing) == {life.id for life in lives}
     usage = {session.id: session.usage for session in listing.sessions}
     assert all(usage[life.id].proxy_bytes == life.proxy_bytes(origin) for life in lives)
