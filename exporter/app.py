@@ -32,11 +32,11 @@ log = structlog.get_logger()
 class Web(msgspec.Struct, frozen=True):
     """What the flags say of the front.
 
-    listen: host and port. path: of the metrics. config: the file for TLS and passwords.
+    listen: hosts and ports. path: of the metrics. config: the file for TLS and passwords.
     lifecycle: whether a reload may be asked for over HTTP.
     """
 
-    listen: tuple[str, int]
+    listen: tuple[tuple[str, int], ...]
     path: str
     config: Path | None = None
     lifecycle: bool = False
@@ -73,7 +73,7 @@ def serve(
         hang_up = reload.begin if reload else partial(signal.raise_signal, signal.SIGTERM)
         at_once = run(
             with_security_headers(app),
-            web.listen,
+            web.listen[0],
             cancel_waiters=scraper.cancel_waiters,
             reload=hang_up,
             tls=tls,

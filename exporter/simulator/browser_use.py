@@ -105,6 +105,7 @@ def _error_body(status: int, message: str) -> dict[str, object]:
 
 PROVIDER = SimulatedProvider(
     facts=FACTS,
+    title="Browser Use",
     base_path="/api/v3",
     path="/browsers",
     key_header="X-Browser-Use-API-Key",

@@ -81,6 +81,7 @@ def _error_body(status: int, message: str) -> dict[str, object]:
 
 PROVIDER = SimulatedProvider(
     facts=FACTS,
+    title="Browserbase",
     base_path="",
     path="/v1/sessions",
     key_header="X-BB-API-Key",

@@ -34,6 +34,7 @@ class SimulatedProvider(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """One provider's API.
 
     facts: what its sessions are like.
+    title: its name as people write it.
     base_path: what its base URL adds to the simulator's; path: of its list of sessions, beneath that.
     key_header: names the header with the API key.
     retry_after: seconds, told with 429 and 503.
@@ -43,6 +44,7 @@ class SimulatedProvider(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """
 
     facts: ProviderFacts
+    title: str
     base_path: str
     path: str
     key_header: str
