@@ -113,7 +113,7 @@ def _add_web(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_simulate(parser: argparse.ArgumentParser) -> None:
+def _add_simulate(parser: argparse.ArgumentParser, billing: str = "metered") -> None:
     from exporter import demo  # noqa: PLC0415 - only its commands import the simulator
 
     parser.add_argument(
@@ -124,12 +124,12 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         help="the simulator's; default: 127.0.0.1:10926",
     )
-    demo.add_flags(parser)
+    demo.add_flags(parser, billing)
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     _add_web(parser)
-    _add_simulate(parser)
+    _add_simulate(parser, billing="upfront")
 
 
 def _address(text: str) -> tuple[str, int]:

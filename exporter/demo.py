@@ -30,8 +30,8 @@ Ctrl-C ends it, and nothing stays behind.
 """
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the simulator's flags, but for its address."""
+def add_flags(parser: argparse.ArgumentParser, billing: str) -> None:
+    """Add the simulator's flags, but for its address. billing: the default."""
     add = parser.add_argument
     add("--seed", type=int, default=1, help="the same seed and time give the same sessions")
     add("--history", type=int, default=1000, help="how many sessions have ended already")
@@ -44,8 +44,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add(
         "--billing",
         choices=BILLING,
-        default=BILLING[0],
-        help="a reported cost of open browsers grows by the minute, or is charged upfront",
+        default=billing,
+        help=f"a reported cost of open browsers grows, or is charged upfront; default: {billing}",
     )
     add(
         "--wave",

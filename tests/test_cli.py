@@ -63,7 +63,11 @@ ADDRESS = "--web.listen-address"
         (f"demo {ADDRESS} a:1", "demo", {"listen": [("a", 1)]}),
         (f"{ADDRESS} a:1 demo {ADDRESS}=[::1]:2", "demo", {"listen": [("a", 1), ("::1", 2)]}),
         (f"{ADDRESS} :1 {ADDRESS} :2", "serve", {"listen": [("", 1), ("", 2)]}),
-        ("demo --seed 3", "demo", {"seed": 3, "simulator": ("127.0.0.1", 10926), "path": "/metrics"}),
+        (
+            "demo --seed 3",
+            "demo",
+            {"seed": 3, "billing": "upfront", "simulator": ("127.0.0.1", 10926), "path": "/metrics"},
+        ),
         ("simulate", "simulate", {"seed": 1, "billing": "metered", "faults": []}),
         ("simulate --billing upfront", "simulate", {"billing": "upfront"}),
         ("--log.level=error simulate --rate 9", "simulate", {"rate": 9.0, "log_level": "error"}),

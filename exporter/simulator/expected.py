@@ -11,6 +11,7 @@ from exporter.simulator.fleet import SECOND, Fleet, ProviderFacts, SimulatedSess
 class ExpectedTotals(msgspec.Struct):
     """What an exporter must show of one project and region: microseconds, bytes and nano-dollars.
 
+    browser_cost: of ended sessions only, for it may be charged upfront and refunded at the end.
     `ended` counts endings, `listed` the statuses of those listed now; what no session has is left out.
     """
 
@@ -31,11 +32,12 @@ class ExpectedTotals(msgspec.Struct):
         self.time += session.ran(t, date)
         self.proxy_bytes += session.proxy_bytes(t)
         if session.facts.reports_cost:
-            self.browser_cost += _nano_dollars(session.browser_cost(t))
             self.proxy_cost += _nano_dollars(session.proxy_cost(t))
         if t >= session.ended:
             self.ended[session.ending] += 1
             self.duration += session.ended - session.started
+            if session.facts.reports_cost:
+                self.browser_cost += _nano_dollars(session.browser_cost(t))
         if listed:
             self.listed[session.status(t)] += 1
 
