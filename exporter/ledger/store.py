@@ -24,13 +24,13 @@ from exporter.ledger.schema import ForeignDatabaseError, check, damage, migrate
 from exporter.ledger.sqlite import BUSY_SECONDS, CREATE, Database, LedgerError, LedgerRefusedError
 from exporter.model import Account, Listing
 
-__all__ = ["Ledger", "LedgerError", "LedgerRefusedError", "Reading"]
+__all__ = ["Ledger", "LedgerError", "LedgerRefusedError", "RecordedListing"]
 
 MAX_FREE_PAGES = 256  # 1 MiB of a file may be free
 VACUUM_PAGES = 2500  # beyond that, 10 MiB are given back after each scrape: it takes some 30 ms
 
 
-class Reading(msgspec.Struct, frozen=True):
+class RecordedListing(msgspec.Struct, frozen=True):
     """A listing to be counted.
 
     known: what the ledger knew of the account before it was asked. shown: the words that it shows.
@@ -95,7 +95,11 @@ class Ledger:
             return load(db, find(db, account))
 
     def record(
-        self, account: Account, reading: Reading, policy: AccountingPolicy, seconds: float = BUSY_SECONDS
+        self,
+        account: Account,
+        recorded: RecordedListing,
+        policy: AccountingPolicy,
+        seconds: float = BUSY_SECONDS,
     ) -> AccountState:
         """Count a listing, and return what is then durable.
 
@@ -103,22 +107,22 @@ class Ledger:
             LedgerError: when it cannot be written; nothing was counted, and the next listing will.
         """
         self.open(seconds)
-        listing = reading.listing
+        listing = recorded.listing
         with self._file.writing(seconds) as db:
             key = find(db, account)
             progress = load_progress(db, key)
             rows = load_rows(db, key, progress, listing)
             ledger_update = apply_listing(
-                progress, rows, listing, policy, is_stale=_is_stale(reading.known, progress)
+                progress, rows, listing, policy, is_stale=_is_stale(recorded.known, progress)
             )
-            key = save_progress(db, key, account, ledger_update.progress, reading.at)
+            key = save_progress(db, key, account, ledger_update.progress, recorded.at)
             save_rows(db, key, rows, ledger_update)
             add_to_totals(db, key, ledger_update.added)
-            add_words(db, key, reading.shown)
+            add_words(db, key, recorded.shown)
             state = load(db, key)
             freed = db.exec_driver_sql("PRAGMA freelist_count").scalar_one()
         if freed > MAX_FREE_PAGES:  # what a first import needed is given back by and by
-            self._file.outside(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
+            self._file.run_pragma(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
         return state
 
 

@@ -16,7 +16,7 @@ import structlog
 from exporter.client.errors import ApiError
 from exporter.labels import SeenLabelValues, limit_cardinality
 from exporter.ledger.queries import FAR_FUTURE, AccountState
-from exporter.ledger.store import Ledger, LedgerError, Reading
+from exporter.ledger.store import Ledger, LedgerError, RecordedListing
 from exporter.metrics.families import AccountResult
 from exporter.model import Account, Listing, ReadWindow
 from exporter.scrape.inflight import TIMEOUT, AccountScrape, InFlightScrape, ScrapeResult, in_thread
@@ -204,7 +204,7 @@ class Scraper:
         account = target.account
         try:
             known = self._known(account, ends - self._clock())
-            reading = Reading(listing, known, shown, self._wall())
+            reading = RecordedListing(listing, known, shown, self._wall())
             left = ends - self._clock()
             self._states[account] = self._ledger.record(account, reading, target.policy, left)
         except LedgerError:
