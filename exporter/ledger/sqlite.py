@@ -136,7 +136,7 @@ class Database:
             self._write_lock.release()
 
     def run_pragma(self, pragma: str) -> None:
-        """Run a pragma that SQLite takes only outside of a transaction; skipped while another process writes."""
+        """Run a pragma outside of a transaction; skipped while another process writes."""
         with (
             suppress(LedgerError),
             self._translate_errors(),
@@ -183,7 +183,7 @@ class Database:
         self.check()
 
     def _record_file_identity(self) -> None:
-        """Remember device and inode of the files in use: a kept connection holds the WAL and its index open."""
+        """Remember the identity of the files in use: a pooled connection keeps the WAL and its index open."""
         for end in ("", "-wal", "-shm"):
             found = _identity(self._path + end)
             if found is not None:

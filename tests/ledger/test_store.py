@@ -127,7 +127,9 @@ def test_a_listing_that_another_process_overtook_counts_no_session_twice(ledger:
     with closing(Ledger(f"sqlite:///{path}")) as replica:
         later = record(replica, listing(done, session(id="s2", created=T0 + HOUR), time=T0 + HOUR))
     assert later.rows == 1
-    state = ledger.record(ACCOUNT, RecordedListing(listing(session()), known, SeenLabelValues(), at=1.5), RULES)
+    state = ledger.record(
+        ACCOUNT, RecordedListing(listing(session()), known, SeenLabelValues(), at=1.5), RULES
+    )
     assert (state.rows, state.totals) == (later.rows, later.totals)
 
 

@@ -16,4 +16,6 @@ ACCOUNT = Account("browserbase", "production")
 def record(
     ledger: Ledger, one: Listing, policy: AccountingPolicy = RULES, account: Account = ACCOUNT
 ) -> AccountState:
-    return ledger.record(account, RecordedListing(one, ledger.state(account), SeenLabelValues(), at=1.5), policy)
+    return ledger.record(
+        account, RecordedListing(one, ledger.state(account), SeenLabelValues(), at=1.5), policy
+    )
