@@ -48,11 +48,8 @@ class Durable:
     def record(self, listing: Listing, policy: AccountingPolicy) -> None:
         self.state = record(self.ledger, listing, policy)
 
-    def unsettled(self) -> dict[str, int]:
-        return dict(self.state.unsettled)
-
-    def watermark(self) -> int | None:
-        return self.state.progress.watermark if self.state.progress else None
+    def window(self, policy: AccountingPolicy) -> ReadWindow:
+        return self.state.window(policy)
 
     def totals(self) -> dict[CounterKey, int]:
         return dict(self.state.totals)
