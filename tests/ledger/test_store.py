@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 from exporter.labels import SeenLabelValues
 from exporter.ledger.accounting import AccountingPolicy
 from exporter.ledger.queries import FAR_FUTURE, MOST, AccountState
-from exporter.ledger.store import Ledger, LedgerError, Reading
+from exporter.ledger.store import Ledger, LedgerError, RecordedListing
 from exporter.metrics.counters import COST, ENDED, PROXY_BYTES, STARTED, CounterKey
 from exporter.model import HOUR, SECOND, UNKNOWN, Account, Listing, ReadWindow, Usage
 from tests.support.accounting_machine import World
@@ -48,11 +48,8 @@ class Durable:
     def record(self, listing: Listing, policy: AccountingPolicy) -> None:
         self.state = record(self.ledger, listing, policy)
 
-    def unsettled(self) -> dict[str, int]:
-        return dict(self.state.unsettled)
-
-    def watermark(self) -> int | None:
-        return self.state.progress.watermark if self.state.progress else None
+    def window(self, policy: AccountingPolicy) -> ReadWindow:
+        return self.state.window(policy)
 
     def totals(self) -> dict[CounterKey, int]:
         return dict(self.state.totals)
@@ -105,7 +102,7 @@ def test_accounts_of_one_name_at_two_providers_are_two(ledger: Ledger) -> None:
 
 def test_words_once_shown_stay(ledger: Ledger, path: Path) -> None:
     words = SeenLabelValues(frozenset({"paused"}), frozenset({"mars-1"}), frozenset({"project"}))
-    ledger.record(ACCOUNT, Reading(listing(session()), AccountState(), words, at=1.0), RULES)
+    ledger.record(ACCOUNT, RecordedListing(listing(session()), AccountState(), words, at=1.0), RULES)
     with closing(Ledger(f"sqlite:///{path}")) as later:
         assert later.state(ACCOUNT).words == words
 
@@ -127,7 +124,9 @@ def test_a_listing_that_another_process_overtook_counts_no_session_twice(ledger:
     with closing(Ledger(f"sqlite:///{path}")) as replica:
         later = record(replica, listing(done, session(id="s2", created=T0 + HOUR), time=T0 + HOUR))
     assert later.rows == 1
-    state = ledger.record(ACCOUNT, Reading(listing(session()), known, SeenLabelValues(), at=1.5), RULES)
+    state = ledger.record(
+        ACCOUNT, RecordedListing(listing(session()), known, SeenLabelValues(), at=1.5), RULES
+    )
     assert (state.rows, state.totals) == (later.rows, later.totals)
 
 

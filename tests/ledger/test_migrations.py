@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import Connection, create_engine, insert, inspect, select, text
 from sqlalchemy.pool import StaticPool
 
-from exporter.ledger.schema import MIGRATIONS, ForeignDatabaseError, check, metadata, migrate, migrations
+from exporter.ledger.migrations import MIGRATIONS, ForeignDatabaseError, check, migrate
+from exporter.ledger.schema import metadata, migrations
 from exporter.ledger.store import Ledger, LedgerRefusedError
 from tests.support.listings import listing, session
 from tests.support.recording import record
