@@ -152,6 +152,24 @@ def resume(cursor: PageCursor) -> PageCursor:
     return replace(cursor, overlap=max(cursor.overlap, cursor.limit // 4), repeats=0)
 
 
+def upcoming(cursor: PageCursor, count: int) -> list[tuple[int, int]]:
+    """Returns number and size of the next pages to request, should the list stay as it is: at most `count`.
+
+    They may be requested at once, in any order. Of a walk that may stop early only the next page is known.
+    """
+    pages: list[tuple[int, int]] = []
+    while len(pages) < count and not cursor.done:
+        number, size = cursor.number, cursor.size
+        pages.append((number, size))
+        if cursor.until is not None and cursor.order is not Order.NONE:
+            break
+        start = (number - 1) * size
+        boundary = start if cursor.backwards else min(start + size, cursor.total)
+        over = boundary <= 0 if cursor.backwards else boundary >= cursor.total
+        cursor = replace(cursor, boundary=boundary, overlap=OVERLAP, done=over)
+    return pages
+
+
 def advance(cursor: PageCursor, page: Page) -> PageCursor:
     """Returns the cursor after a page was read."""
     fresh = page.created.keys() - cursor.last
