@@ -32,6 +32,7 @@ from exporter.client.errors import (
     UnreachableError,
     status_error,
 )
+from exporter.client.rate_limit import RateLimiter
 from exporter.client.retry_after import RETRY_AFTER_STATUSES, RetryAfterGate, parse_retry_after
 from exporter.client.server_time import http_date, resolve_time
 from exporter.client.transport import IdleConnectionError, pooled_session
@@ -74,6 +75,7 @@ class Api:
         key: called for each request, so that a rotated key works at once; it may raise NoKeyError.
         max_bytes: the largest body, decompressed.
         telemetry: told of every request.
+        requests_per_second: how many may be sent in any second; None for no limit of the exporter's own.
         wall, clock, sleep: seconds since 1970, seconds for deadlines, and how to wait.
     """
 
@@ -85,6 +87,7 @@ class Api:
         *,
         max_bytes: int,
         telemetry: RequestTelemetry,
+        requests_per_second: int | None = None,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = boottime,
         sleep: Callable[[float], None] = time.sleep,
@@ -93,6 +96,7 @@ class Api:
         self._max_bytes, self._telemetry = max_bytes, telemetry
         self._wall, self.clock, self._sleep = wall, clock, sleep
         self._gate, self._slots = RetryAfterGate(), BoundedSemaphore(CONNECTIONS)
+        self._limiter = RateLimiter(requests_per_second, clock, sleep)
         self._http = pooled_session(CONNECTIONS)
         self._http.headers["Accept"] = "application/json"
         self._http.headers["User-Agent"] = f"cloud-browser-exporter/{__version__}"
@@ -107,7 +111,7 @@ class Api:
         """
         attempt = 1
         while True:
-            with self._slot(deadline):
+            with self._slot(deadline), self._limiter.request(deadline):
                 self._gate.check(self.clock())
                 try:
                     return self._measured(path, params, deadline)
@@ -172,8 +176,7 @@ class Api:
             raise _mapped(error, self._base) from error
 
     def _check(self, response: requests.Response, now: int) -> None:
-        remaining = response.headers.get("x-ratelimit-remaining", "")
-        self._telemetry.rate_limit(int(remaining[:9]) if remaining.isdecimal() else None)
+        self._telemetry.rate_limit(self._limiter.read_headers(response.headers))
         status = response.status_code
         if status != 200:
             header = response.headers.get("retry-after") if status in RETRY_AFTER_STATUSES else None

@@ -102,6 +102,7 @@ class AccountState(msgspec.Struct, frozen=True):
             departed=self.departed,
             rejected=self.rejected,
             ended_after=None if latest is None else latest - policy.settle_after,
+            position=self.progress.position,
         )
 
 

@@ -18,8 +18,19 @@ def start_daemon(name: str, run: Callable[[], None]) -> None:
     Thread(target=run, name=name, daemon=True).start()
 
 
-def in_thread(name: str, call: Callable[[], Result], start: ThreadStarter = start_daemon) -> Future[Result]:
+def _nothing() -> None:
+    pass
+
+
+def in_thread(
+    name: str,
+    call: Callable[[], Result],
+    start: ThreadStarter = start_daemon,
+    then: Callable[[], None] = _nothing,
+) -> Future[Result]:
     """Call it in a thread of its own; the future has its result or its exception.
+
+    `then` is called in the same thread once the future is done.
 
     Raises:
         RuntimeError: when no thread can be started; nothing was called.
@@ -32,6 +43,7 @@ def in_thread(name: str, call: Callable[[], Result], start: ThreadStarter = star
             future.set_result(call())
         except BaseException as error:  # noqa: BLE001 - it is raised again where the result is asked for
             future.set_exception(error)
+        then()
 
     start(name, run)
     return future
