@@ -122,6 +122,8 @@ class Server:
         await web.SockSite(runner, listener).start()
         await self._leaving.wait()
         await runner.cleanup()
+        await asyncio.sleep(0)
+        await server.shutdown(0)  # a connection that was accepted while the others were closed
 
 
 class _Api(msgspec.Struct, frozen=True):
