@@ -38,7 +38,7 @@ demo: .venv/run
 	$(BIN)/cloud-browser-exporter demo --speed 60
 
 stack: .venv/dev
-	$(BIN)/python deploy/stack.py
+	$(BIN)/python -m deploy.stack
 
 test: .venv/dev
 	$(BIN)/python -m pytest

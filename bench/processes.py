@@ -44,7 +44,7 @@ class Worker:
     def __init__(self, *command: str) -> None:
         line = [sys.executable, "-m", *command]
         # Our own modules, with arguments of our own.
-        self._process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # nosec B603
+        self._process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.greeting = self._heard()
 
     def __enter__(self) -> Self:
@@ -144,7 +144,7 @@ class Exporter:
             str(COMMAND), "serve", "--config.file", config, "--web.listen-address", "127.0.0.1:0",
         )  # fmt: skip
         with (self._folder / "log").open("wb") as log:  # as above, it is our own command that runs
-            return subprocess.Popen(line, stderr=log)  # nosec B603
+            return subprocess.Popen(line, stderr=log)
 
     def _heard(self) -> int:
         """The port on which it says that it serves."""

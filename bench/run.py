@@ -24,7 +24,7 @@ OBVIOUS_ROUNDS = {1_000: 20, 100_000: 2}  # it reads every page: a million sessi
 STARTS = 5
 WARMING = 3
 SETTLING = 40  # scrapes, in the first of which the ledger gives back what an import took
-DISK = "/var/tmp"  # noqa: S108 - not in memory, as /tmp may be: a ledger's commits wait for the disk  # nosec B108
+DISK = "/var/tmp"  # noqa: S108 - not in memory, as /tmp may be: a ledger's commits wait for the disk
 
 
 def main() -> None:

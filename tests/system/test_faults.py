@@ -11,11 +11,11 @@ from exporter.metrics.telemetry import REASONS
 from exporter.model import BROWSERBASE, Account
 from tests.support.faults import FAULTS, HOURS, Fault
 from tests.support.outage import LIMIT, SCRAPES, WELL, Course, Page, course
-from tests.support.processes import PATIENCE
+from tests.support.processes import TIMEOUT
 from tests.support.provider_servers import AFTER, BEFORE, BOTH, MEANWHILE, expected, listed, sample
 
 # Seconds that the scrapes under the faults say they wait.
-COURSES = {"quick": PATIENCE, "greedy": PATIENCE, "clocks": PATIENCE, "slow": 3.0, "silent": 5.0}
+COURSES = {"quick": TIMEOUT, "greedy": TIMEOUT, "clocks": TIMEOUT, "slow": 5.0, "silent": 5.0}
 COUNTERS = {name.split()[0] for provider in BOTH for name in expected(provider, AFTER)}
 GAUGES = {name.split()[0] for provider in BOTH for name in listed(provider, BEFORE, 0)}
 BUCKETS = ("session_duration_seconds_bucket",)
@@ -123,7 +123,7 @@ def test_whoever_is_well_beside_all_that_fail_is_read_as_ever(
 
 @pytest.mark.parametrize("ahead", [-HOURS, HOURS])
 def test_a_machine_whose_own_clock_is_hours_off_shows_the_same(ahead: int, tmp_path: Path) -> None:
-    done = course(tmp_path, (), PATIENCE, ahead)
+    done = course(tmp_path, (), TIMEOUT, ahead)
     for account in WELL:
         assert_well(done, account)
 
