@@ -161,24 +161,21 @@ class Process:
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.split(f"\n{kind}:")[1].split()[0]) << 10
 
-    def wait_for_line(self, pattern: str, seconds: float = TIMEOUT) -> re.Match[str]:
-        """Returns the match of a pattern in the first captured line that has one.
+    def wait_for_log(self, pattern: str, seconds: float = TIMEOUT) -> re.Match[str]:
+        """Returns the first match of a pattern in what has been captured.
 
         Raises:
             RuntimeError: the program ended before there was one.
             TimeoutError: there was none in these seconds.
         """
-        deadline, at = time.monotonic() + seconds, 0
+        deadline = time.monotonic() + seconds
         with self._changed:
-            while True:
-                for line in self._lines[at:]:
-                    if match := re.search(pattern, line):
-                        return match
-                at = len(self._lines)
-                self._wait_for_more(at, deadline, repr(pattern))
+            while not (match := re.search(pattern, "".join(self._lines))):
+                self._wait_for_more(len(self._lines), deadline, repr(pattern))
+        return match
 
     def next_line(self, seconds: float = TIMEOUT) -> str:
-        """Returns the next captured line that has not been returned yet; raises as `wait_for_line`."""
+        """Returns the next captured line that has not been returned yet; raises as `wait_for_log`."""
         deadline = time.monotonic() + seconds
         with self._changed:
             while self._next == len(self._lines):
@@ -196,7 +193,7 @@ class Process:
             raise RuntimeError(f"{self.name} ended before {what}:\n{''.join(self._lines)}")
 
     def wait_for_http(self, url: str, seconds: float = TIMEOUT) -> None:
-        """Wait until a URL of the program is answered without an error; raises as `wait_for_line`."""
+        """Wait until a URL of the program is answered without an error; raises as `wait_for_log`."""
         wait_until(lambda: self._answers(url), f"an answer of {self.name} at {url}", seconds)
 
     def _answers(self, url: str) -> bool:
@@ -250,22 +247,6 @@ class ExporterProcess(Process):
         with ExitStack() as stack:
             super().__enter__()
             stack.push(super().__exit__)  # so that it is stopped if it does not come up
-            self.port = int(self.wait_for_line(r"\bserving\b.*\bport\W+([0-9]+)")[1])
+            self.port = int(self.wait_for_log(r"(?=.*\bserving\b).*\bport\W+([0-9]+)")[1])
             stack.pop_all()
         return self
-
-
-def run(
-    *command: str | Path, environ: Mapping[str, str] | None = None, given: str = ""
-) -> tuple[int, str, str]:
-    """Run a program from its start to its end; returns its exit code, output and errors."""
-    done = subprocess.run(
-        command,
-        env=environment(environ),
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr

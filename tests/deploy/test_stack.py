@@ -35,7 +35,7 @@ def test_all_parts_come_up_and_all_end() -> None:
     program("prometheus-alertmanager", "prometheus-alertmanager")
     environ = {"PYTHONPATH": str(ROOT)}
     with Process(*STACK, "--ports", "free", environ=environ, capture="stdout", grace=TIMEOUT) as stack:
-        stack.wait_for_line("leaves no files behind")
+        stack.wait_for_log("leaves no files behind")
         pages = dict(re.findall(r"^  (\w+) +(http://localhost:\d+)", stack.log, re.MULTILINE))
         assert pages.keys() >= {"exporter", "simulator", "Prometheus", "Alertmanager"}
         api = f"{pages['Prometheus']}/api/v1"

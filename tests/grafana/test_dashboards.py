@@ -240,7 +240,7 @@ def exposed() -> Exposed:
     """The names of the samples that the installed command exposes, and the labels that Prometheus has."""
     flags = "--web.listen-address", f"{LOCAL}:0", "--listen-address", f"{LOCAL}:0"
     with Process(COMMAND, "demo", *flags, environ={}) as demo:
-        port = demo.wait_for_line(r"msg=serving .*port=(\d+)")[1]
+        port = demo.wait_for_log(r"msg=serving .*port=(\d+)")[1]
         page = requests.get(f"http://{LOCAL}:{port}/metrics", timeout=60).text
     return {
         sample.name: frozenset({*sample.labels, "job", "instance"})

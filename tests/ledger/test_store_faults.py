@@ -165,7 +165,7 @@ def test_what_a_kill_leaves_beside_the_ledger_may_be_lost(world: Course, tmp_pat
 def test_a_ledger_whose_folder_is_missing_is_begun_when_that_is_there(world: Course, tmp_path: Path) -> None:
     path = tmp_path / "later" / "ledger.db"
     with exporter(*world.flags(tmp_path, path)) as process:
-        process.wait_for_line(rf"level=warning .*cannot be opened yet.*{path}: .*its folder must exist")
+        process.wait_for_log(rf"level=warning .*cannot be opened yet.*{path}: .*its folder must exist")
         assert process.get("/-/ready").status_code == 503
         page = pulled_later(world, process)
         assert (page.counters, page.errors, page.write_errors) == ({}, {"ledger": 2}, 2)

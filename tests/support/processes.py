@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import requests
 import yaml
 
-from devtools.processes import COMMAND, TIMEOUT, ExporterProcess, Process, run, wait_until
+from devtools.processes import COMMAND, TIMEOUT, ExporterProcess, Process, environment, wait_until
 
 __all__ = [
     "COMMAND", "KEYS", "LOCAL", "TIMEOUT", "Exporter", "Process", "Prometheus", "alertmanager",
@@ -28,6 +29,20 @@ def program(name: str, package: str) -> str:
     if path is None:
         pytest.skip(f"{name} is not installed; it is in the Debian package {package}")
     return path
+
+
+def run(*command: str | Path, environ: Mapping[str, str] = KEYS, given: str = "") -> tuple[int, str, str]:
+    """Run a program from its start to its end; returns its exit code, output and errors."""
+    done = subprocess.run(
+        command,
+        env=environment(environ),
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
 class Exporter(ExporterProcess):
@@ -116,7 +131,7 @@ def prometheus(
         environ={},
     ) as process:
         process.url = f"http://{listens(process)}"
-        process.wait_for_line('msg="Server is ready to receive web requests."')
+        process.wait_for_log('msg="Server is ready to receive web requests."')
         yield process
 
 
@@ -140,4 +155,4 @@ def alertmanager(folder: Path, webhook: str) -> Iterator[str]:
 
 def listens(process: Process) -> str:
     """The address on which Prometheus or Alertmanager logs that it listens."""
-    return process.wait_for_line(r'msg="Listening on" address=([0-9.:]+)')[1]
+    return process.wait_for_log(r'msg="Listening on" address=([0-9.:]+)')[1]

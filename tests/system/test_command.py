@@ -359,7 +359,7 @@ def test_told_twice_to_end_it_ends_without_an_answer(tmp_path: Path) -> None:
 def test_the_demo_counts_a_fleet_of_its_own_without_a_key_and_ends(number: signal.Signals) -> None:
     flags = ("--web.listen-address", f"{LOCAL}:0", "--listen-address", f"{LOCAL}:0", "--speed", "60")
     with Process(COMMAND, "demo", *flags, environ={}) as demo:
-        port = demo.wait_for_line(r"msg=serving .*port=(\d+)")[1]
+        port = demo.wait_for_log(r"msg=serving .*port=(\d+)")[1]
         page = requests.get(f"http://{LOCAL}:{port}/metrics", timeout=60).text
         demo.signal(number)
         assert demo.wait(10) == 0

@@ -126,14 +126,14 @@ def test_room_is_left_for_other_files() -> None:
         "resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100)); print(affordable(Limits()).connections)\n"
     )
     with Process(sys.executable, "-c", f"import sys; sys.stdout = sys.stderr\n{source}") as process:
-        process.wait_for_line("^50$")
+        process.wait_for_log("^50$")
     few = Limits(connections=2)
     assert msgspec.structs.asdict(affordable(few)) == msgspec.structs.asdict(few)
 
 
 def test_without_files_the_idle_make_room_and_one_line_says_so() -> None:
     with Process(sys.executable, "-c", STARVING) as process, ExitStack() as stack:
-        port = int(process.wait_for_line("port=([0-9]+)")[1])
+        port = int(process.wait_for_log("port=([0-9]+)")[1])
         idle = [stack.enter_context(Client(port)) for _ in range(40)]
         with Client(port) as client:
             assert client.get() == 200

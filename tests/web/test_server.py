@@ -125,7 +125,7 @@ def test_who_waits_for_too_long_is_hurried_then_dropped() -> None:
 def alone(early: str = "") -> Iterator[tuple[Process, int]]:
     """A process that runs a server, and its port."""
     with Process(sys.executable, "-c", ALONE.replace("EARLY", early)) as process:
-        yield process, int(process.wait_for_line("msg=serving .*port=([0-9]+)")[1])
+        yield process, int(process.wait_for_log("msg=serving .*port=([0-9]+)")[1])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -133,13 +133,13 @@ def test_a_second_signal_ends_it_at_once(number: signal.Signals) -> None:
     """Nobody is hurried first, and signals that come later still do no harm."""
     with alone() as (process, port), Client(port) as waiting:
         waiting.request()
-        process.wait_for_line("asked")
+        process.wait_for_log("asked")
         process.signal(signal.SIGTERM)
         wait_until(lambda: refuses(port), "no more to be let in")
         process.signal(number)
         assert waiting.ended()
         assert process.wait() == 0
-        process.wait_for_line("broken off\nended\n")
+        process.wait_for_log("broken off\nended\n")
         assert "hurried" not in process.log
 
 
@@ -147,14 +147,14 @@ def test_sighup_reloads_again_and_again() -> None:
     with alone() as (process, port):
         for times in (1, 2):
             process.signal(signal.SIGHUP)
-            process.wait_for_line("reloaded\n" * times)
+            process.wait_for_log("reloaded\n" * times)
         with Client(port) as waiting:
             waiting.request()
-            process.wait_for_line("asked")
+            process.wait_for_log("asked")
             process.signal(signal.SIGTERM)
             wait_until(lambda: refuses(port), "no more to be let in")
             process.signal(signal.SIGHUP)
-            process.wait_for_line("(?s)reloaded.*reloaded.*reloaded")
+            process.wait_for_log("(?s)reloaded.*reloaded.*reloaded")
             process.signal(signal.SIGTERM)
             assert process.wait() == 0
 
@@ -166,7 +166,7 @@ def test_signals_that_come_before_it_serves_are_not_lost() -> None:
     )
     with Process(sys.executable, "-c", ALONE.replace("EARLY", early)) as process:
         assert process.wait() == 0
-        process.wait_for_line("reloaded\nended\n")
+        process.wait_for_log("reloaded\nended\n")
 
 
 def refuses(port: int) -> bool:
