@@ -88,7 +88,7 @@ class Process:
 
     def __enter__(self) -> Self:
         streams = {name: self._stream(name) for name in ("stdout", "stderr")}
-        self._popen = subprocess.Popen(
+        self._popen: subprocess.Popen[str] = subprocess.Popen(
             self._command,
             env=environment(self._environ),
             stdin=subprocess.PIPE if self._stdin else None,

@@ -13,6 +13,7 @@ from exporter.accounts import AccountTargets
 from exporter.config.settings import Config, ConfigError
 from exporter.ledger.store import Ledger, LedgerError, LedgerRefusedError
 from exporter.metrics.telemetry import Telemetry
+from exporter.providers.base import Provider
 from exporter.reload import Reload
 from exporter.scrape.scraper import Scraper
 from exporter.web.app import Front, with_security_headers
@@ -40,7 +41,13 @@ class Web(msgspec.Struct, frozen=True):
     lifecycle: bool = False
 
 
-def serve(config: Config, again: Callable[[], Config] | None, environ: Mapping[str, str], web: Web) -> None:
+def serve(
+    config: Config,
+    again: Callable[[], Config] | None,
+    environ: Mapping[str, str],
+    web: Web,
+    providers: Mapping[str, Provider],
+) -> None:
     """Serve until a signal says otherwise; then answer what is under way, and close the ledger.
 
     `again` reads the configuration for a reload, and may take seconds; it raises ConfigError. Where there
@@ -55,9 +62,9 @@ def serve(config: Config, again: Callable[[], Config] | None, environ: Mapping[s
     telemetry = Telemetry()
     with closing(Ledger(config.ledger.url)) as ledger:
         _open(ledger)
-        wiring = AccountTargets(environ, telemetry)
-        scraper = Scraper(wiring.plan(config), ledger, telemetry)
-        reload = again and Reload(lambda: wiring.plan(_same_ledger(again(), config)), scraper, telemetry)
+        targets = AccountTargets(providers, environ, telemetry)
+        scraper = Scraper(targets.plan(config), ledger, telemetry)
+        reload = again and Reload(lambda: targets.plan(_same_ledger(again(), config)), scraper, telemetry)
         ready = partial(_ready, ledger)
         front = Front(scraper, telemetry.registry, ready, web.path, reload if web.lifecycle else None)
         app = front.app() if web_config_files is None else web_config_files.protect(front.app())

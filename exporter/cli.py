@@ -6,7 +6,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -25,6 +25,8 @@ from exporter.config.settings import (
     load,
 )
 from exporter.ledger.store import LedgerRefusedError
+from exporter.providers import PROVIDERS
+from exporter.providers.base import Provider
 from exporter.simulator import server as simulator
 from exporter.simulator.fleet import DAY, ORDERS, Fleet, Wave, parse_wave
 from exporter.web.server import at_signals
@@ -46,12 +48,12 @@ Ctrl-C ends it, and nothing stays behind.
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, providers: Mapping[str, Provider] = PROVIDERS) -> int:
     """Run a command; returns the process's exit code: 0, 1 when it failed, 2 when it was told nonsense."""
     flags = _parser().parse_args(_command_first(sys.argv[1:] if arguments is None else arguments))
     logs.configure(flags.log_level, flags.log_format)
     try:
-        flags.run(flags)
+        flags.run(flags, providers)
     except ConfigError as error:
         print(*error.faults, sep="\n", file=sys.stderr)
         return INVALID
@@ -194,17 +196,17 @@ def _fault(text: str) -> simulator.Fault:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _serve_configured(flags: argparse.Namespace) -> None:
+def _serve_configured(flags: argparse.Namespace, providers: Mapping[str, Provider]) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     environ = dict(os.environ)
-    read = partial(from_environment, environ, flags.ledger)
+    read = partial(from_environment, providers, environ, flags.ledger)
     if flags.config is not None:
-        read = partial(load, flags.config, environ, flags.ledger)
+        read = partial(load, flags.config, providers, environ, flags.ledger)
     config = read()
     own = default_ledger(environ)
     if config.ledger.url == own:  # its folder is ours to make; another one is the user's
         _make_folder(Path(own.removeprefix("sqlite:///")).parent)
-    serve(config, read, environ, Web(flags.listen, flags.path, flags.web_config, flags.lifecycle))
+    serve(config, read, environ, Web(flags.listen, flags.path, flags.web_config, flags.lifecycle), providers)
 
 
 def _make_folder(path: Path) -> None:
@@ -214,7 +216,7 @@ def _make_folder(path: Path) -> None:
         raise OSError(f"{path} cannot be made ({error.strerror}); name a ledger with --ledger.url") from error
 
 
-def _simulate(flags: argparse.Namespace) -> None:
+def _simulate(flags: argparse.Namespace, _providers: Mapping[str, Provider]) -> None:
     leaving = Event()
     at_signals(leaving.set)
     with _simulator(flags) as server:
@@ -240,13 +242,25 @@ def _simulator(flags: argparse.Namespace) -> simulator.Server:
         raise ConfigError(str(error)) from error
 
 
-def _demo(flags: argparse.Namespace) -> None:
+def _demo(flags: argparse.Namespace, providers: Mapping[str, Provider]) -> None:
     """Simulator and exporter, with keys and a ledger that are gone afterwards."""
     with _simulator(flags) as server, tempfile.TemporaryDirectory(prefix="cloud-browser-demo-") as folder:
         accounts = (
-            AccountConfig("demo", "browserbase", "DEMO_KEY", base_url=server.url, pricing=DEMO_PRICES),
-            AccountConfig("demo", "browser_use", "DEMO_KEY", base_url=f"{server.url}/api/v3"),
+            AccountConfig(
+                "demo",
+                "browserbase",
+                "DEMO_KEY",
+                base_url=server.url,
+                options=providers["browserbase"].options(pricing=DEMO_PRICES),
+            ),
+            AccountConfig(
+                "demo",
+                "browser_use",
+                "DEMO_KEY",
+                base_url=f"{server.url}/api/v3",
+                options=providers["browser_use"].options(),
+            ),
         )
         config = Config(accounts, ledger=LedgerConfig(f"sqlite:///{folder}/ledger.db"))
         print(DEMO.format(port=flags.listen[1], path=flags.path, simulator=server.url), flush=True)
-        serve(config, None, {"DEMO_KEY": "demo"}, Web(flags.listen, flags.path, flags.web_config))
+        serve(config, None, {"DEMO_KEY": "demo"}, Web(flags.listen, flags.path, flags.web_config), providers)

@@ -14,10 +14,10 @@ from exporter.scrape.scraper import Scraper
 log = structlog.get_logger()
 
 
-class Meter(Protocol):
+class ReloadTelemetry(Protocol):
     """Told how a reload went."""
 
-    def loaded(self, *, valid: bool) -> None:
+    def config_reloaded(self, *, valid: bool) -> None:
         """The configuration was read, and was or was not valid."""
 
 
@@ -28,11 +28,11 @@ class Reload:
         make: the plan of the configuration as it is now. It may take seconds, in a thread; one call ends
             before the next begins. Raises ConfigError.
         scraper: whose plan it is.
-        meter: told of the result.
+        telemetry: told of the result.
     """
 
-    def __init__(self, make: Callable[[], ScrapePlan], scraper: Scraper, meter: Meter) -> None:
-        self._make, self._puller, self._meter = make, scraper, meter
+    def __init__(self, make: Callable[[], ScrapePlan], scraper: Scraper, telemetry: ReloadTelemetry) -> None:
+        self._make, self._puller, self._telemetry = make, scraper, telemetry
         self._turn = asyncio.Lock()
         self._begun: set[asyncio.Task[tuple[str, ...]]] = set()
 
@@ -54,11 +54,11 @@ class Reload:
                 return self._refused(("a fault of the exporter, please scrape_result it, with the log",))
             if plan != self._puller.plan:  # what changes nothing shall not part scrapes that meet
                 self._puller.plan = plan
-            self._meter.loaded(valid=True)
+            self._telemetry.config_reloaded(valid=True)
             log.info("configuration reloaded", accounts=len(plan.targets))
             return ()
 
     def _refused(self, faults: tuple[str, ...]) -> tuple[str, ...]:
-        self._meter.loaded(valid=False)
+        self._telemetry.config_reloaded(valid=False)
         log.error("configuration not reloaded, the old one stays", faults="; ".join(faults))
         return faults

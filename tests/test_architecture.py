@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "exporter"
 # What each package, or module at the top, may import of the others.
 MAY_IMPORT = {
     "__main__": {"cli"},
-    "cli": {"app", "config", "log", "simulator"},
-    "app": {"accounts", "config", "ledger", "metrics", "model", "reload", "scrape", "web"},
+    "cli": {"app", "config", "ledger", "log", "providers", "simulator", "web"},
+    "app": {"accounts", "config", "ledger", "metrics", "providers", "reload", "scrape", "web"},
     "accounts": {"client", "config", "ledger", "metrics", "model", "providers", "scrape"},
     "reload": {"config", "scrape"},
     "web": {"config", "metrics", "model", "scrape"},

@@ -8,11 +8,12 @@ from pathlib import Path
 import msgspec
 
 from exporter.cli import _parser
-from exporter.config.settings import AccountConfig, Config, LedgerConfig, Pricing, Scrape
+from exporter.config.settings import Config, LedgerConfig, Pricing, Scrape, common_keys, option_keys
 from exporter.config.web import TlsConfig, WebConfig
 from exporter.metrics.definitions import TABLE
 from exporter.metrics.telemetry import REASONS
 from exporter.model import REJECTIONS
+from exporter.providers import PROVIDERS
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -47,7 +48,8 @@ def keys(struct: type[msgspec.Struct], prefix: str) -> set[str]:
 
 def test_the_configuration_keys_of_the_readme_are_those_of_the_code() -> None:
     documented = {words(row[0])[0] for row in table("## Configuration")}
-    coded = keys(AccountConfig, "accounts[].") - {"accounts[].pricing"} | keys(Pricing, "accounts[].pricing.")
+    own = set().union(*map(option_keys, PROVIDERS.values())) - {"pricing"}
+    coded = {f"accounts[].{key}" for key in common_keys() | own} | keys(Pricing, "accounts[].pricing.")
     coded |= keys(Scrape, "scrape.") | keys(LedgerConfig, "ledger.")
     assert documented == coded
     assert keys(Config, "") == {"accounts", "scrape", "ledger"}

@@ -41,10 +41,10 @@ CONNECTIONS = 4
 RETRIED = {408, 429, 500, 502, 503, 504}
 
 
-class Meter(Protocol):
+class RequestTelemetry(Protocol):
     """Told of every request as it ends."""
 
-    def sent(self, endpoint: str, code: str, seconds: float) -> None:
+    def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
         """`code` is the HTTP status, or `error` when there was no answer."""
 
     def rate_limit(self, remaining: int) -> None:
@@ -69,7 +69,7 @@ class Api:
         header: the name of the header that carries the key.
         key: called for each request, so that a rotated key works at once; it may raise NoKeyError.
         max_bytes: the largest body, decompressed.
-        meter: told of every request.
+        telemetry: told of every request.
         wall, clock, sleep: time in seconds since 1970, monotonic seconds, and how to wait.
     """
 
@@ -80,13 +80,13 @@ class Api:
         key: Callable[[], str],
         *,
         max_bytes: int,
-        meter: Meter,
+        telemetry: RequestTelemetry,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._base, self._header, self._key = base_url, header, key
-        self._max_bytes, self._meter = max_bytes, meter
+        self._max_bytes, self._telemetry = max_bytes, telemetry
         self._wall, self.clock, self._sleep = wall, clock, sleep
         self.clocks = Clocks()
         self._silence, self._slots = RetryAfterGate(), BoundedSemaphore(CONNECTIONS)
@@ -148,7 +148,7 @@ class Api:
             code = str(error.status)
             raise
         finally:
-            self._meter.sent(path, code, self.clock() - begun)
+            self._telemetry.request_finished(path, code, self.clock() - begun)
         return answer
 
     def _request(self, path: str, params: Mapping[str, str | int], key: str, seconds: float) -> Answer:
@@ -166,7 +166,7 @@ class Api:
     def _check(self, response: requests.Response, at: Reading) -> None:
         remaining = response.headers.get("x-ratelimit-remaining", "")
         if remaining.isdecimal():
-            self._meter.rate_limit(int(remaining[:9]))
+            self._telemetry.rate_limit(int(remaining[:9]))
         status = response.status_code
         if status != 200:
             now = at.wall if at.date is None else at.date

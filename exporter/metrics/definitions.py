@@ -1,4 +1,4 @@
-"""The metrics as data: each one's name, type, meaning and labels stand here, once."""
+"""The metrics as data: the name, type, meaning and labels of each."""
 
 import msgspec
 

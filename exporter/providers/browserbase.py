@@ -15,12 +15,13 @@ from msgspec import Meta
 
 from exporter.client.api import Api
 from exporter.client.errors import PayloadError
+from exporter.config.loader import parsed_by, printable
+from exporter.config.settings import Pricing
 from exporter.labels import sanitize_label, sanitize_project_id
 from exporter.model import (
-    BROWSERBASE,
-    ENDED_STATUSES,
-    OPEN_STATUSES,
+    UNKNOWN,
     Listing,
+    ProviderTraits,
     ReadWindow,
     Series,
     Session,
@@ -28,13 +29,13 @@ from exporter.model import (
     micros,
     moment,
 )
+from exporter.providers.base import Provider
 from exporter.providers.decoding import MAX_BYTES, MAX_DURATION, repair_lone_surrogates
 
 PATH = "/v1/sessions"
-KEY_HEADER = "X-BB-API-Key"
 # Of a list in which a row is malformed: each is looked at, which takes thirty times the memory of a number.
 MAX_FIELDS, MAX_MALFORMED = 4_000_000, 100_000
-_OPEN, _ENDED = OPEN_STATUSES[BROWSERBASE], ENDED_STATUSES[BROWSERBASE]
+_OPEN, _ENDED = ("pending", "running"), ("error", "timed_out", "completed")
 _ENDED_WORDS = frozenset(status.upper() for status in _ENDED)
 _LONGEST = timedelta(microseconds=MAX_DURATION)
 ZERO = timedelta()
@@ -206,3 +207,46 @@ def _end(row: Row) -> datetime | None:
     if status in _ENDED and row.ended_at is None:
         return max(row.updated_at or row.created_at, row.started_at or row.created_at)
     return row.ended_at
+
+
+class BrowserbaseReader:
+    """Reads an account's sessions, those that match `query` if there is one."""
+
+    def __init__(self, api: Api, query: str | None) -> None:
+        self._api, self._query = api, query
+
+    def read(self, window: ReadWindow, deadline: float) -> Listing:
+        """Returns the account's sessions, in one request. Raises ApiError when they could not be read."""
+        return read(self._api, self._query, window, deadline)
+
+    def committed(self) -> None:
+        """Each listing is whole, so that nothing depends on what was recorded."""
+
+
+class Options(msgspec.Struct, frozen=True):
+    """The configuration keys that only Browserbase takes.
+
+    query: sent as `q`. pricing: what estimates the cost, which the API does not report.
+    """
+
+    query: Annotated[str | None, printable(2000)] = None
+    pricing: Annotated[Pricing | None, parsed_by(Pricing)] = None
+
+
+PROVIDER = Provider(
+    traits=ProviderTraits(
+        name="browserbase",
+        open_statuses=_OPEN,
+        ended_statuses=_ENDED,
+        endings=(*_ENDED, UNKNOWN),
+        regions=("us-west-2", "us-east-1", "eu-central-1", "ap-southeast-1"),
+        cost_source="estimated",
+        keep_alive=True,
+    ),
+    title="Browserbase",
+    base_url="https://api.browserbase.com",
+    key_header="X-BB-API-Key",
+    endpoints=(PATH,),
+    open=lambda api, options: BrowserbaseReader(api, options.query),
+    options=Options,
+)

@@ -1,12 +1,14 @@
 """What a configuration makes of a scrape: whom it asks, how long it may take, what it shows."""
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable
 
 import msgspec
 
 from exporter.ledger.accounting import AccountingPolicy
-from exporter.model import Account, Listing, ReadWindow
+from exporter.metrics.families import AccountDescription
+from exporter.model import Account
+from exporter.providers.base import SessionReader
 
 LONGEST = (
     120.0  # seconds: so long, and no longer, may a silent provider keep all scrapes of its account waiting
@@ -14,17 +16,19 @@ LONGEST = (
 
 
 class AccountTarget(msgspec.Struct, frozen=True):
-    """An account to ask.
+    """An account to read.
 
-    read: its provider's reading of a window, by a time on the monotonic clock; raises `ApiError`.
-    recorded: told when what was read last is in the ledger.
-    fetch_key: what of the configuration `read` depends on: two targets equal in this ask the same.
+    Args:
+        policy: how its sessions are counted.
+        description: what its metrics show in advance.
+        reader: reads its sessions.
+        fetch_key: what of the configuration its requests depend on: targets equal in this send the same.
     """
 
     account: Account
     policy: AccountingPolicy
-    read: Callable[[ReadWindow, float], Listing]
-    recorded: Callable[[], None] = lambda: None
+    description: AccountDescription
+    reader: SessionReader
     fetch_key: Hashable = None
 
 
@@ -49,11 +53,14 @@ class TimeoutPolicy(msgspec.Struct, frozen=True):
 class ScrapePlan(msgspec.Struct, frozen=True):
     """All that a scrape goes by; a reload puts another in its place, whole.
 
-    sources: where the cost of an account's sessions comes from, `reported` or `estimated`; of an account
-    that is not here none is shown. min_interval: seconds for which an answer serves again.
+    min_interval: seconds for which a result serves again.
     """
 
     targets: tuple[AccountTarget, ...]
     times: TimeoutPolicy = TimeoutPolicy(10, 0.5)
-    sources: Mapping[Account, str] = {}
     min_interval: float = 0
+
+    @property
+    def descriptions(self) -> dict[Account, AccountDescription]:
+        """What is known of each account in advance."""
+        return {target.account: target.description for target in self.targets}

@@ -31,10 +31,10 @@ KNOWING_SHARE = 0.1  # for what the ledger knows, before the provider is asked
 log = structlog.get_logger()
 
 
-class Meter(Protocol):
+class ScrapeTelemetry(Protocol):
     """Told of what went wrong, once each."""
 
-    def failed(self, account: Account, reason: str) -> None:
+    def scrape_failed(self, account: Account, reason: str) -> None:
         """A scrape of an account failed, or a part of it."""
 
     def rejected(self, account: Account, rows: Mapping[str, int]) -> None:
@@ -53,7 +53,7 @@ class Scraper:
         plan: what new scrapes go by. It may be replaced on the event loop: a scrape in flight keeps its own,
             and an account is not asked again before its request in flight has ended.
         ledger: where it is counted.
-        meter: told of failures.
+        telemetry: told of failures.
         clock, wall: monotonic seconds, and seconds since 1970.
     """
 
@@ -61,12 +61,12 @@ class Scraper:
         self,
         plan: ScrapePlan,
         ledger: Ledger,
-        meter: Meter,
+        telemetry: ScrapeTelemetry,
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self.plan, self._ledger, self._meter = plan, ledger, meter
+        self.plan, self._ledger, self._telemetry = plan, ledger, telemetry
         self._clock, self._wall = clock, wall
         self._states: dict[Account, AccountState] = {}
         self._reasons: dict[Account, str | None] = {}
@@ -190,10 +190,10 @@ class Scraper:
             self._load(target.account, KNOWING_SHARE * seconds)
         state = self._states.get(target.account)
         window = ReadWindow(FAR_FUTURE) if state is None else state.window(target.policy)
-        listing = target.read(window, begun + READING_SHARE * seconds)
-        self._meter.rejected(target.account, listing.rejected)
+        listing = target.reader.read(window, begun + READING_SHARE * seconds)
+        self._telemetry.rejected(target.account, listing.rejected)
         return limit_cardinality(
-            listing, target.account.provider, SeenLabelValues() if state is None else state.words
+            listing, target.description.traits, SeenLabelValues() if state is None else state.words
         )
 
     def _load(self, account: Account, seconds: float) -> None:
@@ -208,9 +208,9 @@ class Scraper:
             left = ends - self._clock()
             self._states[account] = self._ledger.record(account, reading, target.policy, left)
         except LedgerError:
-            self._meter.ledger_failed()
+            self._telemetry.ledger_failed()
             raise
-        target.recorded()
+        target.reader.committed()
 
     def _known(self, account: Account, seconds: float) -> AccountState:
         """What was known before the provider was asked."""
@@ -222,7 +222,7 @@ class Scraper:
     def _tell(self, account: Account, reason: str | None, detail: str) -> None:
         """Count a failure, and log a change: what stays as it was is worth no line for each scrape."""
         if reason is not None:
-            self._meter.failed(account, reason)
+            self._telemetry.scrape_failed(account, reason)
         level = "debug" if self._reasons.get(account) == reason else "info" if reason is None else "warning"
         event = "account is read" if reason is None else "account failed"
         getattr(log, level)(

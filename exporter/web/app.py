@@ -60,7 +60,7 @@ class _Collected:
 
     def collect(self) -> Iterator[Metric]:
         results = self._report.results
-        yield from families(results, self._report.plan.sources)
+        yield from families(results, self._report.plan.descriptions)
         yield from of_accounts({result.account for result in results}, self._registry.collect())
 
 

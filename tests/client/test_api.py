@@ -75,7 +75,7 @@ class Meter:
     codes: list[str] = field(default_factory=list)
     remaining: list[int] = field(default_factory=list)
 
-    def sent(self, endpoint: str, code: str, seconds: float) -> None:
+    def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
         assert (endpoint, seconds) == (PATH, 0)
         self.codes.append(code)
 
@@ -102,7 +102,7 @@ class Rig:
 def rigged(url: str, key: Callable[[], str] = lambda: KEY) -> Iterator[Rig]:
     clock, meter = Clock(), Meter()
     api = Api(
-        url, "X-Key", key, max_bytes=LIMIT, meter=meter, wall=lambda: WALL, clock=clock, sleep=clock.sleep
+        url, "X-Key", key, max_bytes=LIMIT, telemetry=meter, wall=lambda: WALL, clock=clock, sleep=clock.sleep
     )
     yield Rig(api, clock, meter)
 

@@ -21,7 +21,7 @@ def value(telemetry: Telemetry, name: str, **labels: str) -> float | None:
 
 
 def test_every_reason_stands_at_zero_before_anything_happens(telemetry: Telemetry) -> None:
-    telemetry.of(ACCOUNT, "/v1/sessions")
+    telemetry.for_account(ACCOUNT, ["/v1/sessions"])
     for reason in REASONS:
         assert value(telemetry, "errors_total", **LABELS, collector="sessions", reason=reason) == 0
     for reason in REJECTIONS:
@@ -40,8 +40,8 @@ def test_the_reasons_are_those_of_the_errors_there_are() -> None:
 
 
 def test_requests_are_counted_by_code_and_timed(telemetry: Telemetry) -> None:
-    meter = telemetry.of(ACCOUNT, "/v1/sessions")
-    meter.sent("/v1/sessions", "503", 0.3)
+    meter = telemetry.for_account(ACCOUNT, ["/v1/sessions"])
+    meter.request_finished("/v1/sessions", "503", 0.3)
     meter.rate_limit(17)
     assert value(telemetry, "api_requests_total", **LABELS, endpoint="/v1/sessions", code="503") == 1
     assert value(telemetry, "api_request_duration_seconds_sum", **LABELS, endpoint="/v1/sessions") == 0.3
@@ -49,7 +49,7 @@ def test_requests_are_counted_by_code_and_timed(telemetry: Telemetry) -> None:
 
 
 def test_failures_and_rejections_are_counted(telemetry: Telemetry) -> None:
-    telemetry.failed(ACCOUNT, "auth")
+    telemetry.scrape_failed(ACCOUNT, "auth")
     telemetry.rejected(ACCOUNT, {"times": 3})
     telemetry.ledger_failed()
     assert value(telemetry, "errors_total", **LABELS, collector="sessions", reason="auth") == 1
@@ -58,7 +58,7 @@ def test_failures_and_rejections_are_counted(telemetry: Telemetry) -> None:
 
 
 def test_an_account_that_the_provider_tells_no_limit_shows_none(telemetry: Telemetry) -> None:
-    telemetry.of(ACCOUNT, "/v1/sessions")
+    telemetry.for_account(ACCOUNT, ["/v1/sessions"])
     assert value(telemetry, "api_rate_limit_remaining", **LABELS) is None
 
 
@@ -70,15 +70,15 @@ def test_the_process_and_the_build_are_told(telemetry: Telemetry) -> None:
 
 def test_the_last_configuration_read_and_the_last_valid_one_are_told(telemetry: Telemetry) -> None:
     at = value(telemetry, "config_last_reload_success_timestamp_seconds")
-    telemetry.loaded(valid=False)
+    telemetry.config_reloaded(valid=False)
     assert value(telemetry, "config_last_reload_successful") == 0
     assert value(telemetry, "config_last_reload_success_timestamp_seconds") == at
-    telemetry.loaded(valid=True)
+    telemetry.config_reloaded(valid=True)
     assert value(telemetry, "config_last_reload_successful") == 1
     assert (value(telemetry, "config_last_reload_success_timestamp_seconds") or 0) > (at or 0) > 0
 
 
 def test_an_account_that_comes_back_is_counted_on(telemetry: Telemetry) -> None:
-    telemetry.of(ACCOUNT, "/v1/sessions").sent("/v1/sessions", "200", 0.3)
-    telemetry.of(ACCOUNT, "/v1/sessions").sent("/v1/sessions", "200", 0.3)
+    telemetry.for_account(ACCOUNT, ["/v1/sessions"]).request_finished("/v1/sessions", "200", 0.3)
+    telemetry.for_account(ACCOUNT, ["/v1/sessions"]).request_finished("/v1/sessions", "200", 0.3)
     assert value(telemetry, "api_requests_total", **LABELS, endpoint="/v1/sessions", code="200") == 2

@@ -14,19 +14,7 @@ from hypothesis import strategies as st
 from exporter.client.api import Answer, Api
 from exporter.client.errors import PayloadError
 from exporter.client.server_time import Clocks, Reading
-from exporter.model import (
-    ENDED_STATUSES,
-    HOUR,
-    OPEN_STATUSES,
-    REJECTIONS,
-    SECOND,
-    Listing,
-    ReadWindow,
-    Series,
-    Session,
-    Usage,
-    micros,
-)
+from exporter.model import HOUR, REJECTIONS, SECOND, Listing, ReadWindow, Series, Session, Usage, micros
 from exporter.providers import browserbase
 from exporter.providers.browserbase import MAX_FIELDS, MAX_MALFORMED
 from exporter.providers.decoding import MAX_BYTES, MAX_DURATION
@@ -38,7 +26,7 @@ ALL = ReadWindow()
 
 
 class Meter:
-    def sent(self, endpoint: str, code: str, seconds: float) -> None:
+    def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
         pass
 
     def rate_limit(self, remaining: int) -> None:
@@ -377,7 +365,7 @@ def test_bytes_are_read_or_refused(body: bytes) -> None:
 
 VALUES = st.none() | st.just(...) | st.booleans() | st.integers() | st.floats(-9, 9) | st.text(max_size=5)
 MOMENTS = st.none() | st.sampled_from([-1e10, -4e7, -5, 0, 5, 4e7, 2e11]).map(at)
-KNOWN = [status.upper() for status in OPEN_STATUSES["browserbase"] + ENDED_STATUSES["browserbase"]]
+KNOWN = ["PENDING", "RUNNING", "ERROR", "TIMED_OUT", "COMPLETED"]
 FIELDS = st.fixed_dictionaries(
     {"id": st.sampled_from("abcdef"), "status": st.sampled_from([*KNOWN, "NEW", "new"])},
     optional={
@@ -415,7 +403,7 @@ def test_whatever_the_rows_say_a_listing_makes_sense(
 def test_one_request_brings_the_list_and_carries_the_query(query: str | None, target: str) -> None:
     body = answer(json.dumps([row()]).encode(), Date="Fri, 01 May 2026 14:00:00 GMT")
     with serving(body) as server:
-        api = Api(server.url, "X-BB-API-Key", lambda: "key", max_bytes=1 << 20, meter=Meter())
+        api = Api(server.url, "X-BB-API-Key", lambda: "key", max_bytes=1 << 20, telemetry=Meter())
         listing = browserbase.read(api, query, ALL, api.clock() + 30)
     assert [head.split(b" ")[1].decode() for head in server.requests] == [target]
     assert (listing.time, len(listing.sessions)) == (NOW, 1)

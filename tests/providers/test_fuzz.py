@@ -17,7 +17,7 @@ from exporter.client.errors import AnswerTimeoutError, PayloadError
 from exporter.client.server_time import Clocks, Reading
 from exporter.config import settings as config
 from exporter.model import HOUR, REJECTIONS, Listing, ReadWindow, Session
-from exporter.providers import browserbase
+from exporter.providers import PROVIDERS, browserbase
 from exporter.providers.browser_use.reader import BrowserUse
 from exporter.providers.decoding import MAX_BYTES, MAX_DURATION, MAX_NANO_USD
 
@@ -253,7 +253,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_configuration_that_is_not_mutated_is_valid(folder: Path, document: object) -> None:
     path = folder / "good.yml"
     path.write_bytes(edited(document, []))
-    check_config(config.load(path, ENVIRON))
+    check_config(config.load(path, PROVIDERS, ENVIRON))
 
 
 @MANY
@@ -263,7 +263,7 @@ def test_any_configuration_is_read_or_refused(folder: Path, recipe: bytes) -> No
     write = partial(edited, of(CONFIGURATIONS, recipe), values=YAML)
     path.write_bytes(mutated(write, recipe, nested=50))  # with more, YAML takes a second
     try:
-        check_config(config.load(path, ENVIRON))
+        check_config(config.load(path, PROVIDERS, ENVIRON))
     except config.ConfigError as error:
         check_faults(error.faults, path)
 

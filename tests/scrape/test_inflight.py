@@ -6,20 +6,18 @@ from threading import Event, current_thread
 import pytest
 
 from exporter.metrics.families import AccountResult
-from exporter.model import Account, Listing
+from exporter.model import Account
 from exporter.scrape.inflight import TIMEOUT, AccountScrape, InFlightScrape, in_thread
 from exporter.scrape.plan import AccountTarget, ScrapePlan
 from tests.support.listings import RULES, listing
+from tests.support.providers import description
+from tests.support.scripted_provider import Provider
 
 ONE = Account("browserbase", "one")
 
 
-def never(*_: object) -> Listing:
-    raise AssertionError
-
-
 def target(asks: str = "this") -> AccountTarget:
-    return AccountTarget(ONE, RULES, never, fetch_key=asks)
+    return AccountTarget(ONE, RULES, description(ONE), Provider(), fetch_key=asks)
 
 
 def asked(error: str | None = None, *, begun: float = 100, done: bool = True) -> AccountScrape:

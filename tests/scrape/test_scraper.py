@@ -49,7 +49,7 @@ def test_a_good_scrape_shows_what_the_ledger_holds(scraper: Make, ledger: Ledger
     result = of(asyncio.run(scraper(provider.target(ONE)).scrape(LONG)), ONE)
     assert result.totals == ledger.state(ONE).totals
     assert result.totals[CounterKey(WEST, PROXY_BYTES)] == 7
-    assert (result.error, result.complete, result.rows, provider.recorded) == (None, True, 1, 1)
+    assert (result.error, result.complete, result.rows, provider.commits) == (None, True, 1, 1)
 
 
 def test_the_second_scrape_asks_for_what_is_recent(scraper: Make) -> None:
@@ -231,7 +231,7 @@ def test_a_listing_that_was_not_recorded_is_not_confirmed(tmp_path: Path, tally:
         provider.answers = [listing(session(usage=Usage(SECOND, 10**15 * 10**4)))]
         pulls_after = of(asyncio.run(scrapes.scrape(LONG)), ONE)
         scrapes.close()
-    assert provider.recorded == 1
+    assert provider.commits == 1
     assert pulls_after.totals == good.totals
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 import trustme
 
-from exporter.model import BROWSER_USE, BROWSERBASE
 from tests.support.misbehaviour import Reply, answer, broken_off, deaf, dripping, replying, reset, silent
 from tests.support.provider_servers import (
     AFTER,
@@ -29,6 +28,7 @@ from tests.support.provider_servers import (
     rows,
     truthful,
 )
+from tests.support.providers import BROWSER_USE, BROWSERBASE
 
 HOURS = 6 * 3600
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

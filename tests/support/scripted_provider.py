@@ -11,6 +11,7 @@ from exporter.scrape.inflight import ScrapeResult
 from exporter.scrape.plan import AccountTarget
 from exporter.scrape.scraper import Scraper
 from tests.support.listings import RULES
+from tests.support.providers import description
 
 ONE, TWO = Account("browserbase", "one"), Account("browser_use", "two")
 
@@ -25,7 +26,7 @@ class Tally:
         self.rejections: Counter[tuple[Account, str]] = Counter()
         self.writes = 0
 
-    def failed(self, account: Account, reason: str) -> None:
+    def scrape_failed(self, account: Account, reason: str) -> None:
         self.failures[account, reason] += 1
 
     def rejected(self, account: Account, rows: Mapping[str, int]) -> None:
@@ -42,7 +43,7 @@ class Provider:
         self.answers = list(answers)
         self.horizons: list[ReadWindow] = []
         self.deadlines: list[float] = []
-        self.recorded = 0
+        self.commits = 0
         self.asked, self.gate = Event(), Event()
         self.gate.set()
 
@@ -56,11 +57,13 @@ class Provider:
             raise answer
         return answer
 
-    def confirm(self) -> None:
-        self.recorded += 1
+    def committed(self) -> None:
+        self.commits += 1
 
-    def target(self, account: Account, policy: AccountingPolicy = RULES) -> AccountTarget:
-        return AccountTarget(account, policy, self.read, self.confirm, fetch_key=id(self))
+    def target(
+        self, account: Account, policy: AccountingPolicy = RULES, *, cost: bool = False
+    ) -> AccountTarget:
+        return AccountTarget(account, policy, description(account, cost=cost), self, fetch_key=id(self))
 
 
 Make = Callable[..., Scraper]

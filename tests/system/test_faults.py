@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from exporter.metrics.telemetry import REASONS
-from exporter.model import BROWSERBASE, Account
+from exporter.model import Account
 from tests.support.faults import FAULTS, HOURS, Fault
 from tests.support.outage import LIMIT, SCRAPES, WELL, Course, Page, course
 from tests.support.processes import TIMEOUT
 from tests.support.provider_servers import AFTER, BEFORE, BOTH, MEANWHILE, expected, listed, sample
+from tests.support.providers import BROWSERBASE
 
 # Seconds that the scrapes under the faults say they wait.
 COURSES = {"quick": TIMEOUT, "greedy": TIMEOUT, "clocks": TIMEOUT, "slow": 5.0, "silent": 5.0}

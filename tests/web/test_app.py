@@ -46,7 +46,7 @@ def opened(tmp_path: Path, *, lifecycle: bool) -> Iterator[Site]:
     telemetry, provider = Telemetry(), Provider(listing(session(), listed={(WEST, "running"): 1}))
     with ExitStack() as stack:
         ledger = stack.enter_context(closing(Ledger(f"sqlite:///{tmp_path}/ledger.db")))
-        plan = ScrapePlan((provider.target(ONE),), sources={ONE: "estimated"})
+        plan = ScrapePlan((provider.target(ONE, cost=True),))
         scraper = stack.enter_context(closing(Scraper(plan, ledger, telemetry)))
         made = Site("", provider, scraper)
         front = Front(

@@ -5,9 +5,10 @@ from html.parser import HTMLParser
 from exporter.metrics.families import AccountResult
 from exporter.model import Account, Listing
 from exporter.scrape.inflight import ScrapeResult
-from exporter.scrape.plan import AccountTarget, ScrapePlan
+from exporter.scrape.plan import ScrapePlan
 from exporter.web.landing import html
-from tests.support.listings import EAST, RULES, WEST, listing
+from tests.support.listings import EAST, WEST, listing
+from tests.support.scripted_provider import Provider
 
 ONE, TWO, NEW = Account("browserbase", "one"), Account("browser_use", "two"), Account("browserbase", "new")
 LISTED = listing(listed={(WEST, "running"): 2, (EAST, "running"): 1, (EAST, "completed"): 40})
@@ -33,10 +34,7 @@ class Reader(HTMLParser):
 
 
 def plan(*accounts: Account) -> ScrapePlan:
-    def never(*_: object) -> Listing:
-        raise AssertionError
-
-    return ScrapePlan(tuple(AccountTarget(account, RULES, never) for account in accounts))
+    return ScrapePlan(tuple(Provider().target(account) for account in accounts))
 
 
 def result(account: Account, shown: Listing | None, error: str | None = None) -> AccountResult:

@@ -22,7 +22,6 @@ from exporter.providers.browser_use.wire import (
 )
 
 PATH = "/browsers"
-KEY_HEADER = "X-Browser-Use-API-Key"
 PAGES_PER_SCRAPE = 250  # what the API allows in ten seconds, and 25,000 sessions in memory at once
 WALKING_SHARE = 0.6  # of what a scrape leaves for reading: many pages take the ledger longer
 PASSES = 3  # over the open sessions' pages: a list that never stands still must not take the whole scrape
@@ -46,7 +45,7 @@ class BrowserUse:
         """The open sessions, all; the ended ones, newest first, as far back as the window asks.
 
         Where that is too far for one scrape, the listing covers nothing yet, and the next call goes on
-        from there if `recorded` said that this one was.
+        from there if `committed` said that this one was.
 
         Raises:
             ApiError: when the account could not be read.
@@ -71,7 +70,7 @@ class BrowserUse:
             rejected=dict(pages.rejected),
         )
 
-    def recorded(self) -> None:
+    def committed(self) -> None:
         """The last listing is in the ledger."""
         self._recorded = self._latest
 

@@ -29,7 +29,7 @@ ALL = ReadWindow()
 
 
 class Meter:
-    def sent(self, endpoint: str, code: str, seconds: float) -> None:
+    def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
         assert (endpoint, code, seconds >= 0) == ("/browsers", "200", True)
 
     def rate_limit(self, remaining: int) -> None:
@@ -93,7 +93,7 @@ def api(door: tuple[str, list[Cloud]]) -> Api:
         HEADER,
         lambda: "key",
         max_bytes=1 << 24,
-        meter=Meter(),
+        telemetry=Meter(),
         wall=lambda: NOW / SECOND + clouds[-1].wall,
         clock=lambda: clouds[-1].clock,
     )
@@ -150,7 +150,7 @@ def test_ended_sessions_that_nobody_asks_for_are_left_out(cloud: Cloud) -> None:
     """And in the steady state one page of each is enough, however long the history."""
     cloud.active, cloud.stopped = [running(startedAt=at(1))], history(1000)
     cloud.read()
-    cloud.account.recorded()
+    cloud.account.committed()
     cloud.asked()
     listing = cloud.read(ReadWindow(micros(T0) + 950 * SECOND, {"s940": micros(T0) + 940 * SECOND}))
     assert ids(listing) == {"open", "s940", *(f"s{i}" for i in range(950, 1000))}
@@ -173,7 +173,7 @@ def test_a_row_that_makes_no_sense_is_listed_in_whichever_scrape_it_was_met(clou
     cloud.stopped, cloud.seconds = history(300), 30.0
     cloud.stopped[49] = row(id="s250", startedAt=None)
     assert cloud.read(ReadWindow(0, held)).covers is None
-    cloud.account.recorded()
+    cloud.account.committed()
     cloud.stopped[249] = row(id="s50", browserCost="-1")
     listing = cloud.read(ReadWindow(0, held), seconds=10 * DEADLINE)
     assert (listing.covers, listing.missing) == (NOW, ("gone",))
@@ -182,7 +182,7 @@ def test_a_row_that_makes_no_sense_is_listed_in_whichever_scrape_it_was_met(clou
 def test_an_open_session_whose_row_makes_no_sense_is_not_looked_for_among_the_ended(cloud: Cloud) -> None:
     cloud.active, cloud.stopped = [running("old", startedAt=None)], history(1000)
     cloud.read()
-    cloud.account.recorded()
+    cloud.account.committed()
     cloud.asked()
     listing = cloud.read(ReadWindow(micros(T0) + 950 * SECOND, {"old": micros(T0)}))
     assert (listing.covers, listing.missing) == (NOW, ())
@@ -280,12 +280,12 @@ def test_a_history_too_long_for_a_scrape_goes_on_in_the_next_if_it_was_recorded(
     assert (first.covers, len(cloud.asked())) == (None, 6)
     assert 0 < first.remaining == 1000 - len(ids(first))
     if kept:
-        cloud.account.recorded()
+        cloud.account.committed()
     cloud.stopped[:0] = [row(id=f"new{i}", startedAt=at(7000), finishedAt=at(7200)) for i in range(300)]
     second = cloud.read()
     assert (("stopped", 1) in cloud.asked()) is not kept
     while second.covers is None:
-        cloud.account.recorded()
+        cloud.account.committed()
         first, second = second, cloud.read(seconds=3 * DEADLINE)
     assert "s0" in ids(second)
     assert second.listed == {(SERIES, "stopped"): 1300}
@@ -388,7 +388,7 @@ def test_the_simulated_provider_is_read_whole_in_every_order(order: str) -> None
     origin = NOW - NOW % SECOND
     simulated = fleet.Fleet(origin=origin, history=700, order=order)
     with Server(create_app(simulated, lambda: origin)) as server:
-        api = Api(f"{server.url}/api/v3", HEADER, lambda: "key", max_bytes=1 << 24, meter=Meter())
+        api = Api(f"{server.url}/api/v3", HEADER, lambda: "key", max_bytes=1 << 24, telemetry=Meter())
         listing = BrowserUse(api).read(ALL, api.clock() + DEADLINE)
     lives = [fleet.life_of(simulated, "browser_use", i) for i in simulated.listed("browser_use", origin)]
     assert ids(listing) == {life.id for life in lives}
