@@ -87,14 +87,14 @@ class Process:
         self._closed = capture is None
 
     def __enter__(self) -> Self:
-        streams = {name: self._stream(name) for name in ("stdout", "stderr")}
         self._popen: subprocess.Popen[str] = subprocess.Popen(
             self._command,
             env=environment(self._environ),
             stdin=subprocess.PIPE if self._stdin else None,
             text=True,
+            stdout=self._stream("stdout"),
+            stderr=self._stream("stderr"),
             start_new_session=self._own_session,
-            **streams,
         )
         if self._capture:
             self._reader = threading.Thread(target=self._read, args=(getattr(self._popen, self._capture),))

@@ -13,12 +13,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.simulator.fleet import SECOND, Fleet
 from exporter.simulator.server import Server, create_app
-from tests.support.processes import TIMEOUT_HEADER, Exporter, configuration, exporter, wait_until
+from tests.support.processes import TIMEOUT, Exporter, configuration, exporter, wait_until
 from tests.support.web_servers import Client, certificate
 
 ORIGIN = 1_767_225_600 * SECOND
 PULLING, IDLE, DRIPPING, ROUNDS = 200, 200, 50, 3
-TIMEOUT_HEADER = f"X-Prometheus-Scrape-Timeout-Seconds: {TIMEOUT_HEADER}\r\n"
+TIMEOUT_HEADER = f"X-Prometheus-Scrape-Timeout-Seconds: {TIMEOUT}\r\n"
 PATHS = "/v1/sessions", "/api/v3/browsers"
 UP = b'cloud_browser_up{account="ours",provider="%s"} 1.0'
 
