@@ -12,6 +12,7 @@ import structlog
 from exporter.accounts import AccountTargets
 from exporter.config.settings import Config, ConfigError
 from exporter.ledger.store import Ledger, LedgerError, LedgerRefusedError
+from exporter.log import dropped_lines
 from exporter.metrics.telemetry import Telemetry
 from exporter.providers.base import Provider
 from exporter.reload import Reload
@@ -31,11 +32,11 @@ log = structlog.get_logger()
 class Web(msgspec.Struct, frozen=True):
     """What the flags say of the front.
 
-    listen: host and port. path: of the metrics. config: the file for TLS and passwords.
+    listen: hosts and ports. path: of the metrics. config: the file for TLS and passwords.
     lifecycle: whether a reload may be asked for over HTTP.
     """
 
-    listen: tuple[str, int]
+    listen: tuple[tuple[str, int], ...]
     path: str
     config: Path | None = None
     lifecycle: bool = False
@@ -59,7 +60,7 @@ def serve(
         OSError: when the address is not to be had.
     """
     web_config_files = None if web.config is None else ReloadingWebConfig.open(web.config)
-    telemetry = Telemetry()
+    telemetry = Telemetry(dropped_lines)
     with closing(Ledger(config.ledger.url)) as ledger:
         _open(ledger)
         targets = AccountTargets(providers, environ, telemetry)
@@ -72,7 +73,7 @@ def serve(
         hang_up = reload.begin if reload else partial(signal.raise_signal, signal.SIGTERM)
         at_once = run(
             with_security_headers(app),
-            web.listen,
+            web.listen[0],
             cancel_waiters=scraper.cancel_waiters,
             reload=hang_up,
             tls=tls,

@@ -1,7 +1,6 @@
 """What the configuration says reaches the rooms that act on it, at the start and at a reload."""
 
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from structlog.testing import capture_logs
 
 from exporter.accounts import AccountTargets
 from exporter.client.errors import NoKeyError, TooLargeError, UnreachableError
+from exporter.clocks import boottime
 from exporter.config.settings import AccountConfig, Config, LedgerConfig, Pricing, Scrape
 from exporter.ledger.accounting import AccountingPolicy
 from exporter.metrics.telemetry import Telemetry
@@ -47,7 +47,7 @@ def wired(account: AccountConfig, scrape: Scrape | None = None) -> AccountTarget
 
 def read(target: AccountTarget) -> int:
     """How many sessions are listed."""
-    return sum(target.reader.read(ReadWindow(None), time.monotonic() + 60).listed.values())
+    return sum(target.reader.read(ReadWindow(None), boottime() + 60).listed.values())
 
 
 def test_ledger_and_prices_become_rules() -> None:
@@ -111,12 +111,12 @@ def test_a_key_file_that_others_may_read_is_warned_of_when_that_is_new(tmp_path:
     file, link = tmp_path / "key", tmp_path / "link"
     file.write_text("right")
     link.symlink_to(file)
-    file.chmod(0o640)
+    file.chmod(0o644)
     by_file = Config(tuple(replace(one, api_key_env="", api_key_file=str(link)) for one in (ONE, TWO)))
     wires = wiring()
     with capture_logs() as logged:
         target = wires.plan(by_file).targets[0]
-        for mode in (0o640, 0o600, 0o604):
+        for mode in (0o644, 0o600, 0o604):
             file.chmod(mode)
             for _ in range(2):
                 with suppress(UnreachableError):

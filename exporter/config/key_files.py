@@ -2,7 +2,7 @@
 
 import structlog
 
-from exporter.config.secrets import is_group_or_world_accessible
+from exporter.config.secrets import is_too_permissive
 
 log = structlog.get_logger()
 
@@ -15,7 +15,7 @@ class KeyFiles:
 
     def warn_if_permissive(self, file: str) -> None:
         """Logs a warning when others may read the file, and that is new."""
-        if not is_group_or_world_accessible(file):
+        if not is_too_permissive(file):
             self._permissive.discard(file)
         elif file not in self._permissive:
             self._permissive.add(file)

@@ -53,7 +53,10 @@ def printable(most: int) -> msgspec.Meta:
 
 
 def duration(text: str) -> int:
-    """Returns the microseconds of a Prometheus duration (`500ms`, `1h30m`, `0`) of at most 100y. Raises ValueError."""
+    """Returns the microseconds of a Prometheus duration (`500ms`, `1h30m`, `0`) of at most 100y.
+
+    Raises ValueError.
+    """
     match = _DURATION.fullmatch(text)
     if match is None:
         raise ValueError(f"{quote(text)} is not a duration; allowed: such as 0s, 500ms, 10s, 1h30m")

@@ -36,10 +36,13 @@ class Secret:
         return self._text
 
 
-def is_group_or_world_accessible(file: str) -> bool:
-    """Whether the group or others have any right to a file that is there; a link's target counts."""
+def is_too_permissive(file: str) -> bool:
+    """Returns whether the group may write a file that is there, or others may use it; links are followed.
+
+    A group's right to read is how Kubernetes lets a container that is not root read a secret (fsGroup).
+    """
     try:
-        return bool(Path(file).stat().st_mode & 0o077)
+        return bool(Path(file).stat().st_mode & 0o027)
     except OSError:
         return False
 
@@ -49,6 +52,8 @@ def parse_key(text: str) -> Secret:
     key = text.strip(" \t\r\n")
     if not key:
         raise ValueError("empty or not set; allowed: the API key alone")
+    if key[0] in "'\"":  # env files of docker keep quotes, and a provider would refuse the key
+        raise ValueError("in quotes; allowed: the API key alone, without quotes")
     if len(text) > _KEY_BYTES or not (key.isascii() and key.isprintable()):
         raise ValueError("holds more than one line of printable ASCII; allowed: the API key alone")
     return Secret(key)

@@ -110,6 +110,9 @@ REJECTED = Spec(
     "Rows that made no sense and were left out, by reason.",
     (*_A, "reason"),
 )
+LOG_DROPPED = Spec(
+    _X + "log_lines_dropped_total", "counter", "Log lines dropped because nobody took them in time."
+)
 WRITE_ERRORS = Spec(
     _X + "ledger_write_errors_total", "counter", "TimeoutPolicy the ledger could not be written."
 )

@@ -1,6 +1,7 @@
 """The exporter's metrics about itself. Its counters begin with the process."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from platform import python_version
 
 from prometheus_client import (
@@ -12,7 +13,10 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
+    values,
 )
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from exporter import __revision__, __version__
 from exporter.metrics import definitions
@@ -27,14 +31,21 @@ LATENCY_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Telemetry:
-    """The exporter's own metrics, in a registry of their own."""
+    """The exporter's own metrics, in a registry of their own.
 
-    def __init__(self) -> None:
+    Args:
+        dropped_lines: returns how many log lines were dropped.
+    """
+
+    def __init__(self, dropped_lines: Callable[[], int] = lambda: 0) -> None:
         # Their samples would be kept as series that nobody asks for.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's own omission
+        # With PROMETHEUS_MULTIPROC_DIR set, the library would keep counters in files, across restarts.
+        values.ValueClass = values.MutexValue
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
+        self.registry.register(_DroppedLines(dropped_lines))
         self._requests = self._counter(definitions.REQUESTS)
         self._errors = self._counter(definitions.ERRORS)
         self._rejected = self._counter(definitions.REJECTED)
@@ -87,6 +98,15 @@ class Telemetry:
             self._valid_at.set_to_current_time()
 
 
+class _DroppedLines(Collector):
+    def __init__(self, count: Callable[[], int]) -> None:
+        self._count = count
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        spec = definitions.LOG_DROPPED
+        yield CounterMetricFamily(spec.name, spec.text, value=self._count())
+
+
 class RequestTelemetry:
     """An account's requests."""
 
@@ -98,6 +118,10 @@ class RequestTelemetry:
         self._requests.labels(*self._labels, endpoint, code).inc()
         self._latency.labels(*self._labels, endpoint).observe(seconds)
 
-    def rate_limit(self, remaining: int) -> None:
-        """Show how many requests are left."""
-        self._limit.labels(*self._labels).set(remaining)
+    def rate_limit(self, remaining: int | None) -> None:
+        """Show how many requests are left, or nothing where that is not known."""
+        if remaining is not None:
+            self._limit.labels(*self._labels).set(remaining)
+        else:
+            with suppress(KeyError):  # it was not shown
+                self._limit.remove(*self._labels)

@@ -14,7 +14,7 @@ class SessionReader(Protocol):
     """Reads one account's list of sessions."""
 
     def read(self, window: ReadWindow, deadline: float) -> Listing:
-        """Returns the sessions that the window includes, by a deadline on the monotonic clock, in seconds.
+        """Returns the sessions that the window includes, by a deadline on the clock `boottime`, in seconds.
 
         Raises:
             ApiError: when the account could not be read.

@@ -1,4 +1,4 @@
-"""What a configuration makes of a scrape: whom it asks, how long it may take, what it shows."""
+"""The plan of a scrape, as the configuration has it: accounts, timeouts, how long a result is reused."""
 
 import math
 from collections.abc import Hashable
@@ -10,19 +10,19 @@ from exporter.metrics.families import AccountDescription
 from exporter.model import Account
 from exporter.providers.base import SessionReader
 
-LONGEST = (
-    120.0  # seconds: so long, and no longer, may a silent provider keep all scrapes of its account waiting
-)
+# Seconds: upper bound for one scrape, so that a hanging provider cannot block an account.
+MAX_SCRAPE_SECONDS = 120.0
 
 
 class AccountTarget(msgspec.Struct, frozen=True):
-    """An account to read.
+    """An account to read, and how.
 
     Args:
         policy: how its sessions are counted.
         description: what its metrics show in advance.
         reader: reads its sessions.
-        fetch_key: what of the configuration its requests depend on: targets equal in this send the same.
+        fetch_key: the part of the configuration that determines the reader's requests; targets with equal
+            keys send the same ones.
     """
 
     account: Account
@@ -33,27 +33,30 @@ class AccountTarget(msgspec.Struct, frozen=True):
 
 
 class TimeoutPolicy(msgspec.Struct, frozen=True):
-    """Seconds a scrape may take when Prometheus names no timeout, and what to keep back when it does."""
+    """How long a scrape may take, in seconds.
+
+    timeout: where Prometheus names none. offset: kept back from the timeout that Prometheus names.
+    """
 
     timeout: float
     offset: float
 
     def budget(self, header: str | None) -> float:
-        """The seconds for a scrape: of the timeout named, less what is kept back, but half of it at least."""
+        """The seconds for a scrape: the header's timeout less the offset, but at least half of it."""
         try:
             named = float(header or "nan")
         except ValueError:
             named = math.nan
         if not (math.isfinite(named) and named > 0):
             return self.timeout
-        named = min(named, LONGEST)
+        named = min(named, MAX_SCRAPE_SECONDS)
         return max(named - self.offset, named / 2)
 
 
 class ScrapePlan(msgspec.Struct, frozen=True):
-    """All that a scrape goes by; a reload puts another in its place, whole.
+    """What a scrape does; a reload replaces it as a whole.
 
-    min_interval: seconds for which a result serves again.
+    min_interval: seconds for which a result is reused.
     """
 
     targets: tuple[AccountTarget, ...]

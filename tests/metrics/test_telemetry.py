@@ -1,10 +1,14 @@
 """The exporter's own counters: there at 0, told by account."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from exporter.client.errors import ApiError
 from exporter.metrics.telemetry import REASONS, Telemetry
 from exporter.model import REJECTIONS, Account
+from tests.support.processes import run
 
 ACCOUNT = Account("browserbase", "production")
 LABELS = {"provider": "browserbase", "account": "production"}
@@ -82,3 +86,19 @@ def test_an_account_that_comes_back_is_counted_on(telemetry: Telemetry) -> None:
     telemetry.for_account(ACCOUNT, ["/v1/sessions"]).request_finished("/v1/sessions", "200", 0.3)
     telemetry.for_account(ACCOUNT, ["/v1/sessions"]).request_finished("/v1/sessions", "200", 0.3)
     assert value(telemetry, "api_requests_total", **LABELS, endpoint="/v1/sessions", code="200") == 2
+
+
+def test_counters_of_another_process_model_are_not_shared(tmp_path: Path) -> None:
+    """PROMETHEUS_MULTIPROC_DIR would keep them in files, across restarts."""
+    program = (
+        "from exporter.metrics.telemetry import Telemetry\n"
+        "from exporter.model import Account\n"
+        "telemetry = Telemetry()\n"
+        "telemetry.for_account(Account('p', 'a'), ['/x']).request_finished('/x', '200', 1)\n"
+        "labels = {'provider': 'p', 'account': 'a', 'endpoint': '/x', 'code': '200'}\n"
+        "print(telemetry.registry.get_sample_value('cloud_browser_exporter_api_requests_total', labels))\n"
+    )
+    environ = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    for _ in range(2):
+        assert run(sys.executable, "-c", program, environ=environ) == (0, "1.0\n", "")
+    assert not list(tmp_path.iterdir())

@@ -232,7 +232,7 @@ FAULTS = (
     Fault("rows that are no sessions", "bad_payload", no_sessions),
     Fault("the same page again and again", "bad_payload", same_page, (BROWSER_USE,)),
     Fault(
-        "page after page of rows without sense",
+        "page after page of invalid rows",
         "bad_payload",
         pages(items=[7] * 100, totalItems=10**6),
         (BROWSER_USE,),
@@ -267,9 +267,7 @@ FAULTS = (
     Fault(
         "the same row again and again", None, pages(lambda place: rows(place, BEFORE) * 50), (BROWSERBASE,)
     ),
-    Fault(
-        "a row without sense", None, with_row({"createdAt": 7}, {"startedAt": 7}), rejected={"malformed": 1}
-    ),
+    Fault("an invalid row", None, with_row({"createdAt": 7}, {"startedAt": 7}), rejected={"malformed": 1}),
     Fault("a clock hours ahead", None, pages(clock=HOURS), course="clocks"),
     Fault("a clock hours behind", None, pages(clock=-HOURS), course="clocks"),
     Fault("a session from the future", None, early, course="clocks", listed=TWO_OPEN, counted=ONE_MORE),
