@@ -13,6 +13,8 @@ from tests.support.disks import closable, disk, full, no_growth, read_only
 from tests.support.ledger_files import Course, Page, course, scraped
 from tests.support.processes import COMMAND, Exporter, exporter, run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def world() -> Iterator[Course]:

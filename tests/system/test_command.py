@@ -240,6 +240,7 @@ def seen_open(provider: str, now: int) -> Iterator[SimulatedSession]:
             yield session
 
 
+@pytest.mark.slow
 def test_counters_are_absent_until_the_first_import_is_complete(tmp_path: Path) -> None:
     """It has more pages than one scrape reads."""
     fleet = Fleet(origin=ORIGIN, history=30_000)
@@ -313,6 +314,7 @@ def refuses(port: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_told_to_end_it_answers_without_a_provider_that_never_does(tmp_path: Path) -> None:
     providers = Providers()
     with (

@@ -150,6 +150,7 @@ def test_passwords_and_certificates_are_rotated_under_way(house: House) -> None:
     assert not [word for word in ("right", "wrong", *HASHES.values()) if word in process.log]
 
 
+@pytest.mark.slow
 def test_prometheus_scrapes_with_password_and_certificate_and_not_without(house: House) -> None:
     users, policy = {"anna": HASHES["right"]}, "RequireAndVerifyClientCert"
     web = web_file(house.folder, users=users, client_ca_file="ca.pem", client_auth_type=policy)
