@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.web.exchange import Limits
 from exporter.web.server import Server, listener
-from tests.support.processes import LOCAL, PATIENCE
+from tests.support.processes import LOCAL, TIMEOUT
 
 BIG = b"x" * (16 << 20)  # more than the kernel keeps for a connection
 
@@ -60,7 +60,7 @@ class Front(Generic[App]):
 
     def __init__(self, site: App, *, tls: bool = False, **limits: float) -> None:
         self.site, self.tls, self.faults = site, tls, list[dict[str, Any]]()
-        self._patient = {"handshake": PATIENCE, "head": PATIENCE, "idle": PATIENCE, "answer": PATIENCE}
+        self._patient = {"handshake": TIMEOUT, "head": TIMEOUT, "idle": TIMEOUT, "answer": TIMEOUT}
         self._limits = Limits(**self._patient | limits)  # type: ignore[arg-type]  # one of them is whole
         self.hurried = threading.Event()
 
@@ -94,7 +94,7 @@ class Front(Generic[App]):
 
     def left(self) -> None:
         """Wait for its end."""
-        self._thread.join(PATIENCE)
+        self._thread.join(TIMEOUT)
         assert not self._thread.is_alive(), "the server does not end"
 
     def client(self, *, shaking_hands: bool = True) -> "Client":
@@ -112,7 +112,7 @@ class Client:
     """A connection: raw bytes there, whole answers or the end back. Patient, but not for ever."""
 
     def __init__(self, port: int, *, tls: bool = False) -> None:
-        self.socket = socket.create_connection((LOCAL, port), timeout=PATIENCE)
+        self.socket = socket.create_connection((LOCAL, port), timeout=TIMEOUT)
         if tls:
             self.socket = CLIENT_SIDE.wrap_socket(
                 self.socket, server_hostname="localhost", suppress_ragged_eofs=False

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from exporter.web.connections import affordable
 from exporter.web.exchange import Limits
-from tests.support.processes import PATIENCE, Process, until
+from tests.support.processes import TIMEOUT, Process, wait_until
 from tests.support.web_servers import Client, Front, Site, fronts
 
 SOON = 0.3
@@ -70,7 +70,7 @@ def test_who_does_not_take_an_answer_makes_room(small: Front[Site]) -> None:
     with small.client() as first, small.client() as second, small.client() as deaf:
         assert [first.get(), second.get()] == [200, 200]
         deaf.request("/big")
-        until(lambda: len(small.site.asked) == 3, "the request")
+        wait_until(lambda: len(small.site.asked) == 3, "the request")
         assert [first.get(), second.get()] == [200, 200]
         with capture_logs() as logs, small.client() as other:
             assert other.get() == 200
@@ -83,7 +83,7 @@ def test_who_waits_for_an_answer_is_never_dropped(small: Front[Site]) -> None:
         waiting = [stack.enter_context(small.client()) for _ in range(3)]
         for client in waiting:
             client.request("/held")
-            assert small.site.waiting.acquire(timeout=PATIENCE)
+            assert small.site.waiting.acquire(timeout=TIMEOUT)
         with Client(small.port) as refused:
             assert refused.ended()
         small.do(small.site.open)
@@ -115,7 +115,7 @@ def test_a_handshake_that_fails_is_ended_in_time_and_quietly(sent: bytes) -> Non
                     pass
         with front.client(shaking_hands=False) as client:
             client.send(sent)  # and is gone at once
-        until(lambda: len(logs) >= 2, "the ends of both")
+        wait_until(lambda: len(logs) >= 2, "the ends of both")
     assert {line["log_level"] for line in logs} == {"debug"}
 
 
@@ -126,14 +126,14 @@ def test_room_is_left_for_other_files() -> None:
         "resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100)); print(affordable(Limits()).connections)\n"
     )
     with Process(sys.executable, "-c", f"import sys; sys.stdout = sys.stderr\n{source}") as process:
-        process.says("^50$")
+        process.wait_for_log("^50$")
     few = Limits(connections=2)
     assert msgspec.structs.asdict(affordable(few)) == msgspec.structs.asdict(few)
 
 
 def test_without_files_the_idle_make_room_and_one_line_says_so() -> None:
     with Process(sys.executable, "-c", STARVING) as process, ExitStack() as stack:
-        port = int(process.says("port=([0-9]+)")[1])
+        port = int(process.wait_for_log("port=([0-9]+)")[1])
         idle = [stack.enter_context(Client(port)) for _ in range(40)]
         with Client(port) as client:
             assert client.get() == 200
@@ -148,6 +148,6 @@ def test_who_has_left_makes_room_although_there_is_an_answer_to_come() -> None:
         for _ in range(2):
             with front.client() as client:
                 client.request("/held")
-                assert front.site.waiting.acquire(timeout=PATIENCE)
+                assert front.site.waiting.acquire(timeout=TIMEOUT)
         with front.client() as client:
             assert client.get() == 200

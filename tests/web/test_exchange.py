@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.web.exchange import Limits
-from tests.support.processes import PATIENCE, until
+from tests.support.processes import TIMEOUT, wait_until
 from tests.support.web_servers import BIG, Client, Front, Site, fronts
 
 HTTP = "GET / HTTP/1.1\r\nHost: localhost\r\n"
@@ -78,7 +78,7 @@ def test_slow_clients_share_the_page_that_they_take() -> None:
         stack.callback(tracemalloc.stop)
         for _ in range(8):
             stack.enter_context(front.client()).request("/big")
-        until(lambda: len(front.site.asked) == 8, "all to have asked")
+        wait_until(lambda: len(front.site.asked) == 8, "all to have asked")
         with front.client() as client:
             assert client.get("/small") == 200, "and to be answered"
         assert tracemalloc.get_traced_memory()[1] < len(BIG)
@@ -145,7 +145,7 @@ def test_who_sends_more_than_is_read_gets_an_answer_all_the_same() -> None:
     """TCP resets a connection that is closed with bytes unread, and an answer may be lost with it."""
     with fronts() as front, front.client() as client:
         client.request("/held", headers="Connection: close\r\n")
-        assert front.site.waiting.acquire(timeout=PATIENCE)
+        assert front.site.waiting.acquire(timeout=TIMEOUT)
         client.send(b"x" * 200_000)
         client.socket.shutdown(socket.SHUT_WR)
         front.do(front.site.open)
@@ -196,7 +196,7 @@ def test_a_head_must_be_whole_in_time(*, tls: bool) -> None:
         drops.start()
         assert silent.ended()
         assert dripping.ended()
-        drops.join(PATIENCE)
+        drops.join(TIMEOUT)
 
 
 def send_without_end(client: Client, data: bytes) -> None:
@@ -249,7 +249,7 @@ def test_an_idle_connection_is_kept_for_prometheus_longest_usual_interval() -> N
 def test_who_does_not_take_an_answer_is_ended(*, tls: bool) -> None:
     with capture_logs() as logs, fronts(tls=tls, answer=SOON) as front, front.client() as client:
         client.request("/big")
-        until(lambda: logs, "the end of the connection")
+        wait_until(lambda: logs, "the end of the connection")
         assert [(line["log_level"], line["error"]) for line in logs] == [("debug", "TimeoutError")]
         with pytest.raises((OSError, AssertionError)):
             client.answer()

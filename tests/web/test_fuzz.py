@@ -24,7 +24,7 @@ from exporter.scrape.scraper import Scraper
 from exporter.web.app import Front as Pages
 from exporter.web.app import with_security_headers
 from tests.support.listings import listing, session
-from tests.support.processes import LOCAL, PATIENCE
+from tests.support.processes import LOCAL, TIMEOUT
 from tests.support.scripted_provider import ONE, Provider
 from tests.support.web_servers import Front
 
@@ -146,7 +146,7 @@ def send_one(front: Front[AccountTarget], data: bytes, cuts: list[int]) -> None:
 
 def exchanged(port: int, data: bytes, cuts: list[int]) -> bytes:
     """Send so, piece by piece, and nothing more; return all that comes back."""
-    with socket.create_connection((LOCAL, port), timeout=PATIENCE) as client:
+    with socket.create_connection((LOCAL, port), timeout=TIMEOUT) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with suppress(BrokenPipeError, ConnectionResetError):  # who is refused need not be listened to
             for cut in cuts:

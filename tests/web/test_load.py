@@ -13,12 +13,12 @@ from aiohttp import web
 
 from exporter.simulator.fleet import SECOND, Fleet
 from exporter.simulator.server import Server, create_app
-from tests.support.processes import PATIENCE, Exporter, configuration, exporter, until
+from tests.support.processes import TIMEOUT, Exporter, configuration, exporter, wait_until
 from tests.support.web_servers import Client, certificate
 
 ORIGIN = 1_767_225_600 * SECOND
 PULLING, IDLE, DRIPPING, ROUNDS = 200, 200, 50, 3
-TIMEOUT = f"X-Prometheus-Scrape-Timeout-Seconds: {PATIENCE}\r\n"
+TIMEOUT_HEADER = f"X-Prometheus-Scrape-Timeout-Seconds: {TIMEOUT}\r\n"
 PATHS = "/v1/sessions", "/api/v3/browsers"
 UP = b'cloud_browser_up{account="ours",provider="%s"} 1.0'
 
@@ -70,7 +70,7 @@ def test_scrapes_are_answered_among_many_who_never_finish_a_request(tmp_path: Pa
         with dripping(come(DRIPPING)):
             providers.hold()
             scraping = [asking for _ in range(PULLING) for asking in asked(come(1))]
-            until(lambda: all(providers.running[path] for path in PATHS), "a request to each provider")
+            wait_until(lambda: all(providers.running[path] for path in PATHS), "a request to each provider")
             assert come(1)[0].get("/-/healthy") == 200
             providers.release()
             all_are_answered(scraping)
@@ -83,7 +83,7 @@ def test_scrapes_are_answered_among_many_who_never_finish_a_request(tmp_path: Pa
         assert [providers.most[path] for path in PATHS] == [1, 1], "one in_flight a time to each provider"
         assert all(ROUNDS <= (providers.asked - scrapes)[path] <= PULLING for path in PATHS)
         crowd.close()
-        until(lambda: process.sockets < sockets, "the connections to be closed")
+        wait_until(lambda: process.sockets < sockets, "the connections to be closed")
         assert "level=warning" not in process.log
         assert "level=error" not in process.log
 
@@ -125,7 +125,7 @@ def dripping(clients: list[Client]) -> Iterator[None]:
 def asked(clients: list[Client]) -> list[Client]:
     """The same, waiting for a scrape."""
     for client in clients:
-        client.request("/metrics", headers=TIMEOUT)
+        client.request("/metrics", headers=TIMEOUT_HEADER)
     return clients
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import bcrypt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.secrets import parse_bcrypt_hash
@@ -20,6 +20,7 @@ from exporter.web.passwords import (
     Passwords,
     credentials,
 )
+from tests.support.examples import examples
 from tests.support.password_checks import RIGHT, WRONG, Recorder, basic, hashed
 
 T = TypeVar("T")
@@ -235,7 +236,7 @@ HEADERS = st.binary(max_size=80).map(lambda token: b"Basic " + base64.b64encode(
 EDITS = st.tuples(st.integers(0, 60), st.integers(0, 3), st.binary(max_size=3))
 
 
-@settings(max_examples=10_000)
+@examples(10_000)
 @given(st.binary(max_size=100) | HEADERS, st.none() | EDITS)
 def test_any_header_is_taken_apart_or_refused(header: bytes, edit: tuple[int, int, bytes] | None) -> None:
     if edit is not None:
@@ -254,7 +255,7 @@ def test_any_password_that_bcrypt_takes_can_be_checked(password: bytes) -> None:
     assert run(passwords.admit(basic(b"anna", password))) == (password == RIGHT)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.from_regex(r"\$2[aby]\$0[0-9]\$[./A-Za-z0-9]{53}", fullmatch=True))
 def test_every_hash_that_is_read_is_one_that_bcrypt_takes(text: str) -> None:
     try:

@@ -24,7 +24,7 @@ from tests.support.processes import (
     program,
     prometheus,
     run,
-    until,
+    wait_until,
 )
 
 ORIGIN = 1_767_225_600 * SECOND
@@ -150,6 +150,7 @@ def test_passwords_and_certificates_are_rotated_under_way(house: House) -> None:
     assert not [word for word in ("right", "wrong", *HASHES.values()) if word in process.log]
 
 
+@pytest.mark.slow
 def test_prometheus_scrapes_with_password_and_certificate_and_not_without(house: House) -> None:
     users, policy = {"anna": HASHES["right"]}, "RequireAndVerifyClientCert"
     web = web_file(house.folder, users=users, client_ca_file="ca.pem", client_auth_type=policy)
@@ -163,8 +164,8 @@ def test_prometheus_scrapes_with_password_and_certificate_and_not_without(house:
         "nameless": {key: value for key, value in good.items() if key != "basic_auth"},
         "plain": good | {"scheme": "http", "tls_config": {}},
     }
-    with house.open(web) as process, prometheus(process.port, house.folder, **ways) as monitor:
-        seen = until(lambda: everybody(monitor.query("up"), len(ways)), "a scrape in each way")
+    with house.open(web) as process, prometheus(process.port, house.folder, ways) as monitor:
+        seen = wait_until(lambda: everybody(monitor.query("up"), len(ways)), "a scrape in each way")
         shown = monitor.query('cloud_browser_up{job="good"} == 1')
     assert seen == {way: way == "good" for way in ways}
     assert len(shown) == len(KEYS)

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from exporter.web.server import listener
 from tests.support.misbehaviour import serving, silent
-from tests.support.processes import LOCAL, PATIENCE, Process, configuration, exporter, until
+from tests.support.processes import LOCAL, TIMEOUT, Process, configuration, exporter, wait_until
 from tests.support.web_servers import Client, fronts
 
 # `run` alone, with an application that never answers, and that tells what it is called for.
@@ -53,7 +53,7 @@ def test_an_address_in_use_is_said() -> None:
 def test_every_address_is_every_address_of_both_kinds(host: str) -> None:
     with listener(host, 0) as opened:
         for address in ("127.0.0.1", "::1"):
-            socket.create_connection((address, opened.getsockname()[1]), timeout=PATIENCE).close()
+            socket.create_connection((address, opened.getsockname()[1]), timeout=TIMEOUT).close()
 
 
 def test_an_answer_does_not_wait_for_the_client_to_acknowledge_its_first_half() -> None:
@@ -84,7 +84,7 @@ def test_told_to_leave_it_answers_who_waits_and_keeps_nobody_else(*, tls: bool) 
         dripping.send(b"GET / HTTP/1.1\r\nX: ")
         deaf.request("/big")
         waiting.request("/held")
-        assert front.site.waiting.acquire(timeout=PATIENCE)
+        assert front.site.waiting.acquire(timeout=TIMEOUT)
         front.leave()
         assert idle.ended()
         assert silent_one.ended()
@@ -102,7 +102,7 @@ def test_told_to_leave_it_answers_who_waits_and_keeps_nobody_else(*, tls: bool) 
 def test_told_twice_to_leave_it_waits_for_nobody() -> None:
     with fronts() as front, front.client() as waiting:
         waiting.request("/held")
-        assert front.site.waiting.acquire(timeout=PATIENCE)
+        assert front.site.waiting.acquire(timeout=TIMEOUT)
         front.leave()
         front.leave()
         front.left()
@@ -113,9 +113,9 @@ def test_told_twice_to_leave_it_waits_for_nobody() -> None:
 def test_who_waits_for_too_long_is_hurried_then_dropped() -> None:
     with capture_logs() as logs, fronts(leaving=0.1, linger=0.1) as front, front.client() as waiting:
         waiting.request("/held")
-        assert front.site.waiting.acquire(timeout=PATIENCE)
+        assert front.site.waiting.acquire(timeout=TIMEOUT)
         front.leave()
-        assert front.hurried.wait(PATIENCE)
+        assert front.hurried.wait(TIMEOUT)
         front.left()
         assert waiting.ended()
     assert logs == []
@@ -125,7 +125,7 @@ def test_who_waits_for_too_long_is_hurried_then_dropped() -> None:
 def alone(early: str = "") -> Iterator[tuple[Process, int]]:
     """A process that runs a server, and its port."""
     with Process(sys.executable, "-c", ALONE.replace("EARLY", early)) as process:
-        yield process, int(process.says("msg=serving .*port=([0-9]+)")[1])
+        yield process, int(process.wait_for_log("msg=serving .*port=([0-9]+)")[1])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -133,13 +133,13 @@ def test_a_second_signal_ends_it_at_once(number: signal.Signals) -> None:
     """Nobody is hurried first, and signals that come later still do no harm."""
     with alone() as (process, port), Client(port) as waiting:
         waiting.request()
-        process.says("asked")
+        process.wait_for_log("asked")
         process.signal(signal.SIGTERM)
-        until(lambda: refuses(port), "no more to be let in")
+        wait_until(lambda: refuses(port), "no more to be let in")
         process.signal(number)
         assert waiting.ended()
-        assert process.ended() == 0
-        process.says("broken off\nended\n")
+        assert process.wait() == 0
+        process.wait_for_log("broken off\nended\n")
         assert "hurried" not in process.log
 
 
@@ -147,16 +147,16 @@ def test_sighup_reloads_again_and_again() -> None:
     with alone() as (process, port):
         for times in (1, 2):
             process.signal(signal.SIGHUP)
-            process.says("reloaded\n" * times)
+            process.wait_for_log("reloaded\n" * times)
         with Client(port) as waiting:
             waiting.request()
-            process.says("asked")
+            process.wait_for_log("asked")
             process.signal(signal.SIGTERM)
-            until(lambda: refuses(port), "no more to be let in")
+            wait_until(lambda: refuses(port), "no more to be let in")
             process.signal(signal.SIGHUP)
-            process.says("(?s)reloaded.*reloaded.*reloaded")
+            process.wait_for_log("(?s)reloaded.*reloaded.*reloaded")
             process.signal(signal.SIGTERM)
-            assert process.ended() == 0
+            assert process.wait() == 0
 
 
 def test_signals_that_come_before_it_serves_are_not_lost() -> None:
@@ -165,13 +165,13 @@ def test_signals_that_come_before_it_serves_are_not_lost() -> None:
         "logs.structlog.configure(processors=[lambda *_: [os.kill(os.getpid(), n) for n in (1, 15)] and '-'])"
     )
     with Process(sys.executable, "-c", ALONE.replace("EARLY", early)) as process:
-        assert process.ended() == 0
-        process.says("reloaded\nended\n")
+        assert process.wait() == 0
+        process.wait_for_log("reloaded\nended\n")
 
 
 def refuses(port: int) -> bool:
     try:
-        socket.create_connection((LOCAL, port), timeout=PATIENCE).close()
+        socket.create_connection((LOCAL, port), timeout=TIMEOUT).close()
     except ConnectionRefusedError:
         return True
     return False
@@ -183,12 +183,12 @@ def test_the_command_ends_at_once_when_told_twice(tmp_path: Path) -> None:
         flags = "--config.file", configuration(tmp_path, provider.url)
         with exporter(*flags) as command, Client(command.port) as scrape:
             scrape.request("/metrics", headers="X-Prometheus-Scrape-Timeout-Seconds: 60\r\n")
-            until(lambda: len(provider.requests) == 2, "both accounts' requests")
+            wait_until(lambda: len(provider.requests) == 2, "both accounts' requests")
             command.signal(signal.SIGTERM)
-            until(lambda: refuses(command.port), "no more to be let in")
+            wait_until(lambda: refuses(command.port), "no more to be let in")
             assert not provider.left.acquire(blocking=False)
             command.signal(signal.SIGTERM)
             assert scrape.ended()
-            assert command.ended() == 0
+            assert command.wait() == 0
             assert "Traceback" not in command.log
     assert not (tmp_path / "ledger.db-wal").exists(), "the ledger was closed in order"
