@@ -12,7 +12,9 @@ import structlog
 from exporter.accounts import AccountTargets
 from exporter.config.settings import Config, ConfigError
 from exporter.ledger.store import Ledger, LedgerError, LedgerRefusedError
+from exporter.log import dropped_lines
 from exporter.metrics.telemetry import Telemetry
+from exporter.providers.base import Provider
 from exporter.reload import Reload
 from exporter.scrape.scraper import Scraper
 from exporter.web.app import Front, with_security_headers
@@ -30,17 +32,23 @@ log = structlog.get_logger()
 class Web(msgspec.Struct, frozen=True):
     """What the flags say of the front.
 
-    listen: host and port. path: of the metrics. config: the file for TLS and passwords.
+    listen: hosts and ports. path: of the metrics. config: the file for TLS and passwords.
     lifecycle: whether a reload may be asked for over HTTP.
     """
 
-    listen: tuple[str, int]
+    listen: tuple[tuple[str, int], ...]
     path: str
     config: Path | None = None
     lifecycle: bool = False
 
 
-def serve(config: Config, again: Callable[[], Config] | None, environ: Mapping[str, str], web: Web) -> None:
+def serve(
+    config: Config,
+    again: Callable[[], Config] | None,
+    environ: Mapping[str, str],
+    web: Web,
+    providers: Mapping[str, Provider],
+) -> None:
     """Serve until a signal says otherwise; then answer what is under way, and close the ledger.
 
     `again` reads the configuration for a reload, and may take seconds; it raises ConfigError. Where there
@@ -52,12 +60,12 @@ def serve(config: Config, again: Callable[[], Config] | None, environ: Mapping[s
         OSError: when the address is not to be had.
     """
     web_config_files = None if web.config is None else ReloadingWebConfig.open(web.config)
-    telemetry = Telemetry()
+    telemetry = Telemetry(dropped_lines)
     with closing(Ledger(config.ledger.url)) as ledger:
         _open(ledger)
-        wiring = AccountTargets(environ, telemetry)
-        scraper = Scraper(wiring.plan(config), ledger, telemetry)
-        reload = again and Reload(lambda: wiring.plan(_same_ledger(again(), config)), scraper, telemetry)
+        targets = AccountTargets(providers, environ, telemetry)
+        scraper = Scraper(targets.plan(config), ledger, telemetry)
+        reload = again and Reload(lambda: targets.plan(_same_ledger(again(), config)), scraper, telemetry)
         ready = partial(_ready, ledger)
         front = Front(scraper, telemetry.registry, ready, web.path, reload if web.lifecycle else None)
         app = front.app() if web_config_files is None else web_config_files.protect(front.app())
@@ -65,7 +73,7 @@ def serve(config: Config, again: Callable[[], Config] | None, environ: Mapping[s
         hang_up = reload.begin if reload else partial(signal.raise_signal, signal.SIGTERM)
         at_once = run(
             with_security_headers(app),
-            web.listen,
+            web.listen[0],
             cancel_waiters=scraper.cancel_waiters,
             reload=hang_up,
             tls=tls,

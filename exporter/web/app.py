@@ -60,8 +60,24 @@ class _Collected:
 
     def collect(self) -> Iterator[Metric]:
         results = self._report.results
-        yield from families(results, self._report.plan.sources)
+        yield from families(results, self._report.plan.descriptions)
         yield from of_accounts({result.account for result in results}, self._registry.collect())
+
+
+class RenderCache:
+    """The rendered pages of the newest result, by their form."""
+
+    def __init__(self) -> None:
+        self._result: ScrapeResult | None = None
+        self._pages: dict[str, asyncio.Future[bytes]] = {}
+
+    async def get(self, result: ScrapeResult, form: str, render: Callable[[], bytes]) -> bytes:
+        """Return a page; the first client that asks for a form has it rendered, in a thread."""
+        if result is not self._result:
+            self._result, self._pages = result, {}
+        if form not in self._pages:
+            self._pages[form] = asyncio.ensure_future(run_in_threadpool(render))
+        return await asyncio.shield(self._pages[form])
 
 
 class Front(msgspec.Struct, frozen=True):
@@ -77,6 +93,7 @@ class Front(msgspec.Struct, frozen=True):
     ready: Callable[[], bool]
     path: str = "/metrics"
     reload: Callable[[], Awaitable[tuple[str, ...]]] | None = None
+    rendered: RenderCache = msgspec.field(default_factory=RenderCache)
 
     def app(self) -> ASGIApp:
         """The application."""
@@ -101,7 +118,19 @@ class Front(msgspec.Struct, frozen=True):
         """Ask every account."""
         times = self.scraper.plan.times
         scrape_result = await self.scraper.scrape(times.budget(request.headers.get(TIMEOUT_HEADER)))
-        return await _rendered(scrape_result, _Collected(scrape_result, self.registry), request)
+        return await self._page(scrape_result, request)
+
+    async def _page(self, scrape_result: ScrapeResult, request: Request) -> Response:
+        """The page in the form the client asks for; rendered once for all who share the scrape."""
+        encode, content_type = _form(request.headers.get("accept", ""))
+        headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+        page = _Collected(scrape_result, self.registry)
+        body = await self.rendered.get(scrape_result, content_type, partial(encode, page))
+        if gzip_accepted(request.headers.get("accept-encoding", "")):
+            headers["Content-Encoding"] = "gzip"
+            zipped = partial(gzip.compress, body, compresslevel=1)
+            body = await self.rendered.get(scrape_result, f"{content_type} gzip", zipped)
+        return Response(body, headers=headers)
 
     async def reloading(self, _request: Request) -> Response:
         """Take the configuration anew."""
@@ -142,19 +171,6 @@ def with_security_headers(app: ASGIApp) -> ASGIApp:
     return answering
 
 
-async def _rendered(scrape_result: ScrapeResult, page: _Collected, request: Request) -> Response:
-    """The page in the form the client asks for; rendered once for all who share the scrape."""
-    encode, content_type = _form(request.headers.get("accept", ""))
-    headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
-    body = await _once(scrape_result, content_type, partial(encode, page))
-    if gzip_accepted(request.headers.get("accept-encoding", "")):
-        headers["Content-Encoding"] = "gzip"
-        body = await _once(
-            scrape_result, f"{content_type} gzip", partial(gzip.compress, body, compresslevel=1)
-        )
-    return Response(body, headers=headers)
-
-
 def _form(accept: str) -> tuple[Callable[[Any], bytes], str]:
     """How a page is encoded for who accepts this, and the name of that."""
     with suppress(TypeError, ValueError):  # of a version that is none
@@ -162,10 +178,3 @@ def _form(accept: str) -> tuple[Callable[[Any], bytes], str]:
         if form[1] in _FORMS:
             return form
     return choose_encoder("")
-
-
-async def _once(scrape_result: ScrapeResult, form: str, make: Callable[[], bytes]) -> bytes:
-    """What is made in a thread, so that a long page holds nobody up; the first who asks has it made."""
-    if form not in scrape_result.pages:
-        scrape_result.pages[form] = asyncio.ensure_future(run_in_threadpool(make))
-    return await asyncio.shield(scrape_result.pages[form])

@@ -1,7 +1,6 @@
 """The front on a real socket: paths, forms, times."""
 
 import gzip
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -12,14 +11,16 @@ import requests
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from exporter.clocks import boottime
 from exporter.ledger.store import Ledger
 from exporter.metrics.telemetry import Telemetry
 from exporter.scrape.plan import ScrapePlan, TimeoutPolicy
 from exporter.scrape.scraper import Scraper
-from exporter.simulator.server import Server
 from exporter.web.app import Front, with_security_headers
 from tests.support.listings import WEST, listing, session
+from tests.support.processes import LOCAL
 from tests.support.scripted_provider import ONE, Provider
+from tests.support.web_servers import Front as WebServer
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -46,13 +47,14 @@ def opened(tmp_path: Path, *, lifecycle: bool) -> Iterator[Site]:
     telemetry, provider = Telemetry(), Provider(listing(session(), listed={(WEST, "running"): 1}))
     with ExitStack() as stack:
         ledger = stack.enter_context(closing(Ledger(f"sqlite:///{tmp_path}/ledger.db")))
-        plan = ScrapePlan((provider.target(ONE),), sources={ONE: "estimated"})
+        plan = ScrapePlan((provider.target(ONE, cost=True),))
         scraper = stack.enter_context(closing(Scraper(plan, ledger, telemetry)))
         made = Site("", provider, scraper)
         front = Front(
             scraper, telemetry.registry, lambda: made.ready, reload=made.reload if lifecycle else None
         )
-        made.url = stack.enter_context(Server(with_security_headers(front.app()))).url
+        served = stack.enter_context(WebServer(with_security_headers(front.app())))
+        made.url = f"http://{LOCAL}:{served.port}"
         yield made
 
 
@@ -164,9 +166,9 @@ def test_a_failed_provider_is_no_failed_page(site: Site) -> None:
 def test_the_times_in_force_are_those_of_the_plan_of_the_moment(site: Site) -> None:
     site.scraper.plan = msgspec.structs.replace(site.scraper.plan, times=TimeoutPolicy(1000, 20))
     for named, least, most in ((None, 800, 900), ("100", 60, 72)):
-        begun = time.monotonic()
+        begun = boottime()
         site.get("/metrics", **({} if named is None else {"X-Prometheus-Scrape-Timeout-Seconds": named}))
-        assert least < site.provider.deadlines[-1] - begun <= most + (time.monotonic() - begun)
+        assert least < site.provider.deadlines[-1] - begun <= most + (boottime() - begun)
 
 
 def test_prometheus_timeout_ends_the_scrape(site: Site) -> None:

@@ -1,5 +1,6 @@
 """The installed command under load: many who scrape at once, among many who never finish a request."""
 
+import asyncio
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -8,8 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from starlette.concurrency import run_in_threadpool
-from starlette.types import ASGIApp, Receive, Scope, Send
+from aiohttp import web
 
 from exporter.simulator.fleet import SECOND, Fleet
 from exporter.simulator.server import Server, create_app
@@ -30,12 +30,11 @@ class Providers:
         self.running, self.most, self.asked = Counter[str](), Counter[str](), Counter[str]()
         self._gate = threading.Event()
         self._app = create_app(Fleet(origin=ORIGIN, history=300), lambda: ORIGIN)
-        self._app.add_middleware(self._counted)
         self.release()
 
     @contextmanager
     def served(self) -> Iterator[str]:
-        with Server(self._app) as server:
+        with Server(self._counted) as server:
             yield server.url
 
     def hold(self) -> None:
@@ -44,17 +43,15 @@ class Providers:
     def release(self) -> None:
         self._gate.set()
 
-    def _counted(self, app: ASGIApp) -> ASGIApp:
-        async def counted(scope: Scope, receive: Receive, send: Send) -> None:
-            path = scope.get("path", "")
-            self.asked[path] += 1
-            self.running[path] += 1
-            self.most[path] = max(self.most[path], self.running[path])
-            await run_in_threadpool(self._gate.wait)
-            await app(scope, receive, send)
-            self.running[path] -= 1
-
-        return counted
+    async def _counted(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.asked[request.path] += 1
+        self.running[request.path] += 1
+        self.most[request.path] = max(self.most[request.path], self.running[request.path])
+        try:
+            await asyncio.to_thread(self._gate.wait)
+            return await self._app(request)
+        finally:
+            self.running[request.path] -= 1
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])

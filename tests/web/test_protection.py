@@ -9,7 +9,7 @@ from typing import Any
 import bcrypt
 import pytest
 import trustme
-from starlette.types import ASGIApp, Receive, Scope, Send
+from aiohttp import web
 
 from exporter.simulator.fleet import SECOND, Fleet
 from exporter.simulator.server import Server, create_app
@@ -40,11 +40,11 @@ class AccountScrape:
     def __init__(self) -> None:
         self.requests = 0
         fleet = Fleet(origin=ORIGIN, history=20)
-        self._app: ASGIApp = create_app(fleet, lambda: ORIGIN, keys=list(KEYS.values()))
+        self._app = create_app(fleet, lambda: ORIGIN, keys=list(KEYS.values()))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.requests += scope["type"] == "http"
-        await self._app(scope, receive, send)
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.requests += 1
+        return await self._app(request)
 
 
 class House:
