@@ -19,7 +19,7 @@ from exporter.config import settings as config
 from exporter.model import HOUR, REJECTIONS, Listing, ReadWindow, Session
 from exporter.providers import PROVIDERS
 from exporter.providers.browser_use.reader import BrowserUse
-from exporter.providers.browserbase import BrowserbaseReader
+from exporter.providers.browserbase.reader import BrowserbaseReader
 from exporter.providers.decoding import MAX_BYTES, MAX_DURATION, MAX_NANO_USD
 
 T = TypeVar("T")
