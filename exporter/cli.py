@@ -27,9 +27,9 @@ from exporter.config.settings import (
 from exporter.ledger.store import LedgerRefusedError
 from exporter.simulator import server as simulator
 from exporter.simulator.fleet import DAY, ORDERS, Fleet, Wave, parse_wave
-from exporter.web.server import at_signals
 
 OK, FAILED, INVALID = 0, 1, 2
+DEFAULT_PORT = 10925
 COMMANDS = ("serve", "simulate", "demo")
 
 # Browserbase's Developer plan: 0.12 USD an hour, 12 USD for 10^9 bytes.
@@ -118,7 +118,12 @@ def _add_serving(parser: argparse.ArgumentParser) -> None:
 
 def _add_web(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--web.listen-address", dest="listen", type=_address, default=":10925", metavar="HOST:PORT"
+        "--web.listen-address",
+        dest="listen",
+        type=_address,
+        action="append",
+        metavar="HOST:PORT",
+        help="may be repeated; :10925 if absent",
     )
     parser.add_argument("--web.telemetry-path", dest="path", type=_path, default="/metrics", metavar="PATH")
     parser.add_argument(
@@ -167,6 +172,10 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def _listen(flags: argparse.Namespace) -> tuple[tuple[str, int], ...]:
+    return tuple(flags.listen or [("", DEFAULT_PORT)])
+
+
 def _path(text: str) -> str:
     if not text.startswith("/") or text == "/" or text.startswith("/-/") or set(text) & set("{}?#% "):
         raise argparse.ArgumentTypeError(f"{text!r} is not a path of its own, such as /metrics")
@@ -204,7 +213,7 @@ def _serve_configured(flags: argparse.Namespace) -> None:
     own = default_ledger(environ)
     if config.ledger.url == own:  # its folder is ours to make; another one is the user's
         _make_folder(Path(own.removeprefix("sqlite:///")).parent)
-    serve(config, read, environ, Web(flags.listen, flags.path, flags.web_config, flags.lifecycle))
+    serve(config, read, environ, Web(_listen(flags), flags.path, flags.web_config, flags.lifecycle))
 
 
 def _make_folder(path: Path) -> None:
@@ -216,7 +225,8 @@ def _make_folder(path: Path) -> None:
 
 def _simulate(flags: argparse.Namespace) -> None:
     leaving = Event()
-    at_signals(leaving.set)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: leaving.set())
     with _simulator(flags) as server:
         print(
             f"Browserbase:  {server.url}",
@@ -248,5 +258,5 @@ def _demo(flags: argparse.Namespace) -> None:
             AccountConfig("demo", "browser_use", "DEMO_KEY", base_url=f"{server.url}/api/v3"),
         )
         config = Config(accounts, ledger=LedgerConfig(f"sqlite:///{folder}/ledger.db"))
-        print(DEMO.format(port=flags.listen[1], path=flags.path, simulator=server.url), flush=True)
-        serve(config, None, {"DEMO_KEY": "demo"}, Web(flags.listen, flags.path, flags.web_config))
+        print(DEMO.format(port=_listen(flags)[0][1], path=flags.path, simulator=server.url), flush=True)
+        serve(config, None, {"DEMO_KEY": "demo"}, Web(_listen(flags), flags.path, flags.web_config))

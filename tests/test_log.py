@@ -27,14 +27,15 @@ def test_json_has_a_line_an_event(capsys: pytest.CaptureFixture[str]) -> None:
 def test_less_than_the_level_is_not_said(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("error", "logfmt")
     structlog.get_logger().warning("quiet")
-    logging.getLogger("uvicorn").warning("quiet")
+    logging.getLogger("some.library").warning("quiet")
     assert capsys.readouterr().err == ""
 
 
 def test_a_library_speaks_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("debug", "logfmt")
     logging.getLogger("some.library").warning("odd")
-    logging.getLogger("urllib3").debug("not its every step")
+    for name in ("urllib3", "aiohttp.server", "aiohttp.access"):
+        logging.getLogger(name).error("it may quote a key or a password")
     assert capsys.readouterr().err.endswith(" level=warning msg=odd\n")
 
 
