@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from typing import TypeAlias
 
@@ -56,7 +56,7 @@ async def listen(host: str, port: int) -> list[socket.socket]:
         raise OSError(f"cannot listen on {host}:{port}: {reason}; see --web.listen-address") from error
 
 
-def listeners(addresses: list[Address], port: int, stack: ExitStack) -> list[socket.socket]:
+def listeners(addresses: Sequence[Address], port: int, stack: ExitStack) -> list[socket.socket]:
     """Listening sockets on one port; an address of an unused family is left out, unless there is no other."""
     opened: list[socket.socket] = []
     unused: OSError | None = None
