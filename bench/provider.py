@@ -15,9 +15,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from exporter.simulator.fleet import BROWSERBASE, DAY, HOUR, SECOND, Fleet
-from exporter.simulator.rows import encoded_rows
+from exporter.simulator import browser_use, browserbase
+from exporter.simulator.fleet import DAY, HOUR, SECOND, Fleet
+from exporter.simulator.provider import encoded_rows
 
+BROWSERBASE = browserbase.FACTS.name
 ORIGIN = 1_767_225_600 * SECOND
 WEEK = 7 * DAY
 BROWSERS_AN_HOUR = 60.0
@@ -47,8 +49,9 @@ class Source:
         """Let time pass; what everybody asks for is made ready."""
         self._now += seconds * SECOND
         if self._provider == BROWSERBASE:
-            listed = reversed(self._fleet.listed(BROWSERBASE, self._now))
-            self._whole = self._answer(encoded_rows(self._fleet, BROWSERBASE, listed, self._now))
+            facts = browserbase.FACTS
+            listed = reversed(self._fleet.listed(facts, self._now))
+            self._whole = self._answer(encoded_rows(self._fleet, facts, browserbase.row, listed, self._now))
 
     def answer(self, path: str) -> bytes:
         """The HTTP answer to `GET path`."""
@@ -56,8 +59,8 @@ class Source:
             return self._whole
         query = {name: values[0] for name, values in parse_qs(urlsplit(path).query).items()}
         number, size = int(query["pageNumber"]), int(query["pageSize"])
-        total, indices = self._fleet.page(self._now, number, size, query.get("filterBy"))
-        items = encoded_rows(self._fleet, self._provider, indices, self._now)
+        total, indices = browser_use.page(self._fleet, self._now, number, size, query.get("filterBy"))
+        items = encoded_rows(self._fleet, browser_use.FACTS, browser_use.row, indices, self._now)
         return self._answer({"items": items, "totalItems": total, "pageNumber": number, "pageSize": size})
 
     def _answer(self, content: object) -> bytes:

@@ -12,7 +12,9 @@ import structlog
 from exporter.accounts import AccountTargets
 from exporter.config.settings import Config, ConfigError
 from exporter.ledger.store import Ledger, LedgerError, LedgerRefusedError
+from exporter.log import dropped_lines
 from exporter.metrics.telemetry import Telemetry
+from exporter.providers.base import Provider
 from exporter.reload import Reload
 from exporter.scrape.scraper import Scraper
 from exporter.web.app import Front
@@ -42,7 +44,13 @@ class Web(msgspec.Struct, frozen=True):
     lifecycle: bool = False
 
 
-def serve(config: Config, again: Callable[[], Config] | None, environ: Mapping[str, str], web: Web) -> None:
+def serve(
+    config: Config,
+    again: Callable[[], Config] | None,
+    environ: Mapping[str, str],
+    web: Web,
+    providers: Mapping[str, Provider],
+) -> None:
     """Serve until a signal; then answer what is in flight, and close the ledger. On the main thread.
 
     `again` reads the configuration for a reload, and may take seconds; it raises ConfigError. Where there
@@ -54,23 +62,27 @@ def serve(config: Config, again: Callable[[], Config] | None, environ: Mapping[s
         OSError: when an address cannot be listened on.
     """
     try:
-        asyncio.run(_serve(config, again, environ, web))
+        asyncio.run(_serve(config, again, environ, web, providers))
     finally:
         ignore_signals()
 
 
 async def _serve(
-    config: Config, again: Callable[[], Config] | None, environ: Mapping[str, str], web: Web
+    config: Config,
+    again: Callable[[], Config] | None,
+    environ: Mapping[str, str],
+    web: Web,
+    providers: Mapping[str, Provider],
 ) -> None:
     signals = Signals()  # first: what comes while the rest is made waits
     raise_open_files_limit()
     web_config = None if web.config is None else ReloadingWebConfig.open(web.config)
-    telemetry = Telemetry()
+    telemetry = Telemetry(dropped_lines)
     with closing(Ledger(config.ledger.url)) as ledger:
         _open(ledger)
-        wiring = AccountTargets(environ, telemetry)
-        scraper = Scraper(wiring.plan(config), ledger, telemetry)
-        reload = again and Reload(lambda: wiring.plan(_same_ledger(again(), config)), scraper, telemetry)
+        targets = AccountTargets(providers, environ, telemetry)
+        scraper = Scraper(targets.plan(config), ledger, telemetry)
+        reload = again and Reload(lambda: targets.plan(_same_ledger(again(), config)), scraper, telemetry)
         ready = partial(_ready, ledger)
         front = Front(scraper, telemetry.registry, ready, web.path, reload if web.lifecycle else None)
         app = front.app([] if web_config is None else [basic_auth(web_config)])

@@ -1,4 +1,4 @@
-"""Label values: what a provider says, made clean and kept to a limited number of different values."""
+"""Label values: sanitised, and limited in number."""
 
 import re
 from collections import Counter
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from exporter.model import ENDED_STATUSES, ENDINGS, OPEN_STATUSES, OTHER, REGIONS, UNKNOWN, Listing, Series
+from exporter.model import OTHER, UNKNOWN, Listing, ProviderTraits, Series
 
 VALUES_PER_LABEL = 50
 PROJECTS = 100  # of an account; regions and statuses multiply them
@@ -15,29 +15,29 @@ _UNCLEAN = re.compile(r"[^a-z0-9_-]")
 
 
 def sanitize_label(text: str | None) -> str:
-    """A status or region as a label value: lower case, `[a-z0-9_-]`, at most 40 characters."""
+    """Returns a status or region as a label value: lower case, `[a-z0-9_-]`, at most 40 characters."""
     return _UNCLEAN.sub("_", (text or "").strip().lower()[:40]) or UNKNOWN
 
 
 def sanitize_project_id(text: str | None) -> str:
-    """A project's id as a label value: at most 100 characters, each of which can be seen, or a space.
+    """Returns a project's id as a label value: its printable characters, at most 100.
 
-    What turns the direction of writing, or hides, would make it look like another.
+    Control characters, such as those that change the direction of writing, could make it look like another.
     """
     text = text or ""
     return (text if text.isprintable() else "".join(filter(str.isprintable, text)))[:100]
 
 
 def limit_values(
-    values: Iterable[str], admitted: Iterable[str], known: Iterable[str], most: int = VALUES_PER_LABEL
+    values: Iterable[str], seen: Iterable[str], known: Iterable[str], limit: int = VALUES_PER_LABEL
 ) -> dict[str, str]:
-    """What to show for each value: itself, or `other` once an account has shown enough different ones.
+    """Returns what to show for each value: itself, or `other` beyond the limit of an account.
 
-    Those known in advance cost nothing; of the rest, those `admitted` before keep their place.
+    Values known in advance do not count towards the limit; those `seen` before keep their place.
     """
     known = {*known, UNKNOWN, OTHER}
-    shown = {value: value for value in known | set(admitted)}
-    free = most - len(shown.keys() - known)
+    shown = {value: value for value in known | set(seen)}
+    free = limit - len(shown.keys() - known)
     for value in sorted(set(values) - shown.keys()):
         shown[value] = value if free > 0 else OTHER
         free -= 1
@@ -45,7 +45,7 @@ def limit_values(
 
 
 class SeenLabelValues(msgspec.Struct, frozen=True):
-    """The words that an account has shown and nobody knew in advance."""
+    """The values that an account has shown and that were not known in advance."""
 
     statuses: frozenset[str] = frozenset()
     regions: frozenset[str] = frozenset()
@@ -53,25 +53,25 @@ class SeenLabelValues(msgspec.Struct, frozen=True):
 
 
 def limit_cardinality(
-    listing: Listing, provider: str, words: SeenLabelValues
+    listing: Listing, traits: ProviderTraits, seen: SeenLabelValues
 ) -> tuple[Listing, SeenLabelValues]:
-    """The listing with no more different words than an account may show, and those that it has shown."""
+    """Returns the listing with a limited number of label values, and the values shown so far."""
     rows = listing.sessions
     series = {series for series, _ in listing.listed} | {row.series for row in rows}
     statuses = {status for _, status in listing.listed} | {row.status for row in rows}
     statuses |= {row.ending for row in rows if row.ending is not None}
-    known = {*OPEN_STATUSES[provider], *ENDED_STATUSES[provider], *ENDINGS[provider]}
-    status = limit_values(statuses, words.statuses, known)
-    region = limit_values({one.region for one in series}, words.regions, REGIONS[provider])
-    project = limit_values({one.project for one in series}, words.projects, [""], PROJECTS)
-    shown = SeenLabelValues(_new(status, known), _new(region, REGIONS[provider]), _new(project, [""]))
+    known = {*traits.open_statuses, *traits.ended_statuses, *traits.endings}
+    status = limit_values(statuses, seen.statuses, known)
+    region = limit_values({one.region for one in series}, seen.regions, traits.regions)
+    project = limit_values({one.project for one in series}, seen.projects, [""], PROJECTS)
+    shown = SeenLabelValues(_new(status, known), _new(region, traits.regions), _new(project, [""]))
     if all(name == to for names in (status, region, project) for name, to in names.items()):
         return listing, shown
     return _renamed(listing, status, region, project), shown
 
 
 def _new(shown: Mapping[str, str], known: Iterable[str]) -> frozenset[str]:
-    """The words that are shown as they are, but for those that cost nothing."""
+    """Returns the values that are shown as they are and count towards the limit."""
     return frozenset(value for value, to in shown.items() if value == to) - {*known, UNKNOWN, OTHER}
 
 

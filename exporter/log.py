@@ -1,7 +1,19 @@
-"""Log lines on stderr, as logfmt or JSON; what libraries log goes the same way."""
+"""Log lines on stderr, as logfmt or JSON; libraries' lines too.
 
+Lines are written by a thread of their own: a scrape never waits for whoever reads the log. Beyond a bound,
+lines that nobody takes are dropped, and counted.
+"""
+
+import atexit
+import io
 import logging
+import os
 import sys
+from collections.abc import Callable
+from functools import partial
+from queue import Full, Queue
+from threading import Thread
+from typing import TextIO
 
 import structlog
 from structlog.typing import Processor
@@ -9,7 +21,78 @@ from structlog.typing import Processor
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 FORMATS = ("logfmt", "json")
 
+QUEUED_LINES = 1000
+FLUSH_SECONDS = 1.0  # at the end of the process
+
 _FIRST = ["ts", "level", "msg"]
+
+
+class BackgroundHandler(logging.Handler):
+    """Writes each record's line from a thread. `dropped` counts the lines that were not taken in time.
+
+    Args:
+        write: takes a line, and may block.
+        capacity: how many lines may wait.
+    """
+
+    def __init__(self, write: Callable[[bytes], object], capacity: int = QUEUED_LINES) -> None:
+        super().__init__()
+        self.dropped = 0
+        self._write, self._lines = write, Queue[bytes](capacity)
+        Thread(target=self._run, name="log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue the record's line, or drop it. logging holds the handler's lock meanwhile."""
+        try:
+            self._lines.put_nowait(f"{self.format(record)}\n".encode(errors="backslashreplace"))
+        except Full:
+            self.dropped += 1
+
+    def flush_within(self, seconds: float) -> bool:
+        """Wait until all lines are written, but not longer; returns whether they are."""
+        with self._lines.all_tasks_done:
+            return self._lines.all_tasks_done.wait_for(lambda: not self._lines.unfinished_tasks, seconds)
+
+    def _run(self) -> None:
+        while True:
+            line = self._lines.get()
+            try:
+                self._write(line)
+            except (OSError, ValueError):  # stderr is closed: nowhere is left to say so
+                self.dropped += 1
+            finally:
+                self._lines.task_done()
+
+
+_handlers: list[BackgroundHandler] = []
+
+
+def dropped_lines() -> int:
+    """Returns how many lines were dropped since the process began."""
+    return sum(handler.dropped for handler in _handlers)
+
+
+def flush(seconds: float = FLUSH_SECONDS) -> bool:
+    """Wait until all lines are written, but not longer; returns whether they are."""
+    return all(handler.flush_within(seconds) for handler in _handlers[-1:])
+
+
+def _write_to_stderr() -> Callable[[bytes], object]:
+    """Writes past sys.stderr's buffer, whose lock a blocked thread would hold at the end of the process."""
+    try:
+        descriptor = sys.stderr.fileno()
+    except io.UnsupportedOperation:  # a stream in memory
+        return partial(_write_text, sys.stderr)
+    return partial(_write_whole, descriptor)
+
+
+def _write_text(stream: TextIO, line: bytes) -> None:
+    stream.write(line.decode())
+
+
+def _write_whole(descriptor: int, line: bytes) -> None:
+    while line:
+        line = line[os.write(descriptor, line) :]
 
 
 def configure(level: str, form: str) -> None:
@@ -23,7 +106,8 @@ def configure(level: str, form: str) -> None:
     final: Processor = structlog.processors.LogfmtRenderer(key_order=_FIRST, drop_missing=True)
     if form == "json":
         final = structlog.processors.JSONRenderer()
-    handler = logging.StreamHandler(sys.stderr)
+    handler = BackgroundHandler(_write_to_stderr())
+    _handlers.append(handler)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, final],
@@ -46,3 +130,4 @@ def configure(level: str, form: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+    atexit.register(flush)

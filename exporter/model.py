@@ -6,6 +6,7 @@ money whole nano-dollars (10^-9 USD), so that sums are exact. Nothing here does 
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import msgspec
 
@@ -13,28 +14,35 @@ SECOND = 1_000_000
 HOUR = 3600 * SECOND
 NANO_USD = 1_000_000_000
 
-BROWSERBASE = "browserbase"
-BROWSER_USE = "browser_use"
 UNKNOWN = "unknown"
 OTHER = "other"
-
-# What is known in advance stands at 0 from the first scrape on, so that increase() sees the first event.
-OPEN_STATUSES = {BROWSERBASE: ("pending", "running"), BROWSER_USE: ("active",)}
-ENDED_STATUSES = {BROWSERBASE: ("error", "timed_out", "completed"), BROWSER_USE: ("stopped",)}
-# A session that left the list while open has ended, but nobody says how: its ending is "unknown".
-ENDINGS = {
-    BROWSERBASE: (*ENDED_STATUSES[BROWSERBASE], UNKNOWN),
-    BROWSER_USE: ("stopped", "timed_out", UNKNOWN),
-}
-REGIONS = {
-    BROWSERBASE: ("us-west-2", "us-east-1", "eu-central-1", "ap-southeast-1"),
-    BROWSER_USE: (UNKNOWN,),
-}
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
 _FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _TICK
 _LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _TICK
+
+
+class ProviderTraits(msgspec.Struct, frozen=True):
+    """What is known of a provider's sessions in advance.
+
+    Args:
+        name: the `provider` label.
+        open_statuses, ended_statuses: its words for the states of a session, in lower case.
+        endings: the statuses under which ends are counted; `unknown` is that of a session that left the list
+            while it was open.
+        regions: those that it offers.
+        cost_source: whether its API reports cost (`reported`), or prices estimate it (`estimated`).
+        keep_alive: whether sessions may be created to survive disconnection.
+    """
+
+    name: str
+    open_statuses: tuple[str, ...]
+    ended_statuses: tuple[str, ...]
+    endings: tuple[str, ...]
+    regions: tuple[str, ...]
+    cost_source: Literal["reported", "estimated"]
+    keep_alive: bool = False
 
 
 class Account(msgspec.Struct, frozen=True, order=True):
@@ -80,7 +88,7 @@ class Session(msgspec.Struct, frozen=True):
 
 
 class Listing(msgspec.Struct, frozen=True):
-    """What one scrape read of an account.
+    """What one scrape read of an account's list.
 
     time: the provider's clock at the reading.
     sessions: the open ones, and the ended ones that the window asked for; one may stand here twice.
@@ -103,7 +111,7 @@ class Listing(msgspec.Struct, frozen=True):
 
 
 class ReadWindow(msgspec.Struct, frozen=True):
-    """What a scrape has to read.
+    """Which sessions a scrape has to read.
 
     Sessions created before `watermark` have settled (None: nothing has), except the `unsettled`, which may
     still change: their ids with the times they were created. The `departed` left the list before they
@@ -115,7 +123,7 @@ class ReadWindow(msgspec.Struct, frozen=True):
     departed: frozenset[str] = frozenset()
 
     def includes(self, name: str, created: int, *, is_open: bool) -> bool:
-        """Whether a session that is listed can still change what was counted."""
+        """Returns whether a listed session can still change what was counted."""
         return (
             self.watermark is None
             or created >= self.watermark
@@ -131,12 +139,12 @@ REJECTIONS = ("malformed", "out_of_range", "times")
 
 
 def micros(moment: datetime) -> int:
-    """Microseconds since 1970. A moment that names no time zone is taken as UTC, as both APIs mean it."""
+    """Returns microseconds since 1970. A moment without a time zone is UTC, as both APIs mean it."""
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return (moment - _EPOCH) // _TICK
 
 
 def moment(stamp: int) -> datetime:
-    """The moment of so many microseconds since 1970, or the nearest that can be told."""
+    """Returns the moment of so many microseconds since 1970, or the nearest that datetime can hold."""
     return _EPOCH + max(_FIRST, min(stamp, _LAST)) * _TICK

@@ -151,8 +151,8 @@ _READING = (
     graph(
         About(
             title="Failed scrapes by reason",
-            text="How often an account could not be read, in a minute. The README's table of reasons says "
-            "what each one means, and what to do.",
+            text="How often an account could not be read, per minute. docs/metrics.md says what each reason "
+            "means and what to do.",
             unit="cpm",
             none=UNWATCHED,
             width=12,

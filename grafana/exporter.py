@@ -84,9 +84,9 @@ _PULLS = (
     graph(
         About(
             title="Scrape time",
-            text="How long reading an account took at a scrape. What is not done by the deadline fails with "
-            "the reason timeout. The deadline is scrape_timeout less half a second, or 10 s, the red line, "
-            "where Prometheus names none. From the yellow line on an alert warns.",
+            text="How long reading an account took in a scrape. An account that is not read by the deadline "
+            "fails with the reason timeout. The deadline is scrape_timeout less half a second: 14.5 s, the "
+            "red line, with a scrape_timeout of 15 s. Above the yellow line an alert fires.",
             unit="s",
             none=UNWATCHED,
             width=12,

@@ -9,8 +9,8 @@ Limits = tuple[tuple[float, str], ...]
 FAILING: Limits = ((0.05, "yellow"), (0.2, "red"))
 # Seconds that a session has been open. Browserbase ends one after six hours, whatever the plan.
 OLD: Limits = ((3600, "yellow"), (5 * 3600, "red"))
-# Seconds of a scrape: the alert's, and the exporter's deadline where Prometheus names none.
-SLOW: Limits = ((8, "yellow"), (10, "red"))
+# Seconds of a scrape: the alert's threshold, and the deadline with a scrape_timeout of 15 s.
+SLOW: Limits = ((12, "yellow"), (14.5, "red"))
 # Seconds since an account was read: several scrapes missed, an outage.
 STALE: Limits = ((300, "yellow"), (900, "red"))
 # Requests left until the provider refuses more.

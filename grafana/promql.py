@@ -1,19 +1,20 @@
 """Expressions of PromQL: selectors that carry the dashboards' variables, and what is done with them.
 
-The metrics and their labels are those of `exporter.catalog`, so that no name stands here a second time.
+The metrics and their labels are those of the exporter, so that no name stands here a second time.
 Rates are taken over Grafana's `$__rate_interval`, sums over a panel's whole range over its `$__range`.
 """
 
 from collections.abc import Sequence
 
 from exporter.metrics.definitions import Spec
-from exporter.model import OPEN_STATUSES
+from exporter.providers import PROVIDERS
 
 # What names the scraped process; every series has it.
 TARGET = ("job", "instance")
 VARIABLES = (*TARGET, "provider", "account", "project", "region")
 
-OPEN = f'status=~"{"|".join(status for statuses in OPEN_STATUSES.values() for status in statuses)}"'
+_OPEN = dict.fromkeys(status for one in PROVIDERS.values() for status in one.traits.open_statuses)
+OPEN = f'status=~"{"|".join(_OPEN)}"'
 ERROR, TIMED_OUT = 'status="error"', 'status="timed_out"'
 FAILED = 'status=~"error|timed_out"'
 # The ending of a session that left the provider's list while it was open.

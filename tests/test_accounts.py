@@ -1,7 +1,6 @@
 """What the configuration says reaches the rooms that act on it, at the start and at a reload."""
 
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,23 +13,31 @@ from structlog.testing import capture_logs
 
 from exporter.accounts import AccountTargets
 from exporter.client.errors import NoKeyError, TooLargeError, UnreachableError
+from exporter.clocks import boottime
 from exporter.config.settings import AccountConfig, Config, LedgerConfig, Pricing, Scrape
 from exporter.ledger.accounting import AccountingPolicy
 from exporter.metrics.telemetry import Telemetry
-from exporter.model import BROWSER_USE, BROWSERBASE, SECOND, Account, ReadWindow
+from exporter.model import SECOND, ReadWindow
+from exporter.providers import PROVIDERS
+from exporter.providers.browserbase import Options
 from exporter.scrape.plan import AccountTarget, TimeoutPolicy
 from exporter.simulator.server import Server, create_app
 from tests.support.pages import FLEET, ORIGIN, Page
 from tests.support.processes import KEYS, PATIENCE, Exporter, configuration, exporter, until
+from tests.support.providers import BROWSER_USE, BROWSERBASE
 
 STAGING = "user_metadata['env']:'staging'"
 VALID = "exporter_config_last_reload_successful"
-ONE = AccountConfig("a", "browserbase", "KEY", base_url="http://127.0.0.1:1")
+ONE = AccountConfig("a", "browserbase", "KEY", base_url="http://127.0.0.1:1", options=Options())
 TWO = AccountConfig("b", "browser_use", "KEY", base_url="http://127.0.0.1:1")
 
 
+def priced_account(*prices: int) -> AccountConfig:
+    return replace(ONE, options=Options(pricing=Pricing(*prices)))
+
+
 def wiring() -> AccountTargets:
-    return AccountTargets({"KEY": "right"}, Telemetry())
+    return AccountTargets(PROVIDERS, {"KEY": "right"}, Telemetry())
 
 
 def wired(account: AccountConfig, scrape: Scrape | None = None) -> AccountTarget:
@@ -40,11 +47,11 @@ def wired(account: AccountConfig, scrape: Scrape | None = None) -> AccountTarget
 
 def read(target: AccountTarget) -> int:
     """How many sessions are listed."""
-    return sum(target.read(ReadWindow(None), time.monotonic() + 60).listed.values())
+    return sum(target.reader.read(ReadWindow(None), boottime() + 60).listed.values())
 
 
 def test_ledger_and_prices_become_rules() -> None:
-    priced = replace(ONE, pricing=Pricing(1, 2, 3))
+    priced = priced_account(1, 2, 3)
     assert wired(priced).policy == AccountingPolicy(
         7 * SECOND, skip=True, browser_per_hour=1, proxy_per_gb=2, minimum=3
     )
@@ -52,10 +59,12 @@ def test_ledger_and_prices_become_rules() -> None:
 
 
 def test_only_priced_accounts_of_browserbase_show_a_cost() -> None:
-    priced = replace(ONE, name="c", pricing=Pricing())
-    assert wiring().plan(Config((priced, ONE, TWO))).sources == {
-        Account("browserbase", "c"): "estimated",
-        Account("browser_use", "b"): "reported",
+    priced = replace(priced_account(), name="c")
+    described = wiring().plan(Config((priced, ONE, TWO))).descriptions
+    assert {account.name: one.cost_source for account, one in described.items()} == {
+        "c": "estimated",
+        "a": None,
+        "b": "reported",
     }
 
 
@@ -68,7 +77,7 @@ def test_key_query_and_limit_reach_the_provider(tmp_path: Path) -> None:
     file = tmp_path / "key"
     with Server(create_app(FLEET, lambda: ORIGIN, keys=["right"])) as server:
         whole = replace(ONE, base_url=server.url)
-        some = replace(whole, api_key_env="", api_key_file=str(file), query=STAGING)
+        some = replace(whole, api_key_env="", api_key_file=str(file), options=Options(query=STAGING))
         rotated = wired(some)
         with pytest.raises(NoKeyError, match="key"):
             read(rotated)
@@ -83,14 +92,18 @@ def test_key_query_and_limit_reach_the_provider(tmp_path: Path) -> None:
 def test_the_way_to_an_account_is_kept_for_as_long_as_it_is_asked_the_same() -> None:
     wires = wiring()
     first = wires.plan(Config((ONE, TWO))).targets
-    priced = wires.plan(Config((TWO, replace(ONE, pricing=Pricing(1))))).targets
-    assert {one.account: one.read for one in first} == {one.account: one.read for one in priced}
+    priced = wires.plan(Config((TWO, priced_account(1)))).targets
+    assert {one.account: one.reader for one in first} == {one.account: one.reader for one in priced}
     assert priced[1].policy.browser_per_hour == 1
-    assert wires.plan(Config((TWO, replace(ONE, pricing=Pricing(1))))).targets == priced
-    for change in ({"query": "x"}, {"base_url": "http://127.0.0.2"}, {"api_key_env": "OTHER"}):
+    assert wires.plan(Config((TWO, priced_account(1)))).targets == priced
+    for change in (
+        {"options": Options(query="x")},
+        {"base_url": "http://127.0.0.2"},
+        {"api_key_env": "OTHER"},
+    ):
         before = wires.plan(Config((ONE,))).targets[0]
         after = wires.plan(Config((replace(ONE, **change),))).targets[0]
-        assert before.read != after.read
+        assert before.reader != after.reader
         assert before.fetch_key != after.fetch_key
 
 
@@ -98,12 +111,12 @@ def test_a_key_file_that_others_may_read_is_warned_of_when_that_is_new(tmp_path:
     file, link = tmp_path / "key", tmp_path / "link"
     file.write_text("right")
     link.symlink_to(file)
-    file.chmod(0o640)
+    file.chmod(0o644)
     by_file = Config(tuple(replace(one, api_key_env="", api_key_file=str(link)) for one in (ONE, TWO)))
     wires = wiring()
     with capture_logs() as logged:
         target = wires.plan(by_file).targets[0]
-        for mode in (0o640, 0o600, 0o604):
+        for mode in (0o644, 0o600, 0o604):
             file.chmod(mode)
             for _ in range(2):
                 with suppress(UnreachableError):
@@ -133,7 +146,7 @@ def hang_up(process: Exporter, result: str) -> None:
     until(lambda: process.log.count(result) > before, result)
 
 
-def apply_listing(process: Exporter, method: str = "POST") -> requests.Response:
+def ask_to_reload(process: Exporter, method: str = "POST") -> requests.Response:
     return requests.request(method, f"{process.url}/-/reload", timeout=PATIENCE)
 
 
@@ -174,10 +187,10 @@ def test_a_bad_file_is_refused_at_a_signal_and_the_old_one_stays_in_force(tmp_pa
 
 def test_a_reload_over_http_names_the_faults_and_no_secret(tmp_path: Path) -> None:
     with command(tmp_path, "--web.enable-lifecycle") as (process, file):
-        assert [apply_listing(process).status_code, apply_listing(process, "PUT").status_code] == [200, 200]
+        assert [ask_to_reload(process).status_code, ask_to_reload(process, "PUT").status_code] == [200, 200]
         misplaced = {"name": "a", "provider": "browserbase", "api_key_env": KEYS["BROWSERBASE_API_KEY"]}
         rewrite(file, accounts=[misplaced | {"base_url": "https://u:bb-secret@h", "api_key": "bb-secret"}])
-        answer = apply_listing(process)
+        answer = ask_to_reload(process)
         assert answer.status_code == 500
         assert {line.split(": ")[1] for line in answer.text.splitlines()} == {
             "accounts[0].base_url",
@@ -191,7 +204,7 @@ def test_a_reload_over_http_names_the_faults_and_no_secret(tmp_path: Path) -> No
 def test_another_ledger_takes_a_restart(tmp_path: Path) -> None:
     with command(tmp_path, "--web.enable-lifecycle") as (process, file):
         rewrite(file, ledger={"url": f"sqlite:///{tmp_path}/other.db"})
-        answer = apply_listing(process)
+        answer = ask_to_reload(process)
         page = Page(process.get())
     assert (answer.status_code, answer.text.count("\n")) == (500, 1)
     assert "ledger.url" in answer.text
@@ -202,7 +215,7 @@ def test_another_ledger_takes_a_restart(tmp_path: Path) -> None:
 
 def test_a_reload_must_be_enabled_but_for_the_signal(tmp_path: Path) -> None:
     with command(tmp_path) as (process, _):
-        assert apply_listing(process).status_code == 403
+        assert ask_to_reload(process).status_code == 403
         hang_up(process, "configuration reloaded")
 
 

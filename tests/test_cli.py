@@ -1,11 +1,18 @@
 """Commands, flags and exit codes, in this process; test_command runs the installed one."""
 
+import re
+import signal
+import sys
 from pathlib import Path
 
 import pytest
+import requests
 
 from exporter import __version__
-from exporter.cli import main
+from exporter.cli import COMMANDS, main, parse
+from exporter.providers import PROVIDERS
+from tests.support.processes import LOCAL, Process
+from tests.support.toy_provider import TOY
 
 
 def exit_code(*arguments: str) -> int | str | None:
@@ -36,23 +43,56 @@ def test_no_key_names_both_variables_and_the_demo(
     assert all(word in said for word in ("BROWSERBASE_API_KEY", "BROWSER_USE_API_KEY", "demo"))
 
 
+ADDRESS = "--web.listen-address"
+
+
 @pytest.mark.parametrize(
-    "arguments",
+    ("line", "name", "told"),
     [
-        ("serve", "--config.file", "FILE"),
-        ("--config.file=FILE", "serve"),
-        ("--config.file", "FILE"),
-        ("--log.level", "debug", "serve", "--config.file", "FILE"),
+        ("", "serve", {"config": None, "listen": None, "path": "/metrics", "log_level": "info"}),
+        ("serve", "serve", {"config": None, "lifecycle": False}),
+        ("--config.file F", "serve", {"config": Path("F")}),
+        ("serve --config.file F", "serve", {"config": Path("F")}),
+        ("--config.file=F serve", "serve", {"config": Path("F")}),
+        ("--config.file F --web.enable-lifecycle serve", "serve", {"config": Path("F"), "lifecycle": True}),
+        ("--config.file serve", "serve", {"config": Path("serve")}),
+        ("--config.file demo serve --ledger.url L", "serve", {"config": Path("demo"), "ledger": "L"}),
+        ("--log.level debug serve --log.format json", "serve", {"log_level": "debug", "log_format": "json"}),
+        ("--log.level debug serve --log.level warn", "serve", {"log_level": "warn"}),
+        (f"{ADDRESS} a:1 demo", "demo", {"listen": [("a", 1)]}),
+        (f"demo {ADDRESS} a:1", "demo", {"listen": [("a", 1)]}),
+        (f"{ADDRESS} a:1 demo {ADDRESS}=[::1]:2", "demo", {"listen": [("a", 1), ("::1", 2)]}),
+        (f"{ADDRESS} :1 {ADDRESS} :2", "serve", {"listen": [("", 1), ("", 2)]}),
+        (
+            "demo --seed 3",
+            "demo",
+            {"seed": 3, "billing": "upfront", "simulator": ("127.0.0.1", 10926), "path": "/metrics"},
+        ),
+        ("simulate", "simulate", {"seed": 1, "billing": "metered", "faults": []}),
+        ("simulate --billing upfront", "simulate", {"billing": "upfront"}),
+        ("--log.level=error simulate --rate 9", "simulate", {"rate": 9.0, "log_level": "error"}),
     ],
 )
-def test_flags_may_stand_before_or_after_the_command(
-    tmp_path: Path, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "exporter.yml"
-    file.write_text("accounts: []\nlegder: {}\n")
-    assert exit_code(*(word.replace("FILE", str(file)) for word in arguments)) == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert [line.split(": ")[:2] for line in lines] == [[str(file), "accounts"], [str(file), "legder"]]
+def test_the_command_is_found_among_its_flags(line: str, name: str, told: dict[str, object]) -> None:
+    command, flags = parse(line.split(), PROVIDERS)
+    assert command is COMMANDS[name]
+    assert {flag: vars(flags)[flag] for flag in told} == told
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_and_version_belong_to_every_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(name, "--help") == 0
+    assert capsys.readouterr().out.startswith(f"usage: cloud-browser-exporter {name}")
+    assert exit_code("--log.level", "debug", name, "--version") == 0
+    assert capsys.readouterr().out == f"cloud-browser-exporter {__version__}\n"
+
+
+def test_help_names_the_registered_providers(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"], {**PROVIDERS, TOY.name: TOY})
+    assert "cloud browsers: Browserbase, Browser Use Cloud, Toy." in capsys.readouterr().out.replace(
+        "\n", " "
+    )
 
 
 @pytest.mark.parametrize(
@@ -64,7 +104,14 @@ def test_flags_may_stand_before_or_after_the_command(
         (("--web.telemetry-path", "/-/ready"), "a path of its own"),
         (("--log.level", "loud"), "invalid choice"),
         (("--web.telemetry-path", "/-/reload"), "a path of its own"),
-        (("check",), "unrecognized arguments"),
+        (("chek",), "invalid choice: 'chek' (choose from serve, simulate, demo)"),
+        (("--log.level", "debug", "chek", "demo"), "invalid choice: 'chek'"),
+        (("serve", "demo"), "unrecognized arguments: demo"),
+        (("--seed", "3"), "unrecognized arguments: --seed"),
+        (("serve", "--seed", "3"), "unrecognized arguments: --seed 3"),
+        (("--config.file", "F", "demo"), "unrecognized arguments: --config.file F"),
+        (("--web.config", "F"), "unrecognized arguments: --web.config"),
+        (("simulate", "--billing", "free"), "invalid choice: 'free'"),
         (("simulate", "--fault", "503"), "KIND:SHARE"),
         (("simulate", "--rate", "-1"), "rate"),
         (("simulate", "--retention", "0"), "retention"),
@@ -115,3 +162,28 @@ def test_a_web_configuration_that_is_none_ends_the_start_with_its_faults(
     ]
     assert "secret-password" not in "".join(lines)
     assert not ledger.exists()
+
+
+@pytest.mark.parametrize("arguments", [("serve", "--help"), ("--help",), ("--version",)])
+def test_help_imports_no_simulator(arguments: tuple[str, ...]) -> None:
+    with Process(sys.executable, "-X", "importtime", "-m", "exporter", *arguments) as process:
+        assert process.ended() == 0
+    assert not simulating(process.log)
+
+
+def test_serving_imports_no_simulator(tmp_path: Path) -> None:
+    environ = {"BROWSERBASE_API_KEY": "key"}
+    flags = "--web.listen-address", f"{LOCAL}:0", "--ledger.url", f"sqlite:///{tmp_path}/ledger.db"
+    with Process(sys.executable, "-X", "importtime", "-m", "exporter", *flags, environ=environ) as process:
+        port = process.says(r"msg=serving .*port=(\d+)")[1]
+        assert requests.get(f"http://{LOCAL}:{port}/", timeout=60).status_code == 200
+        process.signal(signal.SIGTERM)
+        assert process.ended() == 0
+    assert not simulating(process.log)
+
+
+def simulating(log: str) -> set[str]:
+    """The modules in a log of imports that only `simulate` and `demo` need."""
+    imported = set(re.findall(r"^import time:.*\| +([\w.]+)$", log, re.MULTILINE))
+    assert "exporter.cli" in imported
+    return {name for name in imported if re.match(r"exporter\.(simulator|demo)\b", name)}

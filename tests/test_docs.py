@@ -1,88 +1,152 @@
-"""What the documents say of the code, held against the code."""
+"""Compares the documents with the code, and resolves their links."""
 
-import argparse
 import re
-from itertools import pairwise
+from collections import Counter
 from pathlib import Path
 
 import msgspec
+import pytest
 
-from exporter.cli import _parser
-from exporter.config.settings import AccountConfig, Config, LedgerConfig, Pricing, Scrape
+from exporter.cli import main
+from exporter.config.settings import Config, LedgerConfig, Pricing, Scrape, common_keys, load, option_keys
 from exporter.config.web import TlsConfig, WebConfig
 from exporter.metrics.definitions import TABLE
 from exporter.metrics.telemetry import REASONS
 from exporter.model import REJECTIONS
+from exporter.providers import PROVIDERS
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README, CONTRIBUTING = ROOT / "README.md", ROOT / "CONTRIBUTING.md"
+CONFIGURATION, METRICS = ROOT / "docs" / "configuration.md", ROOT / "docs" / "metrics.md"
+DOCUMENTS = (
+    *(README, CONTRIBUTING, ROOT / "SECURITY.md", ROOT / "grafana" / "README.md"),
+    *sorted((ROOT / "docs").glob("*.md")),
+)
+COMMANDS = ("serve", "simulate", "demo")
+
+each_document = pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix()
+)
 
 
-def table(heading: str) -> list[list[str]]:
-    """The rows of the table below a heading of the README, cell by cell."""
-    section = README.split(f"\n{heading}\n", 1)[1].split("\n## ", 1)[0].split("\n### ", 1)[0]
+def table(document: Path, heading: str) -> list[list[str]]:
+    """Returns the rows of the tables in a section, cell by cell, without the header."""
+    section = re.split(r"^#{2,3} ", document.read_text().split(f"\n{heading}\n", 1)[1], flags=re.MULTILINE)[0]
     rows = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows[2:]]
 
 
-def words(cell: str) -> list[str]:
+def quoted(cell: str) -> list[str]:
     return re.findall("`([^`]+)`", cell)
 
 
-def test_the_metrics_of_the_readme_are_those_of_the_code() -> None:
-    documented = {
-        words(row[0])[0]: (row[1], set(words(row[2])))
-        for row in [*table("### Sessions"), *table("### The exporter")]
-    }
-    long = {"L": {"provider", "account", "project", "region"}, "A": {"provider", "account"}}
-    resolved = {
-        name: (kind, set().union(*(long.get(label, {label}) for label in labels)))
-        for name, (kind, labels) in documented.items()
-    }
-    assert resolved == {spec.name: (spec.kind, set(spec.labels)) for spec in TABLE}
+def prose(document: Path) -> str:
+    """Returns the text without code blocks."""
+    return re.sub(r"^```.*?^```$|^    .*?$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def headings(document: Path) -> list[str]:
+    return re.findall(r"^#{1,6} (.*)$", prose(document), re.MULTILINE)
+
+
+def anchor(heading: str) -> str:
+    """Returns the anchor that GitHub gives to a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def keys(struct: type[msgspec.Struct], prefix: str) -> set[str]:
     return {prefix + field.encode_name for field in msgspec.structs.fields(struct)}
 
 
-def test_the_configuration_keys_of_the_readme_are_those_of_the_code() -> None:
-    documented = {words(row[0])[0] for row in table("## Configuration")}
-    coded = keys(AccountConfig, "accounts[].") - {"accounts[].pricing"} | keys(Pricing, "accounts[].pricing.")
+def flags(command: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
+    """Returns the long options in the help text of a command."""
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    return set(re.findall(r"^  (?:-\w, )?(--[\w.-]+)", capsys.readouterr().out, re.MULTILINE))
+
+
+def test_the_documented_metrics_are_those_of_the_code() -> None:
+    rows = [*table(METRICS, "## Session metrics"), *table(METRICS, "## Exporter metrics")]
+    groups = {"L": {"provider", "account", "project", "region"}, "A": {"provider", "account"}}
+    documented = {
+        quoted(name)[0]: (kind, set().union(*(groups.get(label, {label}) for label in quoted(labels))))
+        for name, kind, labels, _ in rows
+    }
+    assert documented == {spec.name: (spec.kind, set(spec.labels)) for spec in TABLE}
+
+
+def test_the_documented_reasons_are_those_of_the_code() -> None:
+    assert {quoted(row[0])[0] for row in table(METRICS, "## Error reasons")} == set(REASONS)
+    assert {quoted(row[0])[0] for row in table(METRICS, "## Rejected sessions")} == set(REJECTIONS)
+
+
+def test_the_documented_configuration_keys_are_those_of_the_code() -> None:
+    documented = {quoted(row[0])[0] for row in table(CONFIGURATION, "## Configuration file")}
+    options = set().union(*map(option_keys, PROVIDERS.values())) - {"pricing"}
+    coded = {f"accounts[].{key}" for key in common_keys() | options} | keys(Pricing, "accounts[].pricing.")
     coded |= keys(Scrape, "scrape.") | keys(LedgerConfig, "ledger.")
     assert documented == coded
     assert keys(Config, "") == {"accounts", "scrape", "ledger"}
 
 
-def test_the_web_configuration_keys_of_the_readme_are_those_of_the_code() -> None:
-    documented = {words(row[0])[0] for row in table("## TLS and passwords")}
+@pytest.mark.parametrize("document", [README, CONFIGURATION], ids=lambda path: path.stem)
+def test_the_example_of_a_configuration_is_valid(document: Path, tmp_path: Path) -> None:
+    (example,) = re.findall(r"^```yaml\n(accounts:.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "key").write_text("k")
+    (tmp_path / "config.yml").write_text(re.sub(r"(?<=api_key_file: ).*", "key", example))
+    config = load(tmp_path / "config.yml", PROVIDERS, {"BROWSERBASE_API_KEY": "k"})
+    assert {account.provider for account in config.accounts} == set(PROVIDERS)
+
+
+def test_the_documented_web_configuration_keys_are_those_of_the_code() -> None:
+    documented = {quoted(row[0])[0] for row in table(ROOT / "docs" / "web.md", "## TLS and passwords")}
     assert documented == keys(TlsConfig, "tls_server_config.") | {"basic_auth_users"}
     assert keys(WebConfig, "") == {"tls_server_config", "basic_auth_users"}
 
 
-def flags(parser: argparse.ArgumentParser) -> set[str]:
-    found: set[str] = set()
-    for action in parser._actions:  # noqa: SLF001 - argparse lists them nowhere else
-        found |= {option for option in action.option_strings if option.startswith("--")}
-        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 - the same
-            found = found.union(*(flags(command) for command in action.choices.values()))
-    return found
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_documented_flags_are_those_of_the_command(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = table(CONFIGURATION, "## Flags")
+    assert {name for row in rows for name in row[1].split(", ")} == {"all", *COMMANDS}
+    documented = {quoted(row[0])[0] for row in rows if row[1] == "all" or command in row[1].split(", ")}
+    assert documented | {"--help"} == flags(command, capsys)
 
 
-def test_the_flags_of_the_readme_are_those_of_the_code() -> None:
-    documented = {words(row[0])[0] for row in table("## Flags")}
-    assert documented | {"--help"} == flags(_parser())
+def test_the_documented_variables_are_those_of_every_provider() -> None:
+    documented = set(quoted(" ".join(row[0] for row in table(CONFIGURATION, "## Environment variables"))))
+    coded = {f"{name.upper()}_{suffix}" for name in PROVIDERS for suffix in ("API_KEY", "BASE_URL")}
+    assert {one for one in documented if one.endswith(("_API_KEY", "_BASE_URL"))} == coded
 
 
-def test_the_reasons_of_the_readme_are_those_of_the_code() -> None:
-    assert {words(row[0])[0] for row in table("### Reasons of errors")} == set(REASONS)
-    assert {words(row[0])[0] for row in table("### Rows left out")} == set(REJECTIONS)
+def test_the_documented_packages_are_those_of_the_code() -> None:
+    documented = [quoted(row[0])[0] for row in table(CONTRIBUTING, "## Code layout")]
+    found = {path.stem for path in (ROOT / "exporter").iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert sorted(documented) == sorted(name for name in found if not name.startswith("__"))
 
 
-def test_the_readme_begins_with_what_it_is_and_the_two_commands() -> None:
-    screen = "\n".join(README.splitlines()[:24])
-    assert all(command in screen for command in ("make demo", "make test"))
+def test_the_readme_begins_with_what_it_is_two_commands_a_picture_and_real_output() -> None:
+    screen = "\n".join(README.read_text().splitlines()[:24])
+    assert all(command in screen for command in ("make demo", "make test", "cloud-browser-overview.png"))
+    (output,) = re.findall(r"^```\n(.*?)^```$", screen, re.MULTILINE | re.DOTALL)
+    names = {line.split("{")[0] for line in output.splitlines()}
+    assert len(names) == 5
+    assert names <= {spec.name for spec in TABLE}
 
 
-def test_headings_are_not_repeated() -> None:
-    headings = sorted(re.findall(r"^#{2,3} .*", README, re.MULTILINE))
-    assert all(one != other for one, other in pairwise(headings))
+@each_document
+def test_headings_are_not_repeated(document: Path) -> None:
+    assert [heading for heading, times in Counter(headings(document)).items() if times > 1] == []
+
+
+@each_document
+def test_links_lead_to_files_and_headings_that_are_there(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(document)):
+        if "://" in target:
+            continue
+        name, _, fragment = target.partition("#")
+        linked = (document.parent / name).resolve() if name else document
+        assert linked.exists(), target
+        if fragment:
+            assert fragment in map(anchor, headings(linked)), target

@@ -20,10 +20,11 @@ from exporter.labels import (
     sanitize_label,
     sanitize_project_id,
 )
-from exporter.model import BROWSERBASE, OTHER, UNKNOWN, Series
+from exporter.model import OTHER, UNKNOWN, Series
 from tests.support.listings import WEST, listing, session
 from tests.support.misbehaviour import answer, replying
 from tests.support.processes import exporter, program, run
+from tests.support.providers import BROWSERBASE, TRAITS
 
 # Beside letters: what has lower cases of its own, splits lines, hides, or is half a character.
 ODD = "aZ09_- \t\n\r\"'\\{}\x00\x1f\x7f\x85\xa0\u0130\u1e9e\u2028\u2029\ufeff\ud800\udfff\U0001f600"
@@ -133,11 +134,11 @@ def test_values_keep_their_place_from_scrape_to_scrape(
 
 def test_statuses_and_regions_beyond_fifty_are_other_and_stay_what_they_were() -> None:
     odd = {(Series("p", f"r{n:02}"), f"st{n:02}"): 1 for n in range(60)}
-    first, words = limit_cardinality(listing(listed=odd), BROWSERBASE, SeenLabelValues())
+    first, words = limit_cardinality(listing(listed=odd), TRAITS[BROWSERBASE], SeenLabelValues())
     assert len(words.regions) == len(words.statuses) == 50
     assert sum(n for (series, _), n in first.listed.items() if series.region == "other") == 10
     later, again = limit_cardinality(
-        listing(session(series=Series("p", "aaa")), listed=odd), BROWSERBASE, words
+        listing(session(series=Series("p", "aaa")), listed=odd), TRAITS[BROWSERBASE], words
     )
     assert later.sessions[0].series.region == "other"
     assert (later.listed, again) == (first.listed, words)
@@ -146,7 +147,7 @@ def test_statuses_and_regions_beyond_fifty_are_other_and_stay_what_they_were() -
 def test_known_words_take_no_place() -> None:
     series = Series("", "us-east-1")
     plain = listing(session(series=series), listed={(series, "running"): 1, (WEST, "running"): 1})
-    assert limit_cardinality(plain, BROWSERBASE, SeenLabelValues()) == (
+    assert limit_cardinality(plain, TRAITS[BROWSERBASE], SeenLabelValues()) == (
         plain,
         SeenLabelValues(projects=frozenset({WEST.project})),
     )
@@ -154,10 +155,10 @@ def test_known_words_take_no_place() -> None:
 
 def test_projects_beyond_a_hundred_are_other_and_stay_what_they_were() -> None:
     many = {(Series(f"p{n:03}", "us-west-2"), "running"): 1 for n in range(150)}
-    first, words = limit_cardinality(listing(listed=many), BROWSERBASE, SeenLabelValues())
+    first, words = limit_cardinality(listing(listed=many), TRAITS[BROWSERBASE], SeenLabelValues())
     assert (len(words.projects), first.listed[Series("other", "us-west-2"), "running"]) == (100, 50)
     later, again = limit_cardinality(
-        listing(session(series=Series("a", "us-west-2")), listed=many), BROWSERBASE, words
+        listing(session(series=Series("a", "us-west-2")), listed=many), TRAITS[BROWSERBASE], words
     )
     assert later.sessions[0].series.project == "other"
     assert (later.listed, again) == (first.listed, words)

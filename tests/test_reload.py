@@ -1,4 +1,4 @@
-"""A configuration read anew: taken whole or not at all, by scrapes that begin; counters go on."""
+"""Reloads: a valid configuration is taken by the scrapes that begin, an invalid one not at all."""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from threading import Event
 
 import pytest
 
+from exporter.client.errors import AuthError
 from exporter.config.loader import ConfigError
 from exporter.ledger.accounting import AccountingPolicy
 from exporter.ledger.store import Ledger
@@ -43,7 +44,7 @@ def scraper(ledger: Ledger) -> Iterator[Make]:
         one.close()
 
 
-def test_a_scrape_under_way_keeps_its_plan_and_the_next_has_the_new_one(scraper: Make) -> None:
+def test_a_scrape_in_flight_keeps_its_plan_and_the_next_has_the_new_one(scraper: Make) -> None:
     old, new = Provider(listing()), Provider(listing())
     old.gate.clear()
     scrapes = scraper(old.target(ONE))
@@ -62,7 +63,7 @@ def test_a_scrape_under_way_keeps_its_plan_and_the_next_has_the_new_one(scraper:
     assert of(first, ONE).error is None
 
 
-def test_an_account_that_goes_and_comes_back_while_it_is_asked_is_asked_once(scraper: Make) -> None:
+def test_an_account_that_goes_and_comes_back_while_it_is_read_is_read_once(scraper: Make) -> None:
     provider, other = Provider(listing()), Provider(listing())
     provider.gate.clear()
     scrapes = scraper(provider.target(ONE))
@@ -80,10 +81,22 @@ def test_an_account_that_goes_and_comes_back_while_it_is_asked_is_asked_once(scr
 
     first, third = asyncio.run(away_and_back())
     assert of(first, ONE) is of(third, ONE)
-    assert len(provider.horizons) == 1
+    assert len(provider.windows) == 1
 
 
-def test_an_account_that_is_to_be_asked_otherwise_is_asked_when_the_last_asking_has_ended(
+def test_an_account_that_goes_and_comes_back_goes_on_with_its_reader_and_its_counters(scraper: Make) -> None:
+    first, again, other = Provider(listing(session()), AuthError(401, None)), Provider(), Provider(listing())
+    scrapes = scraper(first.target(ONE, fetch_key="same"))
+    before = of(asyncio.run(scrapes.scrape(LONG)), ONE)
+    scrapes.plan = ScrapePlan((other.target(TWO),))
+    asyncio.run(scrapes.scrape(LONG))
+    scrapes.plan = ScrapePlan((again.target(ONE, fetch_key="same"),))
+    after = of(asyncio.run(scrapes.scrape(LONG)), ONE)
+    assert (after.error, after.totals) == ("auth", before.totals)
+    assert (len(first.windows), len(again.windows)) == (2, 0)
+
+
+def test_an_account_whose_requests_change_is_read_when_the_thread_before_has_ended(
     scraper: Make,
 ) -> None:
     old, new, other = Provider(listing(session())), Provider(listing(session())), Provider(listing())
@@ -102,10 +115,10 @@ def test_an_account_that_is_to_be_asked_otherwise_is_asked_when_the_last_asking_
         return await second
 
     assert of(asyncio.run(change()), ONE).error is None
-    assert new.horizons[0].unsettled == {"s1": T0}, "what the last asking brought is in the ledger"
+    assert new.windows[0].unsettled == {"s1": T0}, "what the scrape before brought is in the ledger"
 
 
-def test_an_account_whose_prices_alone_change_is_not_asked_again_for_that(scraper: Make) -> None:
+def test_an_account_whose_prices_alone_change_is_not_read_again_for_that(scraper: Make) -> None:
     provider = Provider(listing())
     provider.gate.clear()
     scrapes = scraper(provider.target(ONE))
@@ -122,10 +135,10 @@ def test_an_account_whose_prices_alone_change_is_not_asked_again_for_that(scrape
         await asyncio.gather(first, second)
 
     asyncio.run(change())
-    assert len(provider.horizons) == 1
+    assert len(provider.windows) == 1
 
 
-def test_after_a_reload_min_interval_goes_on_for_who_is_still_there(scraper: Make) -> None:
+def test_after_a_reload_min_interval_goes_on_for_the_accounts_that_stay(scraper: Make) -> None:
     stays, comes = Provider(listing()), Provider(listing())
     scrapes = scraper(stays.target(ONE), min_interval=3600.0)
 
@@ -135,20 +148,20 @@ def test_after_a_reload_min_interval_goes_on_for_who_is_still_there(scraper: Mak
         await scrapes.scrape(LONG)
 
     asyncio.run(reload())
-    assert (len(stays.horizons), len(comes.horizons)) == (1, 1)
+    assert (len(stays.windows), len(comes.windows)) == (1, 1)
 
 
-def test_reloads_do_not_keep_an_answer_beyond_min_interval(ledger: Ledger) -> None:
+def test_reloads_do_not_keep_a_result_beyond_min_interval(ledger: Ledger) -> None:
     provider, now = Provider(listing()), 0.0
     scrapes = Scraper(ScrapePlan(()), ledger, Telemetry(), clock=lambda: now)
     for now in (0, 20, 40, 60):  # noqa: B007 - the clock shows it
         scrapes.plan = ScrapePlan((provider.target(ONE),), min_interval=30)
         asyncio.run(scrapes.scrape(LONG))
-    assert len(provider.horizons) == 2, "at 0 and at 40; at 20 and 60 there is an answer"
+    assert len(provider.windows) == 2, "at 0 and at 40; at 20 and 60 there is an answer"
 
 
-class Maker:
-    """Makes the plans that a test gives, or raises; waits at a gate, and counts who is in."""
+class Loader:
+    """Loads the plans that a test gives, or raises; it waits at a gate, and counts concurrent calls."""
 
     def __init__(self, *results: ScrapePlan | Exception) -> None:
         self.results = list(results)
@@ -171,12 +184,12 @@ class Maker:
 def test_a_valid_configuration_is_taken_and_a_bad_one_changes_nothing(scraper: Make) -> None:
     scrapes, telemetry = scraper(Provider(listing()).target(ONE)), Telemetry()
     old, new = scrapes.plan, ScrapePlan((Provider(listing()).target(TWO),))
-    reload = Reload(Maker(ConfigError("a: one", "b: two"), ZeroDivisionError(), new), scrapes, telemetry)
+    reload = Reload(Loader(ConfigError("a: one", "b: two"), ZeroDivisionError(), new), scrapes, telemetry)
     begun = telemetry.registry.get_sample_value(VALID_AT)
     assert begun is not None
     assert asyncio.run(reload()) == ("a: one", "b: two")
     assert (scrapes.plan, telemetry.registry.get_sample_value(VALID)) == (old, 0)
-    assert asyncio.run(reload()) == ("a fault of the exporter, please scrape_result it, with the log",)
+    assert asyncio.run(reload()) == ("a fault of the exporter, please report it, with the log",)
     assert (scrapes.plan, telemetry.registry.get_sample_value(VALID)) == (old, 0)
     assert telemetry.registry.get_sample_value(VALID_AT) == begun
     assert asyncio.run(reload()) == ()
@@ -184,44 +197,44 @@ def test_a_valid_configuration_is_taken_and_a_bad_one_changes_nothing(scraper: M
     assert (telemetry.registry.get_sample_value(VALID_AT) or 0) > begun
 
 
-def test_a_configuration_that_says_the_same_does_not_part_scrapes_that_meet(scraper: Make) -> None:
+def test_a_configuration_that_says_the_same_does_not_replace_the_plan(scraper: Make) -> None:
     scrapes = scraper(Provider(listing()).target(ONE))
     old = scrapes.plan
-    assert asyncio.run(Reload(Maker(ScrapePlan(old.targets)), scrapes, Telemetry())()) == ()
+    assert asyncio.run(Reload(Loader(ScrapePlan(old.targets)), scrapes, Telemetry())()) == ()
     assert scrapes.plan is old
 
 
 def test_scrapes_go_on_while_a_configuration_is_read(scraper: Make) -> None:
     scrapes = scraper(Provider(listing()).target(ONE))
-    make = Maker(ScrapePlan((Provider(listing()).target(TWO),)))
-    make.gate.clear()
+    load = Loader(ScrapePlan((Provider(listing()).target(TWO),)))
+    load.gate.clear()
 
     async def both() -> ScrapeResult:
-        reload = Reload(make, scrapes, Telemetry())
+        reload = Reload(load, scrapes, Telemetry())
         reload.begin()
-        await asyncio.to_thread(make.entered.wait)
-        scrape_result = await scrapes.scrape(LONG)
-        make.gate.set()
+        await asyncio.to_thread(load.entered.wait)
+        result = await scrapes.scrape(LONG)
+        load.gate.set()
         await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
-        return scrape_result
+        return result
 
     assert of(asyncio.run(both()), ONE).error is None
     assert [target.account for target in scrapes.plan.targets] == [TWO]
 
 
-def test_reloads_at_once_come_one_after_the_other(scraper: Make) -> None:
+def test_concurrent_reloads_run_one_after_the_other(scraper: Make) -> None:
     scrapes = scraper(Provider(listing()).target(ONE))
     plans = [ScrapePlan((Provider(listing()).target(TWO),), min_interval=n) for n in range(3)]
-    make = Maker(*plans)
-    make.gate.clear()
+    load = Loader(*plans)
+    load.gate.clear()
 
     async def three() -> None:
-        reload = Reload(make, scrapes, Telemetry())
+        reload = Reload(load, scrapes, Telemetry())
         all_three = asyncio.gather(*(reload() for _ in plans))
-        await asyncio.to_thread(make.entered.wait)
+        await asyncio.to_thread(load.entered.wait)
         await asyncio.sleep(0)  # lets the others come
-        make.gate.set()
+        load.gate.set()
         await all_three
 
     asyncio.run(three())
-    assert (make.most, scrapes.plan) == (1, plans[-1])
+    assert (load.most, scrapes.plan) == (1, plans[-1])

@@ -14,63 +14,67 @@ from typing import Protocol
 
 import msgspec
 import requests
+from requests.exceptions import InvalidProxyURL, InvalidSchema, ProxyError
 from urllib3.exceptions import DecodeError, HTTPError
 from urllib3.exceptions import TimeoutError as PoolTimeoutError
 
 from exporter import __version__
+from exporter.client.environment import missing_ca_bundle, proxy_variable
 from exporter.client.errors import (
     MORE_TIME,
     AnswerTimeoutError,
     ApiError,
     PayloadError,
+    StaleConnectionError,
     StatusError,
     TlsError,
     TooLargeError,
     UnreachableError,
     status_error,
 )
-from exporter.client.retry_after import RETRY_AFTER_STATUSES, RetryAfterGate, asked
-from exporter.client.server_time import Clocks, Reading, http_date
-from exporter.client.transport import pooled_session
+from exporter.client.retry_after import RETRY_AFTER_STATUSES, RetryAfterGate, parse_retry_after
+from exporter.client.server_time import http_date, resolve_time
+from exporter.client.transport import IdleConnectionError, pooled_session
+from exporter.clocks import boottime
 from exporter.model import SECOND
 
 ATTEMPTS = 3
 BACKOFF_SECONDS = 0.2
 CHUNK = 1 << 18
 CONNECTIONS = 4
-RETRIED = {408, 429, 500, 502, 503, 504}
+RETRIED = {408, 500, 502, 503, 504}  # a 429 is not: what it limits would only come later
 
 
-class Meter(Protocol):
+class RequestTelemetry(Protocol):
     """Told of every request as it ends."""
 
-    def sent(self, endpoint: str, code: str, seconds: float) -> None:
+    def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
         """`code` is the HTTP status, or `error` when there was no answer."""
 
-    def rate_limit(self, remaining: int) -> None:
-        """How many requests the provider says are left."""
+    def rate_limit(self, remaining: int | None) -> None:
+        """How many requests the provider's last answer says are left; None if it does not say."""
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A body, and what the clocks showed as it began to come."""
+    """A body, and the server time when it began to arrive, in microseconds since 1970."""
 
     body: bytes
-    at: Reading
+    time: int
 
 
 class Api:
     """One account's way to its provider, with connections that are kept; several threads may use it.
 
-    `clocks` is what its answers have proven of the time. The connections end with the last who holds it:
-    a scrape that began before a reload may still use them.
+    The connections are closed with the last reference to it: a scrape that began before a reload may still
+    use them.
 
     Args:
         base_url: where paths are appended.
         header: the name of the header that carries the key.
         key: called for each request, so that a rotated key works at once; it may raise NoKeyError.
         max_bytes: the largest body, decompressed.
-        meter: told of every request.
-        wall, clock, sleep: time in seconds since 1970, monotonic seconds, and how to wait.
+        telemetry: told of every request.
+        wall, clock, sleep: seconds since 1970, seconds for deadlines, and how to wait.
     """
 
     def __init__(  # noqa: PLR0913 - three are the clocks, which only tests pass
@@ -80,22 +84,21 @@ class Api:
         key: Callable[[], str],
         *,
         max_bytes: int,
-        meter: Meter,
+        telemetry: RequestTelemetry,
         wall: Callable[[], float] = time.time,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = boottime,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._base, self._header, self._key = base_url, header, key
-        self._max_bytes, self._meter = max_bytes, meter
+        self._max_bytes, self._telemetry = max_bytes, telemetry
         self._wall, self.clock, self._sleep = wall, clock, sleep
-        self.clocks = Clocks()
-        self._silence, self._slots = RetryAfterGate(), BoundedSemaphore(CONNECTIONS)
+        self._gate, self._slots = RetryAfterGate(), BoundedSemaphore(CONNECTIONS)
         self._http = pooled_session(CONNECTIONS)
         self._http.headers["Accept"] = "application/json"
         self._http.headers["User-Agent"] = f"cloud-browser-exporter/{__version__}"
 
     def get(self, path: str, params: Mapping[str, str | int], deadline: float) -> Answer:
-        """The answer to `GET base_url + path`, by a deadline on the monotonic clock.
+        """The answer to `GET base_url + path`, by a deadline on `clock`.
 
         The path is also the `endpoint` under which the request is counted.
 
@@ -105,9 +108,12 @@ class Api:
         attempt = 1
         while True:
             with self._slot(deadline):
-                self._silence.check(self.clock())
+                self._gate.check(self.clock())
                 try:
                     return self._measured(path, params, deadline)
+                except StaleConnectionError:
+                    self._http.close()  # the other idle connections went the same way; new ones are made
+                    continue
                 except (UnreachableError, StatusError) as error:
                     failure = error
             wait = self._pause(failure, attempt)
@@ -148,7 +154,7 @@ class Api:
             code = str(error.status)
             raise
         finally:
-            self._meter.sent(path, code, self.clock() - begun)
+            self._telemetry.request_finished(path, code, self.clock() - begun)
         return answer
 
     def _request(self, path: str, params: Mapping[str, str | int], key: str, seconds: float) -> Answer:
@@ -156,23 +162,24 @@ class Api:
             with self._http.get(
                 self._base + path, params=params, headers={self._header: key}, timeout=seconds, stream=True
             ) as response:
-                date = http_date(response.headers.get("date", ""))
-                at = Reading(date, int(self._wall() * SECOND), int(self.clock() * SECOND))
-                self._check(response, at)
-                return Answer(self._body(response), at)
+                date, wall = http_date(response.headers.get("date", "")), int(self._wall() * SECOND)
+                self._check(response, wall if date is None else date)
+                return Answer(self._body(response), resolve_time(date, wall))
+        except IdleConnectionError as error:
+            raise StaleConnectionError("a kept connection did not answer") from error
         except (OSError, HTTPError, UnicodeError) as error:
-            raise _mapped(error) from error
+            self._telemetry.rate_limit(None)
+            raise _mapped(error, self._base) from error
 
-    def _check(self, response: requests.Response, at: Reading) -> None:
+    def _check(self, response: requests.Response, now: int) -> None:
         remaining = response.headers.get("x-ratelimit-remaining", "")
-        if remaining.isdecimal():
-            self._meter.rate_limit(int(remaining[:9]))
+        self._telemetry.rate_limit(int(remaining[:9]) if remaining.isdecimal() else None)
         status = response.status_code
         if status != 200:
-            now = at.wall if at.date is None else at.date
-            wait = asked(response.headers.get("retry-after"), now) if status in RETRY_AFTER_STATUSES else None
-            error = status_error(status)(status, wait)
-            self._silence.begin(error, self.clock())
+            header = response.headers.get("retry-after") if status in RETRY_AFTER_STATUSES else None
+            html = "html" in response.headers.get("content-type", "").lower()
+            error = status_error(status)(status, parse_retry_after(header, now), html=html)
+            self._gate.close(error, self.clock())
             raise error
 
     def _body(self, response: requests.Response) -> bytes:
@@ -186,15 +193,19 @@ class Api:
         return body.getvalue()
 
 
-def _mapped(error: Exception) -> ApiError:
-    """All of requests' and urllib3's exceptions, and those of sockets, as one of ours."""
+def _mapped(error: Exception, url: str) -> ApiError:
+    """Maps the exceptions of requests, urllib3 and sockets to one of `errors`."""
     root: BaseException = error
     while cause := root.__cause__ or root.__context__:
         root = cause  # messages on the way down repeat the address and more
     if isinstance(root, (TimeoutError, PoolTimeoutError)):
         return AnswerTimeoutError(f"no whole answer by the deadline; {MORE_TIME}")
+    if (variable := missing_ca_bundle()) and "CA certificate bundle" in str(root):
+        return TlsError(f"{variable} names a certificate bundle that does not exist; correct or unset it")
     if isinstance(root, ssl.SSLError):
         return TlsError("TLS failed: check base_url and the certificates this machine trusts")
     if isinstance(error, DecodeError):
         return PayloadError("the body is not compressed as its header says; check base_url")
+    if isinstance(error, (InvalidProxyURL, InvalidSchema, ProxyError)) and (variable := proxy_variable(url)):
+        return UnreachableError(f"{type(root).__name__}: the proxy in {variable} cannot be used; check it")
     return UnreachableError(f"{type(root).__name__}: check base_url and the network")

@@ -4,7 +4,8 @@
     +-- AnswerTimeoutError   no whole answer by the deadline
     +-- NoKeyError           no key to send
     +-- UnreachableError     no connection, or one that broke
-    |   +-- TlsError         a connection that cannot be trusted
+    |   +-- TlsError             a connection that cannot be trusted
+    |   +-- StaleConnectionError a kept connection that does not answer any more
     +-- StatusError          an HTTP status other than 200
     |   +-- AuthError 401 403, PaymentError 402, SlowRequestError 408, RateLimitedError 429,
     |       RedirectError 3xx, ServerError 5xx, ClientError any other
@@ -18,6 +19,9 @@ from math import ceil
 from typing import ClassVar
 
 MORE_TIME = "raise Prometheus's scrape_timeout"
+NOT_THE_API = (
+    "the answer is HTML, not the API's: a firewall or proxy may have answered; check base_url and the network"
+)
 
 
 class ApiError(Exception):
@@ -41,8 +45,12 @@ class UnreachableError(ApiError, reason="unreachable"):
     """No connection, or one that broke."""
 
 
+class StaleConnectionError(UnreachableError, reason="unreachable"):
+    """A connection that had been idle did not answer; another may."""
+
+
 class TlsError(UnreachableError, reason="tls"):
-    """The other side could not prove who it is."""
+    """The server's certificate could not be verified."""
 
 
 class StatusError(ApiError):
@@ -50,20 +58,23 @@ class StatusError(ApiError):
 
     Args:
         status: it.
-        wait: the seconds for which the provider asks not to be asked.
-        silent: it came earlier, and as that wait is not over, nothing was sent.
+        wait: the seconds that the provider asks to wait before the next request.
+        suppressed: the answer came earlier; as that wait is not over, no request was sent.
+        html: the answer's body is HTML, which no provider's API sends.
     """
 
     advice: ClassVar[str] = "check base_url"
 
-    def __init__(self, status: int, wait: float | None = None, *, silent: bool = False) -> None:
-        text = f"HTTP status {status}: {self.advice}"
-        if silent:
-            text += f"; the provider asked for silence, so nothing is sent for {ceil(wait or 0)} s still"
+    def __init__(
+        self, status: int, wait: float | None = None, *, suppressed: bool = False, html: bool = False
+    ) -> None:
+        text = f"HTTP status {status}: {NOT_THE_API if html else self.advice}"
+        if suppressed:
+            text += f"; Retry-After in force: no request for another {ceil(wait or 0)} s"
         elif wait is not None:
-            text += f"; the provider asks for {ceil(wait)} s of silence"
+            text += f"; the provider asks to wait for {ceil(wait)} s"
         super().__init__(text)
-        self.status, self.wait, self.silent = status, wait, silent
+        self.status, self.wait = status, wait
 
 
 class AuthError(StatusError, reason="auth"):

@@ -1,9 +1,13 @@
 """Pooled connections on which a request's timeout is for all of it.
 
-A socket's timeout bounds one read, and a server that sends byte by byte would hold a thread for hours.
-Here each address and each read gets only what is left of the time. The look-up of the host's name alone
-cannot be cut short: with a name server that does not answer, the system ends it after some 5 to 30 seconds.
-Nothing is sent then, if the time was over.
+A socket's timeout bounds one read, so that a server that sends byte by byte could hold a thread for hours.
+Here each address and each read gets only what is left of the time. The name lookup alone cannot be cut short:
+with a name server that does not answer, the system ends it after some 5 to 30 seconds. Nothing is sent then,
+if the time was over.
+
+A middlebox may have forgotten a connection that was idle, and drop what is sent on it. So a request on such a
+connection gets a third of its time until the answer begins; then it fails with `IdleConnectionError`, and can
+be sent on a new one.
 """
 
 import io
@@ -19,7 +23,15 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-MIN_TIMEOUT = 0.001  # a socket takes 0 for "do not wait at all"
+from exporter.client.environment import is_loopback
+from exporter.clocks import boottime
+
+MIN_TIMEOUT = 0.001  # seconds: a socket takes 0 for "do not wait at all"
+IDLE_SECONDS = 0.1  # a connection that was unused for longer has been idle: not one between two pages
+MAX_IDLE_SECONDS = 60  # a connection that was idle for longer is not used again
+IDLE_SHARE = 1 / 3  # of a request's time, for the answer to begin on a connection that was idle
+# Probes on a silent connection, so that middleboxes keep it, and one that is gone is noticed.
+KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 
 
 def pooled_session(connections: int) -> requests.Session:
@@ -50,13 +62,39 @@ def connect(addresses: Sequence[tuple[str, int]], seconds: float) -> socket.sock
             failure = error
         else:
             sock.settimeout(max(until - monotonic(), MIN_TIMEOUT))
+            _keep_alive(sock)
             return sock
     raise failure
 
 
+def _keep_alive(sock: socket.socket) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE.items():
+        if hasattr(socket, name):  # Linux has them all
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+class IdleConnectionError(Exception):
+    """A kept connection did not answer in its share of the time."""
+
+
 class _Session(requests.Session):
+    def __init__(self) -> None:
+        super().__init__()
+        self.auth = _no_auth
+
+    def merge_environment_settings(self, url: Any, *args: Any, **kwargs: Any) -> Any:
+        """As requests does, but addresses of this machine are never asked through a proxy."""
+        settings = super().merge_environment_settings(url, *args, **kwargs)
+        return {**settings, "proxies": {}} if is_loopback(str(url)) else settings
+
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Nowhere: headers would travel along, and even to tell where, requests reads all of the body."""
+
+
+def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Add nothing: without an auth of its own, a session sends the password of a `.netrc` entry."""
+    return request
 
 
 class _Reader(io.RawIOBase):
@@ -72,6 +110,10 @@ class _Reader(io.RawIOBase):
 
     def readable(self) -> bool:
         return True
+
+    def extend(self, seconds: float) -> None:
+        """Give what is still to come so many seconds more."""
+        self._until += seconds
 
     def readinto(self, buffer: Any) -> int | None:
         left = self._until - monotonic()
@@ -110,6 +152,28 @@ class _Response(HTTPResponse):
 
 class _Connection(HTTPConnection):
     response_class = _Response
+    released: float | None = None  # when it was last given back to the pool
+
+    @property
+    def idle_seconds(self) -> float:
+        """For how long it has been unused; 0 before its first request."""
+        return 0 if self.released is None else boottime() - self.released
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        self._was_idle = self.sock is not None and self.idle_seconds > IDLE_SECONDS
+        super().request(*args, **kwargs)
+
+    def getresponse(self) -> Any:
+        seconds = self.timeout or 0
+        if not self._was_idle:
+            return super().getresponse()
+        self.timeout = max(seconds * IDLE_SHARE, MIN_TIMEOUT)
+        try:
+            response = super().getresponse()
+        except TimeoutError as error:
+            raise IdleConnectionError from error
+        response._original_response._reader.extend(seconds - self.timeout)  # type: ignore[union-attr]  # noqa: SLF001 - our own response class below urllib3's
+        return response
 
     def _new_conn(self) -> socket.socket:
         until = monotonic() + (self.timeout or 0)
@@ -124,11 +188,24 @@ class _SecureConnection(_Connection, HTTPSConnection):
     pass
 
 
-class _Pool(HTTPConnectionPool):
+class _KeptConnections(HTTPConnectionPool):
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        conn: Any = super()._get_conn(timeout)
+        if conn.idle_seconds > MAX_IDLE_SECONDS:
+            conn.close()  # the next request opens it anew
+        return conn
+
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None:
+            conn.released = boottime()
+        super()._put_conn(conn)
+
+
+class _Pool(_KeptConnections):
     ConnectionCls = _Connection
 
 
-class _SecurePool(HTTPSConnectionPool):
+class _SecurePool(_KeptConnections, HTTPSConnectionPool):
     ConnectionCls = _SecureConnection
 
 

@@ -1,8 +1,7 @@
-"""A YAML file taken apart by structs whose fields say, with `by`, what reads each value.
+"""Loads YAML files, validated by structs whose fields name, with `parsed_by`, what parses each value.
 
-One reading finds all faults of a file, and no small file makes it long. A scalar stays its text until
-its field's reader has it: a price passes through no float. What is read is builtins, by the fields'
-names; msgspec makes the structs of it.
+One pass finds all errors of a file. A scalar stays text until its field's parser has it, so that a price
+passes through no float. What is loaded is builtins, by the fields' names; msgspec makes structs of them.
 """
 
 import re
@@ -28,7 +27,7 @@ _FAULTS = 100  # aliases can give a small file millions
 
 
 class ConfigError(Exception):
-    """What was given is not valid: `faults` has a line for each fault, naming file and key."""
+    """The configuration is not valid: `faults` has a line for each error, naming file and key."""
 
     def __init__(self, *faults: str) -> None:
         self.faults = tuple(
@@ -37,33 +36,38 @@ class ConfigError(Exception):
         super().__init__("\n".join(self.faults))
 
 
-def by(reads: Reads) -> msgspec.Meta:
-    """Marks a struct's field with what reads its text, so that a key stands in one place.
+def parsed_by(reads: Reads) -> msgspec.Meta:
+    """Marks a struct's field with what parses its text, so that each key is named once.
 
     A function from text to value, which may raise ValueError; a struct; a list of one struct; or, for a
-    mapping whose keys are the user's own, a dict of one: what reads a key, and what reads its value.
+    mapping whose keys are the user's own, a dict of one: what parses a key, and what parses its value.
     """
     return msgspec.Meta(extra={"by": reads})
 
 
-def line(most: int) -> msgspec.Meta:
+def printable(most: int) -> msgspec.Meta:
     """Marks a field of one printable line of at most `most` characters."""
-    return by(partial(matching, f".{{1,{most}}}", f"one printable line of 1 to {most} characters"))
+    return parsed_by(
+        partial(match_pattern, f".{{1,{most}}}", f"one printable line of 1 to {most} characters")
+    )
 
 
 def duration(text: str) -> int:
-    """Microseconds of a Prometheus duration (`500ms`, `1h30m`, `0`) of at most 100y. Raises ValueError."""
+    """Returns the microseconds of a Prometheus duration (`500ms`, `1h30m`, `0`) of at most 100y.
+
+    Raises ValueError.
+    """
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise ValueError(f"{shown(text)} is not a duration; allowed: such as 0s, 500ms, 10s, 1h30m")
+        raise ValueError(f"{quote(text)} is not a duration; allowed: such as 0s, 500ms, 10s, 1h30m")
     total = sum(int(count) * unit for count, unit in zip(match.groups("0"), _UNITS.values(), strict=True))
     if total > 100 * _UNITS["y"]:
-        raise ValueError(f"{shown(text)} is too long; allowed: at most 100y")
+        raise ValueError(f"{quote(text)} is too long; allowed: at most 100y")
     return total
 
 
 def number(least: int, most: int, decimals: int, text: str) -> int:
-    """The number in units of its last decimal, exactly: 0.12 of 9 decimals is 120,000,000.
+    """Returns the number in units of its last decimal, exactly: 0.12 of 9 decimals is 120,000,000.
 
     Raises ValueError for one below `least` or above `most`, or of more decimals.
     """
@@ -71,43 +75,43 @@ def number(least: int, most: int, decimals: int, text: str) -> int:
     value = int(match[1] + (match[2] or "").ljust(decimals, "0")) if match else -1
     if not least * 10**decimals <= value <= most * 10**decimals:
         kind = f"a number of at most {decimals} decimals" if decimals else "a whole number"
-        raise ValueError(f"{shown(text)} is not {kind} from {least} to {most}")
+        raise ValueError(f"{quote(text)} is not {kind} from {least} to {most}")
     return value
 
 
-def matching(pattern: str, wanted: str, text: str) -> str:
-    """The text itself. Raises ValueError without showing it: it may hold a password or, misplaced, a key."""
+def match_pattern(pattern: str, wanted: str, text: str) -> str:
+    """Returns the text. Raises ValueError without quoting it, for it may hold a password or a key."""
     if not (text.isprintable() and re.fullmatch(pattern, text, re.ASCII)):
         raise ValueError(f"not {wanted}")
     return text
 
 
 def one_of(words: tuple[str, ...], text: str) -> str:
-    """The text itself. Raises ValueError if it is none of the words."""
+    """Returns the text. Raises ValueError if it is none of the words."""
     if text not in words:
-        raise ValueError(f"{shown(text)} is not one of {', '.join(words)}")
+        raise ValueError(f"{quote(text)} is not one of {', '.join(words)}")
     return text
 
 
-def shown(text: str) -> str:
-    """The text as a fault quotes it; a longer one is not, for it may be a misplaced key."""
+def quote(text: str) -> str:
+    """Returns the text as an error quotes it. A longer one is not quoted, for it may be a misplaced key."""
     return repr(text) if len(text) <= _LONGEST_SHOWN else "what stands there"
 
 
-class Reader:
-    """Takes data apart by the structs' fields, and collects the faults."""
+class Validator:
+    """Loads data by the structs' fields, and collects the errors."""
 
     def __init__(self) -> None:
         self.faults: list[str] = []
 
-    def note(self, at: str, fault: str) -> None:
-        """Adds a fault of what stands `at`. Raises ConfigError when there are too many."""
+    def add_error(self, at: str, fault: str) -> None:
+        """Adds an error at a place in the file. Raises ConfigError when there are too many."""
         self.faults.append(f"{at}: {fault}")
         if len(self.faults) == _FAULTS:
             raise ConfigError(*self.faults, "further faults are not shown")
 
-    def take(self, raw: object, at: str, reads: Reads, dot: str = ".") -> Any:
-        """What is read of `raw`; None where it is not allowed, with the fault noted."""
+    def load(self, raw: object, at: str, reads: Reads, dot: str = ".") -> Any:
+        """Returns what `raw` holds; None where that is not allowed, with the error added."""
         fault = "not a single value"
         if isinstance(reads, type):
             if isinstance(raw, dict):
@@ -115,7 +119,7 @@ class Reader:
             fault = "empty" if raw is None else "not a mapping"
         elif isinstance(reads, list):
             if isinstance(raw, list) and raw:
-                return [self.take(item, f"{at}[{index}]", reads[0]) for index, item in enumerate(raw)]
+                return [self.load(item, f"{at}[{index}]", reads[0]) for index, item in enumerate(raw)]
             fault = "not a list of at least one"
         elif isinstance(reads, dict):
             if isinstance(raw, dict) and raw:
@@ -126,7 +130,7 @@ class Reader:
                 return reads(raw)
             except ValueError as error:
                 fault = str(error)
-        self.note(at, fault)
+        self.add_error(at, fault)
         return None
 
     def _mapping(
@@ -137,12 +141,12 @@ class Reader:
         for key, value in raw.items():
             if key not in fields:
                 named = str(key) if len(str(key)) <= _LONGEST_SHOWN else "..."
-                self.note(f"{prefix}{named}", f"unknown key; allowed: {', '.join(sorted(fields))}")
+                self.add_error(f"{prefix}{named}", f"unknown key; allowed: {', '.join(sorted(fields))}")
             elif value is not None:
-                taken[key] = self.take(value, prefix + key, fields[key].type.__metadata__[0].extra["by"])
+                taken[key] = self.load(value, prefix + key, fields[key].type.__metadata__[0].extra["by"])
         for key, field in fields.items():
             if field.required and key not in taken:
-                self.note(prefix + key, "missing")
+                self.add_error(prefix + key, "missing")
         return taken
 
     def _entries(self, raw: Mapping[Any, object], at: str, key: Text, value: Text) -> dict[Any, Any]:
@@ -150,24 +154,24 @@ class Reader:
         taken = {}
         for index, (name, item) in enumerate(raw.items()):
             known = len(self.faults)
-            read = self.take(name, f"{at}[{index}]", key)
+            read = self.load(name, f"{at}[{index}]", key)
             if len(self.faults) == known:
                 place = f".{name}" if len(name) <= _LONGEST_SHOWN else f"[{index}]"
-                taken[read] = self.take(item, at + place, value)
+                taken[read] = self.load(item, at + place, value)
         return taken
 
 
-def read_yaml(path: Path, reader: Reader) -> object:
-    """The data of a file: dicts, lists, texts and None. Raises ConfigError.
+def read_yaml(path: Path, validator: Validator) -> object:
+    """Returns the data of a file: dicts, lists, texts and None. Raises ConfigError.
 
-    A key that stands twice in a mapping is noted in `reader`.
+    A key that a mapping has twice is added to the validator's errors.
     """
     try:
         with path.open("rb") as file:
             data = file.read(_FILE_BYTES + 1)
         if len(data) > _FILE_BYTES:
             raise ConfigError(f"{path}: too large; allowed: at most 1 MiB")
-        return _Loader(data.decode("utf-8-sig"), path, reader).get_single_data()
+        return _Loader(data.decode("utf-8-sig"), path, validator).get_single_data()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except yaml.MarkedYAMLError as error:
@@ -181,15 +185,17 @@ def read_yaml(path: Path, reader: Reader) -> object:
 class _Loader(yaml.BaseLoader):
     """Leaves scalars their text, so that the name `no` stays; null is None."""
 
-    def __init__(self, text: str, at: Path, reader: Reader) -> None:
+    def __init__(self, text: str, at: Path, validator: Validator) -> None:
         super().__init__(text)
-        self.at, self.reader = at, reader
+        self.at, self.validator = at, validator
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - the base's
         keys = set()
         for key in [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]:
             if key.value in keys:
-                self.reader.note(f"{self.at}: {_place(key.start_mark)}", f"{shown(key.value)} stands twice")
+                self.validator.add_error(
+                    f"{self.at}: {_place(key.start_mark)}", f"{quote(key.value)} stands twice"
+                )
             keys.add(key.value)
         return super().construct_mapping(node, deep)
 

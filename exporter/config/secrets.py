@@ -1,6 +1,6 @@
-"""API keys: read from text or a file, and held so that nothing shows them.
+"""API keys and password hashes: parsed, and held so that no repr, log or encoder shows them.
 
-A fault says what is wrong with a key and what is allowed, never what the key is.
+An error says what is wrong with a key and what is allowed, never what the key is.
 """
 
 import re
@@ -14,7 +14,7 @@ _HASH = re.compile(rf"\$2[aby]\$([0-9]{{2}})\${_BASE64}{{21}}[.Oeu]{_BASE64}{{31
 
 
 class KeyUnavailableError(Exception):
-    """An account has no key now, which may pass: names the variable or file, and what that must hold."""
+    """The key is currently unavailable, which may be transient; names the variable or file."""
 
 
 class Secret:
@@ -32,30 +32,35 @@ class Secret:
         raise TypeError("a Secret cannot be pickled or copied")
 
     def reveal(self) -> str:
-        """The string itself."""
+        """Returns the string itself."""
         return self._text
 
 
-def is_group_or_world_accessible(file: str) -> bool:
-    """Whether the group or others have any right to a file that is there; a link's target counts."""
+def is_too_permissive(file: str) -> bool:
+    """Returns whether the group may write a file that is there, or others may use it; links are followed.
+
+    A group's right to read is how Kubernetes lets a container that is not root read a secret (fsGroup).
+    """
     try:
-        return bool(Path(file).stat().st_mode & 0o077)
+        return bool(Path(file).stat().st_mode & 0o027)
     except OSError:
         return False
 
 
 def parse_key(text: str) -> Secret:
-    """The key that stands alone in `text`, white space around it apart. Raises ValueError."""
+    """Returns the key that `text` holds, without white space around it. Raises ValueError."""
     key = text.strip(" \t\r\n")
     if not key:
         raise ValueError("empty or not set; allowed: the API key alone")
+    if key[0] in "'\"":  # env files of docker keep quotes, and a provider would refuse the key
+        raise ValueError("in quotes; allowed: the API key alone, without quotes")
     if len(text) > _KEY_BYTES or not (key.isascii() and key.isprintable()):
         raise ValueError("holds more than one line of printable ASCII; allowed: the API key alone")
     return Secret(key)
 
 
 def key_in_file(file: str) -> Secret:
-    """The key that stands alone in a file of at most 4 KiB, as it is now. Raises ValueError."""
+    """Returns the key that a file of at most 4 KiB holds now. Raises ValueError."""
     try:
         with Path(file).open("rb") as opened:
             return parse_key(opened.read(_KEY_BYTES + 1).decode("latin-1"))
@@ -64,8 +69,8 @@ def key_in_file(file: str) -> Secret:
         raise ValueError(f"{reason}; allowed: a file with the API key alone") from error
 
 
-def hash_in_text(text: str) -> Secret:
-    """The bcrypt hash that the text is. Raises ValueError."""
+def parse_bcrypt_hash(text: str) -> Secret:
+    """Returns the bcrypt hash that the text is. Raises ValueError."""
     match = _HASH.fullmatch(text)
     if match is None:
         raise ValueError("not a bcrypt hash; allowed: what `htpasswd -nB NAME` prints after the colon")

@@ -1,14 +1,13 @@
-"""The configuration: a YAML file, or the environment, turned into frozen structs.
+"""The configuration: a YAML file, or the environment, as frozen structs.
 
-One reading finds all faults of a file. Times are whole microseconds unless called seconds, money is
-whole nano-dollars (10^-9 USD). It says where API keys are and holds none; a fault shows no value
-that could be one.
+Times are whole microseconds unless called seconds, money is whole nano-dollars (10^-9 USD). It names where
+API keys are and holds none; an error quotes no value that could be one.
 """
 
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -17,20 +16,19 @@ from exporter.config.loader import (
     MINUTE,
     SECOND,
     ConfigError,
-    Reader,
-    by,
+    Validator,
     duration,
-    line,
-    matching,
+    match_pattern,
     number,
     one_of,
+    parsed_by,
+    printable,
+    quote,
     read_yaml,
-    shown,
 )
 from exporter.config.secrets import KeyUnavailableError, Secret, key_in_file, parse_key
 
 __all__ = [
-    "BASE_URLS",
     "AccountConfig",
     "Config",
     "ConfigError",
@@ -42,11 +40,6 @@ __all__ = [
     "load",
 ]
 
-BASE_URLS = {
-    "browserbase": "https://api.browserbase.com",
-    "browser_use": "https://api.browser-use.com/api/v3",
-}
-
 _HOST = r"(?:\w[\w.-]*|\[[\da-fA-F:.]+\])"
 _PORT = r"(?::(?:[1-5]?\d{1,4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]))?"
 _URL = rf"(?i:https?)://{_HOST}{_PORT}(?:/[\w./~%+:-]*)?"
@@ -57,22 +50,22 @@ _STATE = {"STATE_DIRECTORY": ".", "XDG_STATE_HOME": _NAME, "HOME": f".local/stat
 def _seconds(least: str, text: str) -> float:
     # A socket takes no timeout of more than 24 days.
     if not duration(least) <= duration(text) <= DAY:
-        raise ValueError(f"{shown(text)} is out of range; allowed: {least} to 1d")
+        raise ValueError(f"{quote(text)} is out of range; allowed: {least} to 1d")
     return duration(text) / SECOND
 
 
 def _base_url(text: str) -> str:
     wanted = "http:// or https:// with a host, without user, password, query or fragment"
-    return matching(_URL, wanted, text).rstrip("/")
+    return match_pattern(_URL, wanted, text).rstrip("/")
 
 
 def _ledger_url(text: str) -> str:
     wanted = "a file of SQLite; allowed: sqlite:///relative/path, sqlite:////absolute/path"
-    return matching("sqlite:///(?!:memory:)[^?]*[^?/]", wanted, text)
+    return match_pattern("sqlite:///(?!:memory:)[^?]*[^?/]", wanted, text)
 
 
-Price: TypeAlias = Annotated[int, by(partial(number, 0, 1_000_000, 9))]
-Seconds: TypeAlias = Annotated[float, by(partial(_seconds, "0s"))]
+Price: TypeAlias = Annotated[int, parsed_by(partial(number, 0, 1_000_000, 9))]
+Seconds: TypeAlias = Annotated[float, parsed_by(partial(_seconds, "0s"))]
 
 
 class Pricing(msgspec.Struct, frozen=True):
@@ -80,24 +73,45 @@ class Pricing(msgspec.Struct, frozen=True):
 
     browser_per_hour: Price = msgspec.field(default=0, name="browser_usd_per_hour")
     proxy_per_gb: Price = msgspec.field(default=0, name="proxy_usd_per_gb")
-    minimum: Annotated[int, by(partial(number, 0, 86_400, 6))] = msgspec.field(
+    minimum: Annotated[int, parsed_by(partial(number, 0, 86_400, 6))] = msgspec.field(
         default=MINUTE, name="minimum_seconds"
     )
 
 
-class AccountConfig(msgspec.Struct, frozen=True):
-    """One account: `name` is unique for its provider, `base_url` has no slash at its end."""
+class ConfigurableProvider(Protocol):
+    """What the configuration has to know of a provider."""
 
-    name: Annotated[str, line(100)]
-    provider: Annotated[Literal["browserbase", "browser_use"], by(partial(one_of, tuple(BASE_URLS)))]
-    api_key_env: Annotated[str, line(1000)] = ""
-    api_key_file: Annotated[str, line(1000)] = ""
-    base_url: Annotated[str, by(_base_url)] = ""
-    query: Annotated[str | None, line(2000)] = None
-    pricing: Annotated[Pricing | None, by(Pricing)] = None
+    @property
+    def base_url(self) -> str:
+        """Where its API is, unless an account says otherwise."""
+
+    @property
+    def options(self) -> type[msgspec.Struct]:
+        """The struct of the keys that only its accounts take."""
+
+
+Providers: TypeAlias = Mapping[str, ConfigurableProvider]
+
+
+class NoOptions(msgspec.Struct, frozen=True):
+    """The options of a provider that has none of its own."""
+
+
+class AccountConfig(msgspec.Struct, frozen=True):
+    """One account: `name` is unique for its provider, `base_url` has no slash at its end.
+
+    options: the keys that only its provider takes, as a struct of the provider's own.
+    """
+
+    name: Annotated[str, printable(100)]
+    provider: Annotated[str, printable(100)]
+    api_key_env: Annotated[str, printable(1000)] = ""
+    api_key_file: Annotated[str, printable(1000)] = ""
+    base_url: Annotated[str, parsed_by(_base_url)] = ""
+    options: msgspec.Struct = msgspec.field(default_factory=NoOptions)
 
     def key(self, environ: Mapping[str, str]) -> Secret:
-        """The API key as it is now; a file is read again at each call. Raises KeyUnavailableError."""
+        """Returns the current API key; a file is read again at each call. Raises KeyUnavailableError."""
         try:
             if self.api_key_env:
                 return parse_key(environ.get(self.api_key_env, ""))
@@ -109,60 +123,69 @@ class AccountConfig(msgspec.Struct, frozen=True):
 class Scrape(msgspec.Struct, frozen=True):
     """Limits of a scrape; times in seconds."""
 
-    timeout: Annotated[float, by(partial(_seconds, "1ms"))] = 10.0
+    timeout: Annotated[float, parsed_by(partial(_seconds, "1ms"))] = 10.0
     timeout_offset: Seconds = 0.5
     min_interval: Seconds = 0.0
-    max_response_bytes: Annotated[int, by(partial(number, 1, 10**12, 0))] = 1 << 28
+    max_response_bytes: Annotated[int, parsed_by(partial(number, 1, 10**12, 0))] = 1 << 28
 
 
 class LedgerConfig(msgspec.Struct, frozen=True):
     """The ledger's database URL, how its counters begin, how long an ended session is read again."""
 
-    url: Annotated[str, by(_ledger_url)] = ""
-    history: Annotated[Literal["import", "skip"], by(partial(one_of, ("import", "skip")))] = "import"
-    settle_after: Annotated[int, by(duration)] = 15 * MINUTE
+    url: Annotated[str, parsed_by(_ledger_url)] = ""
+    history: Annotated[Literal["import", "skip"], parsed_by(partial(one_of, ("import", "skip")))] = "import"
+    settle_after: Annotated[int, parsed_by(duration)] = 15 * MINUTE
 
 
 class Config(msgspec.Struct, frozen=True):
     """A valid configuration: at least one account, every URL filled in."""
 
-    accounts: Annotated[tuple[AccountConfig, ...], by([AccountConfig])]
-    scrape: Annotated[Scrape, by(Scrape)] = Scrape()
-    ledger: Annotated[LedgerConfig, by(LedgerConfig)] = LedgerConfig()
+    accounts: tuple[AccountConfig, ...]
+    scrape: Annotated[Scrape, parsed_by(Scrape)] = Scrape()
+    ledger: Annotated[LedgerConfig, parsed_by(LedgerConfig)] = LedgerConfig()
 
 
-def load(path: Path, environ: Mapping[str, str], ledger_url: str | None = None) -> Config:
-    """The configuration in a YAML file; `ledger_url` goes before the file's. Raises ConfigError.
+def load(
+    path: Path, providers: Providers, environ: Mapping[str, str], ledger_url: str | None = None
+) -> Config:
+    """Returns the configuration in a YAML file; `ledger_url` overrides the file's. Raises ConfigError.
 
     A key file's path is relative to the configuration file's directory, as in Prometheus.
     """
-    reader, names = Reader(), set[tuple[str, str]]()
-    values = reader.take(read_yaml(path, reader), str(path), Config, dot=": ") or {}
+    validator, names = Validator(), set[tuple[str, str]]()
+    values = validator.load(read_yaml(path, validator), str(path), _file_schema(providers), dot=": ") or {}
     for index, account in enumerate(values.get("accounts") or ()):
         if account is not None:
             at = f"{path}: accounts[{index}]"
-            _identify(account, at, names, reader)
-            _finish(account, at, path.parent, environ, reader)
-    return _config(values, environ, ledger_url, reader)
+            _identify(account, at, names, validator)
+            _check_options(account, at, providers, validator)
+            _finish(account, at, path.parent, environ, validator)
+    return _config(values, providers, environ, ledger_url, validator)
 
 
-def from_environment(environ: Mapping[str, str], ledger_url: str | None = None) -> Config:
-    """The configuration of no file: an account `default` for each provider with a key. Raises ConfigError."""
-    reader, accounts = Reader(), []
-    for provider, base_url in BASE_URLS.items():
-        key, url = f"{provider.upper()}_API_KEY", f"{provider.upper()}_BASE_URL"
+def from_environment(
+    providers: Providers, environ: Mapping[str, str], ledger_url: str | None = None
+) -> Config:
+    """Returns the configuration where there is no file: an account `default` for each provider with a key.
+
+    Raises:
+        ConfigError: naming the variables.
+    """
+    validator, accounts = Validator(), []
+    for name, provider in providers.items():
+        key, url = f"{name.upper()}_API_KEY", f"{name.upper()}_BASE_URL"
         if environ.get(key):
-            reader.take(environ[key], key, parse_key)
-            account = {"name": "default", "provider": provider, "api_key_env": key}
-            accounts.append(account | {"base_url": reader.take(environ.get(url) or base_url, url, _base_url)})
+            validator.load(environ[key], key, parse_key)
+            base_url = validator.load(environ.get(url) or provider.base_url, url, _base_url)
+            accounts.append({"name": "default", "provider": name, "api_key_env": key, "base_url": base_url})
     if not accounts:
-        fault = "neither is set; allowed: one or both, or --config.file; the command demo needs no key"
-        reader.note("BROWSERBASE_API_KEY, BROWSER_USE_API_KEY", fault)
-    return _config({"accounts": accounts}, environ, ledger_url, reader)
+        fault = "none is set; allowed: at least one, or --config.file; the command demo needs no key"
+        validator.add_error(", ".join(f"{name.upper()}_API_KEY" for name in providers), fault)
+    return _config({"accounts": accounts}, providers, environ, ledger_url, validator)
 
 
 def default_ledger(environ: Mapping[str, str]) -> str | None:
-    """The URL of the ledger where none is given; None if no variable names an absolute directory for it."""
+    """Returns the default ledger's URL; None if no variable names an absolute directory for it."""
     for variable, rest in _STATE.items():
         directory = environ.get(variable, "").partition(":")[0]
         if directory.startswith("/"):  # XDG: a relative one is ignored
@@ -170,40 +193,96 @@ def default_ledger(environ: Mapping[str, str]) -> str | None:
     return None
 
 
-def _identify(account: dict[str, Any], at: str, names: set[tuple[str, str]], reader: Reader) -> None:
-    """Checks that no account before, as `names` has them, is called the same; puts in the provider's URL."""
+def _identify(account: dict[str, Any], at: str, names: set[tuple[str, str]], validator: Validator) -> None:
+    """Checks that no account before, as `names` has them, has the same name and provider."""
     name, provider = account.get("name"), account.get("provider")
     if name and provider:
         if (name, provider) in names:
-            reader.note(f"{at}.name", f"{shown(name)} is the name of another {provider} account")
+            validator.add_error(f"{at}.name", f"{quote(name)} is the name of another {provider} account")
         names.add((name, provider))
-        account.setdefault("base_url", BASE_URLS[provider])
 
 
-def _finish(account: dict[str, Any], at: str, home: Path, environ: Mapping[str, str], reader: Reader) -> None:
-    """Checks an account's keys against each other and what they name; makes the key file's path whole."""
-    for key in ("query", "pricing"):
-        if key in account and account.get("provider") == "browser_use":
-            reader.note(f"{at}.{key}", "not for browser_use; allowed: with provider browserbase")
+def _check_options(account: dict[str, Any], at: str, providers: Providers, validator: Validator) -> None:
+    """Checks that the provider takes the account's keys; puts in its URL."""
+    name = account.get("provider")
+    if name is None:
+        return
+    account.setdefault("base_url", providers[name].base_url)
+    taken = common_keys() | option_keys(providers[name])
+    for key in (key for key in account if key not in taken):
+        takers = [other for other, provider in providers.items() if key in option_keys(provider)]
+        validator.add_error(f"{at}.{key}", f"not for {name}; allowed: with provider {', '.join(takers)}")
+
+
+def common_keys() -> set[str]:
+    """Returns the keys that an account of any provider takes."""
+    return {field.encode_name for field in msgspec.structs.fields(AccountConfig)} - {"options"}
+
+
+def option_keys(provider: ConfigurableProvider) -> set[str]:
+    """Returns the keys that only accounts of this provider take."""
+    return {field.encode_name for field in msgspec.structs.fields(provider.options)}
+
+
+def _file_schema(providers: Providers) -> type[msgspec.Struct]:
+    """Returns the struct of a configuration file, in which an account may have any provider's keys."""
+    structs: list[type[msgspec.Struct]] = [AccountConfig, *(one.options for one in providers.values())]
+    keys = {field.encode_name: field for one in structs for field in msgspec.structs.fields(one)}
+    del keys["options"]
+    types = {name: field.type for name, field in keys.items()}
+    types["provider"] = Annotated[str, parsed_by(partial(one_of, tuple(providers)))]
+    account = msgspec.defstruct(
+        "AccountKeys",
+        [
+            (name, types[name]) if field.required else (name, types[name], None)
+            for name, field in keys.items()
+        ],
+    )
+    accounts = Annotated[list, parsed_by([account])]
+    rest = [field for field in msgspec.structs.fields(Config) if field.name != "accounts"]
+    return msgspec.defstruct(
+        "ConfigFile", [("accounts", accounts), *((field.name, field.type, None) for field in rest)]
+    )
+
+
+def _account(values: Mapping[str, Any], providers: Providers) -> AccountConfig:
+    own = option_keys(providers[values["provider"]])
+    options = {key: value for key, value in values.items() if key in own}
+    common = {key: value for key, value in values.items() if key not in own}
+    return AccountConfig(**common, options=msgspec.convert(options, providers[values["provider"]].options))
+
+
+def _finish(
+    account: dict[str, Any], at: str, home: Path, environ: Mapping[str, str], validator: Validator
+) -> None:
+    """Checks where the account's key is; makes the key file's path absolute."""
     if ("api_key_env" in account) == ("api_key_file" in account):
-        reader.note(at, "needs exactly one of api_key_env, api_key_file")
+        validator.add_error(at, "needs exactly one of api_key_env, api_key_file")
     if variable := account.get("api_key_env"):
-        reader.take(environ.get(variable, ""), f"{at}.api_key_env", parse_key)
+        validator.load(environ.get(variable, ""), f"{at}.api_key_env", parse_key)
     if file := account.get("api_key_file"):
         account["api_key_file"] = str(home / file)
-        reader.take(account["api_key_file"], f"{at}.api_key_file", key_in_file)
+        validator.load(account["api_key_file"], f"{at}.api_key_file", key_in_file)
 
 
-def _config(values: dict[str, Any], environ: Mapping[str, str], url: str | None, reader: Reader) -> Config:
+def _config(
+    values: dict[str, Any],
+    providers: Providers,
+    environ: Mapping[str, str],
+    url: str | None,
+    validator: Validator,
+) -> Config:
     ledger = values.get("ledger") or {}
     if url is None and "url" not in ledger:
         url = default_ledger(environ)
         if url is None:
             directories = ", ".join(_STATE)
             fault = f"no default without one of {directories}; allowed: sqlite:////absolute/path"
-            reader.note("ledger.url", fault)
+            validator.add_error("ledger.url", fault)
     if url is not None:
-        ledger["url"] = reader.take(url, "--ledger.url", _ledger_url)
-    if reader.faults:
-        raise ConfigError(*reader.faults)
-    return msgspec.convert({**values, "ledger": ledger}, Config)
+        ledger["url"] = validator.load(url, "--ledger.url", _ledger_url)
+    if validator.faults:
+        raise ConfigError(*validator.faults)
+    accounts = tuple(_account(account, providers) for account in values["accounts"])
+    scrape = msgspec.convert(values.get("scrape") or {}, Scrape)
+    return Config(accounts, scrape, msgspec.convert(ledger, LedgerConfig))

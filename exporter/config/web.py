@@ -11,8 +11,16 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from exporter.config.loader import ConfigError, Reader, by, line, matching, one_of, read_yaml
-from exporter.config.secrets import Secret, hash_in_text
+from exporter.config.loader import (
+    ConfigError,
+    Validator,
+    match_pattern,
+    one_of,
+    parsed_by,
+    printable,
+    read_yaml,
+)
+from exporter.config.secrets import Secret, parse_bcrypt_hash
 
 VERSIONS = ("TLS12", "TLS13")
 # The toolkit's names. A certificate that nobody verified says nothing of who sent it.
@@ -42,26 +50,28 @@ def _client_auth(text: str) -> str:
 
 
 def _user(text: str) -> bytes:
-    return matching("[^:]{1,100}", "a name of 1 to 100 printable characters without a colon", text).encode()
+    return match_pattern(
+        "[^:]{1,100}", "a name of 1 to 100 printable characters without a colon", text
+    ).encode()
 
 
 class TlsConfig(msgspec.Struct, frozen=True):
     """How to serve TLS; paths are whole. Without `client_ca_file` no client certificate is asked for."""
 
-    cert_file: Annotated[str, line(1000)]
-    key_file: Annotated[str, line(1000)]
-    client_ca_file: Annotated[str, line(1000)] = ""
-    client_auth_type: Annotated[str, by(_client_auth)] = "NoClientCert"
-    min_version: Annotated[Literal["TLS12", "TLS13"], by(partial(one_of, VERSIONS))] = "TLS12"
-    max_version: Annotated[Literal["TLS12", "TLS13"], by(partial(one_of, VERSIONS))] = "TLS13"
+    cert_file: Annotated[str, printable(1000)]
+    key_file: Annotated[str, printable(1000)]
+    client_ca_file: Annotated[str, printable(1000)] = ""
+    client_auth_type: Annotated[str, parsed_by(_client_auth)] = "NoClientCert"
+    min_version: Annotated[Literal["TLS12", "TLS13"], parsed_by(partial(one_of, VERSIONS))] = "TLS12"
+    max_version: Annotated[Literal["TLS12", "TLS13"], parsed_by(partial(one_of, VERSIONS))] = "TLS13"
 
 
 class WebConfig(msgspec.Struct, frozen=True):
     """A valid file: TLS if it is to be served, and each user's bcrypt hash (a Secret) by the name's UTF-8."""
 
-    tls_server_config: Annotated[TlsConfig | None, by(TlsConfig)] = None
-    basic_auth_users: Annotated[Mapping[bytes, Secret], by({_user: hash_in_text})] = msgspec.field(
-        default_factory=dict
+    tls_server_config: Annotated[TlsConfig | None, parsed_by(TlsConfig)] = None
+    basic_auth_users: Annotated[Mapping[bytes, Secret], parsed_by({_user: parse_bcrypt_hash})] = (
+        msgspec.field(default_factory=dict)
     )
 
 
@@ -71,42 +81,42 @@ def load(path: Path) -> WebConfig:
     Raises:
         ConfigError: with a line for each fault, naming file and key; never a hash or a password.
     """
-    reader = Reader()
-    raw = _supported(read_yaml(path, reader), f"{path}: ", reader)
-    values = reader.take(raw, str(path), WebConfig, dot=": ") or {}
+    validator = Validator()
+    raw = _supported(read_yaml(path, validator), f"{path}: ", validator)
+    values = validator.load(raw, str(path), WebConfig, dot=": ") or {}
     tls = values.get("tls_server_config")
     if tls is not None:
-        _finish(tls, f"{path}: tls_server_config", path.parent, reader)
-    if reader.faults:
-        raise ConfigError(*reader.faults)
+        _finish(tls, f"{path}: tls_server_config", path.parent, validator)
+    if validator.faults:
+        raise ConfigError(*validator.faults)
     made = None if tls is None else msgspec.convert(tls, TlsConfig)
     return WebConfig(made, values.get("basic_auth_users") or {})
 
 
-def _supported(raw: object, at: str, reader: Reader, section: str = "") -> object:
+def _supported(raw: object, at: str, validator: Validator, section: str = "") -> object:
     """What stands there without the toolkit's keys that are not supported; notes each as a fault."""
     if not isinstance(raw, dict):
         return raw
     kept = {}
     for key, value in raw.items():
         if key in UNSUPPORTED[section]:
-            reader.note(f"{at}{section}{key}", "not supported by this exporter")
+            validator.add_error(f"{at}{section}{key}", "not supported by this exporter")
         else:
             kept[key] = value
     if not section and "tls_server_config" in kept:
-        kept["tls_server_config"] = _supported(kept["tls_server_config"], at, reader, "tls_server_config.")
+        kept["tls_server_config"] = _supported(kept["tls_server_config"], at, validator, "tls_server_config.")
     return kept
 
 
-def _finish(tls: dict[str, Any], at: str, home: Path, reader: Reader) -> None:
+def _finish(tls: dict[str, Any], at: str, home: Path, validator: Validator) -> None:
     """Checks the keys against each other, and makes the paths whole."""
     asked, authority = tls.get("client_auth_type", "NoClientCert"), tls.get("client_ca_file", "")
     if authority and asked == "NoClientCert":
-        reader.note(f"{at}.client_ca_file", f"needs client_auth_type; allowed: {', '.join(VERIFIED)}")
+        validator.add_error(f"{at}.client_ca_file", f"needs client_auth_type; allowed: {', '.join(VERIFIED)}")
     if asked in VERIFIED and "client_ca_file" not in tls:
-        reader.note(f"{at}.client_auth_type", f"{asked} needs client_ca_file")
+        validator.add_error(f"{at}.client_auth_type", f"{asked} needs client_ca_file")
     if (tls.get("min_version"), tls.get("max_version")) == ("TLS13", "TLS12"):
-        reader.note(f"{at}.max_version", "below min_version")
+        validator.add_error(f"{at}.max_version", "below min_version")
     for key in ("cert_file", "key_file", "client_ca_file"):
         if tls.get(key):
             tls[key] = str(home / tls[key])

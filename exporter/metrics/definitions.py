@@ -1,4 +1,4 @@
-"""The metrics as data: each one's name, type, meaning and labels stand here, once."""
+"""The metrics as data: the name, type, meaning and labels of each."""
 
 import msgspec
 
@@ -109,6 +109,9 @@ REJECTED = Spec(
     "counter",
     "Rows that made no sense and were left out, by reason.",
     (*_A, "reason"),
+)
+LOG_DROPPED = Spec(
+    _X + "log_lines_dropped_total", "counter", "Log lines dropped because nobody took them in time."
 )
 WRITE_ERRORS = Spec(
     _X + "ledger_write_errors_total", "counter", "TimeoutPolicy the ledger could not be written."

@@ -1,8 +1,8 @@
-"""A scrape's results turned into metric families."""
+"""Metric families, made of a scrape's results."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -44,15 +44,11 @@ from exporter.metrics.definitions import (
     Spec,
 )
 from exporter.model import (
-    BROWSERBASE,
-    ENDED_STATUSES,
-    ENDINGS,
     NANO_USD,
-    OPEN_STATUSES,
-    REGIONS,
     SECOND,
     Account,
     Listing,
+    ProviderTraits,
     Series,
     Session,
 )
@@ -61,12 +57,15 @@ _FAMILIES = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily, "histog
 
 
 class AccountResult(msgspec.Struct, frozen=True):
-    """What a scrape brought of one account, and what the ledger holds of it.
+    """The result of a scrape for one account, and what the ledger holds of it.
 
-    listing: None when the provider could not be read. totals: None when they are not known, or the
-    history has not been read to its end. complete: whether it has; None when that is not known.
-    rows: how many sessions the ledger keeps. last_success: when a listing was last recorded, in seconds
-    since 1970. error: the reason of a failure. seconds: how long the account took.
+    listing: None when the provider could not be read.
+    totals: None when they are not known, or the history has not been read to its end.
+    complete: whether the history has been read to its end; None when that is not known.
+    rows: the number of sessions that the ledger holds.
+    last_success: when a listing was last recorded, in seconds since 1970.
+    error: the reason of a failure.
+    seconds: how long the account took.
     """
 
     account: Account
@@ -79,8 +78,18 @@ class AccountResult(msgspec.Struct, frozen=True):
     seconds: float
 
 
-class _Page:
-    """The families of one answer, made as samples come."""
+class AccountDescription(msgspec.Struct, frozen=True):
+    """What is known of an account before it is read.
+
+    cost_source: where the cost of its sessions comes from; None where no cost is shown.
+    """
+
+    traits: ProviderTraits
+    cost_source: Literal["reported", "estimated"] | None = None
+
+
+class _Families:
+    """Metric families, made as samples come."""
 
     def __init__(self) -> None:
         self._families: dict[str, Any] = {}
@@ -96,28 +105,30 @@ class _Page:
         return self._families.values()
 
 
-def families(results: Iterable[AccountResult], sources: Mapping[Account, str]) -> Iterable[Metric]:
-    """The metrics of a scrape.
+def families(
+    results: Iterable[AccountResult], descriptions: Mapping[Account, AccountDescription]
+) -> Iterable[Metric]:
+    """Returns the metrics of a scrape.
 
     Args:
-        results: what it brought, account by account.
-        sources: where the cost of an account's sessions comes from, `reported` or `estimated`; of an
-            account that is not here none is shown.
+        results: account by account.
+        descriptions: what is known in advance of each of these accounts.
     """
-    page = _Page()
+    made = _Families()
     for result in results:
-        _add_health(page, result)
+        _add_health(made, result)
+        description = descriptions[result.account]
         if result.listing is not None:
-            _add_listing(page, result.account, result.listing)
+            _add_listing(made, result.account, result.listing, description.traits)
         if result.totals is not None:
-            _add_totals(page, result, result.totals, sources.get(result.account))
-    return page.families()
+            _add_totals(made, result, result.totals, description)
+    return made.families()
 
 
 def of_accounts(accounts: Collection[Account], own: Iterable[Metric]) -> Iterator[Metric]:
-    """The exporter's own metrics, without those of accounts that are none of these: a reload took them away.
+    """Yields the exporter's own metrics, without those of accounts that a reload removed.
 
-    They are counted on, so that they do not fall should the account come back.
+    Their counters are kept, so that they do not fall if the account comes back.
     """
     for family in own:
         family.samples = [
@@ -129,79 +140,87 @@ def of_accounts(accounts: Collection[Account], own: Iterable[Metric]) -> Iterato
         yield family
 
 
-def _add_health(page: _Page, result: AccountResult) -> None:
+def _add_health(made: _Families, result: AccountResult) -> None:
     account = (result.account.provider, result.account.name)
-    page.add(UP, account, result.listing is not None)
-    page.add(SUCCESS, (*account, COLLECTOR), result.error is None)
-    page.add(TOOK, (*account, COLLECTOR), result.seconds)
+    made.add(UP, account, result.listing is not None)
+    made.add(SUCCESS, (*account, COLLECTOR), result.error is None)
+    made.add(TOOK, (*account, COLLECTOR), result.seconds)
     if result.complete is not None:
-        page.add(HISTORY, account, result.complete)
+        made.add(HISTORY, account, result.complete)
     if result.last_success is not None:
-        page.add(LAST_SUCCESS, account, result.last_success)
+        made.add(LAST_SUCCESS, account, result.last_success)
     if result.complete:
-        page.add(REMAINING, account, 0)
+        made.add(REMAINING, account, 0)
     elif result.complete is False and result.listing is not None:
-        page.add(REMAINING, account, result.listing.remaining)
+        made.add(REMAINING, account, result.listing.remaining)
     if result.rows is not None:
-        page.add(ROWS, account, result.rows)
+        made.add(ROWS, account, result.rows)
 
 
-def _add_listing(page: _Page, account: Account, listing: Listing) -> None:
-    statuses = (*OPEN_STATUSES[account.provider], *ENDED_STATUSES[account.provider])
-    every = _all_series(account, (series for series, _ in listing.listed))
+def _add_listing(made: _Families, account: Account, listing: Listing, traits: ProviderTraits) -> None:
+    statuses = (*traits.open_statuses, *traits.ended_statuses)
+    every = _all_series(traits, (series for series, _ in listing.listed))
     counts = {(series, status): 0 for series in every for status in statuses} | dict(listing.listed)
     for (series, status), count in sorted(counts.items()):
-        page.add(SESSIONS, (*_labels(account, series), status), count)
+        made.add(SESSIONS, (*_labels(account, series), status), count)
     still_open = {session.id: session for session in listing.sessions if session.ended is None}
     grouped: dict[Series, list[Session]] = defaultdict(list)
     for session in still_open.values():
         grouped[session.series].append(session)
     for series in every:
-        _add_open(page, account, series, grouped[series])
+        labels = _labels(account, series)
+        _add_open(made, labels, grouped[series])
+        if traits.keep_alive:
+            made.add(KEEP_ALIVE, labels, sum(session.keep_alive for session in grouped[series]))
 
 
-def _add_open(page: _Page, account: Account, series: Series, sessions: list[Session]) -> None:
-    labels = _labels(account, series)
-    if account.provider == BROWSERBASE:
-        page.add(KEEP_ALIVE, labels, sum(session.keep_alive for session in sessions))
+def _add_open(made: _Families, labels: tuple[str, ...], sessions: list[Session]) -> None:
     if sessions:
-        page.add(OLDEST, labels, min(session.started or session.created for session in sessions) / SECOND)
+        made.add(OLDEST, labels, min(session.started or session.created for session in sessions) / SECOND)
     expiries = [session.expires for session in sessions if session.expires is not None]
     if expiries:
-        page.add(EXPIRY, labels, min(expiries) / SECOND)
+        made.add(EXPIRY, labels, min(expiries) / SECOND)
 
 
 def _add_totals(
-    page: _Page, result: AccountResult, totals: Mapping[CounterKey, int], source: str | None
+    made: _Families,
+    result: AccountResult,
+    totals: Mapping[CounterKey, int],
+    description: AccountDescription,
 ) -> None:
     account = result.account
-    page.add(LOWERED, (account.provider, account.name), totals.get(CounterKey(ACCOUNT_WIDE, REVISIONS), 0))
+    made.add(LOWERED, (account.provider, account.name), totals.get(CounterKey(ACCOUNT_WIDE, REVISIONS), 0))
     sums: dict[Series, dict[tuple[str, str], int]] = defaultdict(dict)
     for key_of_counter, value in totals.items():
         if key_of_counter.series != ACCOUNT_WIDE:
             sums[key_of_counter.series][key_of_counter.counter, key_of_counter.label] = value
     listed = [] if result.listing is None else [series for series, _ in result.listing.listed]
-    for series in _all_series(account, [*listed, *sums]):
-        _add_counters(page, account, series, sums[series])
+    source = description.cost_source
+    for series in _all_series(description.traits, [*listed, *sums]):
+        _add_counters(made, _labels(account, series), sums[series], description.traits)
         if source is not None:
             for kind in COST_KINDS:
                 cost = sums[series].get((COST, kind), 0) / NANO_USD
-                page.add(COSTS, (*_labels(account, series), kind, source), cost)
+                made.add(COSTS, (*_labels(account, series), kind, source), cost)
 
 
-def _add_counters(page: _Page, account: Account, series: Series, sums: Mapping[tuple[str, str], int]) -> None:
-    labels = _labels(account, series)
-    page.add(STARTS, labels, sums.get((STARTED, ""), 0))
-    page.add(SECONDS, labels, sums.get((TIME, ""), 0) / SECOND)
-    page.add(BYTES, labels, sums.get((PROXY_BYTES, ""), 0))
+def _add_counters(
+    made: _Families,
+    labels: tuple[str, ...],
+    sums: Mapping[tuple[str, str], int],
+    traits: ProviderTraits,
+) -> None:
+    made.add(STARTS, labels, sums.get((STARTED, ""), 0))
+    made.add(SECONDS, labels, sums.get((TIME, ""), 0) / SECOND)
+    made.add(BYTES, labels, sums.get((PROXY_BYTES, ""), 0))
     seen = (detail for counter, detail in sums if counter == ENDED)
-    for status in dict.fromkeys([*ENDINGS[account.provider], *seen]):
-        page.add(ENDS, (*labels, status), sums.get((ENDED, status), 0))
-    page.add(DURATIONS, labels, list(_buckets(sums)), sums.get((DURATION_SUM, ""), 0) / SECOND)
+    for status in dict.fromkeys([*traits.endings, *seen]):
+        made.add(ENDS, (*labels, status), sums.get((ENDED, status), 0))
+    made.add(DURATIONS, labels, list(_buckets(sums)), sums.get((DURATION_SUM, ""), 0) / SECOND)
 
 
 def _buckets(sums: Mapping[tuple[str, str], int]) -> Iterator[tuple[str, float]]:
-    """The histogram's cumulative buckets; the ledger keeps each one's own count."""
+    """Yields the histogram's cumulative buckets; the ledger keeps a count for each bucket alone."""
     total = 0
     for bound in (*map(str, DURATION_BUCKETS), "+Inf"):
         total += sums.get((DURATION, bound), 0)
@@ -209,11 +228,11 @@ def _buckets(sums: Mapping[tuple[str, str], int]) -> Iterator[tuple[str, float]]
         yield bound if bound == "+Inf" else f"{bound}.0", total
 
 
-def _all_series(account: Account, seen: Iterable[Series]) -> list[Series]:
-    """The series seen, and all regions known in advance of each project: what stands at 0 can increase."""
+def _all_series(traits: ProviderTraits, seen: Iterable[Series]) -> list[Series]:
+    """Returns the series seen, and those known in advance of each project: a counter must begin at 0."""
     found = set(seen)
     projects = {series.project for series in found} or {""}
-    known = {Series(project, region) for project in projects for region in REGIONS[account.provider]}
+    known = {Series(project, region) for project in projects for region in traits.regions}
     return sorted(found | known)
 
 

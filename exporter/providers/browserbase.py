@@ -5,7 +5,7 @@ which meet null or missing `startedAt` and `endedAt`. Fields that are not needed
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Annotated
@@ -13,14 +13,15 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from exporter.client.api import Api
+from exporter.client.api import Answer, Api
 from exporter.client.errors import PayloadError
+from exporter.config.loader import parsed_by, printable
+from exporter.config.settings import Pricing
 from exporter.labels import sanitize_label, sanitize_project_id
 from exporter.model import (
-    BROWSERBASE,
-    ENDED_STATUSES,
-    OPEN_STATUSES,
+    UNKNOWN,
     Listing,
+    ProviderTraits,
     ReadWindow,
     Series,
     Session,
@@ -28,13 +29,13 @@ from exporter.model import (
     micros,
     moment,
 )
+from exporter.providers.base import Provider
 from exporter.providers.decoding import MAX_BYTES, MAX_DURATION, repair_lone_surrogates
 
 PATH = "/v1/sessions"
-KEY_HEADER = "X-BB-API-Key"
-# Of a list in which a row is malformed: each is looked at, which takes thirty times the memory of a number.
+# For a list with a malformed row: its rows are decoded one by one, which takes 30 times a number's memory.
 MAX_FIELDS, MAX_MALFORMED = 4_000_000, 100_000
-_OPEN, _ENDED = OPEN_STATUSES[BROWSERBASE], ENDED_STATUSES[BROWSERBASE]
+_OPEN, _ENDED = ("pending", "running"), ("error", "timed_out", "completed")
 _ENDED_WORDS = frozenset(status.upper() for status in _ENDED)
 _LONGEST = timedelta(microseconds=MAX_DURATION)
 ZERO = timedelta()
@@ -43,8 +44,8 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 Moment = Annotated[datetime, Meta(tz=True)]
 
 
-class Row(msgspec.Struct, frozen=True, gc=False, rename="camel"):
-    """A session as the API writes it. `contextId` and `userMetadata` are left unread."""
+class SessionRow(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """The fields of a session in the API that are used."""
 
     id: Annotated[str, Meta(min_length=1, max_length=100)]
     status: Annotated[str, Meta(min_length=1)]
@@ -59,33 +60,50 @@ class Row(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     keep_alive: bool | None = None
 
 
-_ROWS = msgspec.json.Decoder(list[Row])
-_ROW = msgspec.json.Decoder(Row)
+_ROWS = msgspec.json.Decoder(list[SessionRow])
+_ROW = msgspec.json.Decoder(SessionRow)
 _RAW = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def read(api: Api, query: str | None, window: ReadWindow, deadline: float) -> Listing:
-    """The account's sessions, in one request.
+class BrowserbaseReader:
+    """Reads an account's sessions, in one request.
 
-    Raises:
-        ApiError: when they could not be read.
+    Args:
+        api: where they are requested.
+        query: sent as `q`; empty or None for all sessions.
     """
-    answer = api.get(PATH, {"q": query} if query else {}, deadline)
-    found, malformed = decode(answer.body)
-    if malformed and not found and b'"id"' not in answer.body:
-        raise PayloadError("the list holds no session, but something else; check base_url")
-    api.clocks.learn(answer.at, map(_latest, found))
-    now = micros(moment(api.clocks.time(answer.at)))  # one that a session's times can be held against
-    rows, rejected = validate_rows(found, now)
-    rejected |= malformed
+
+    def __init__(self, api: Api, query: str | None) -> None:
+        self._api, self._query = api, query
+
+    def read(self, window: ReadWindow, deadline: float) -> Listing:
+        """Reads the whole list; `sessions` are those that the window includes.
+
+        Raises:
+            ApiError: if the account could not be read.
+        """
+        answer = self._api.get(PATH, {"q": self._query} if self._query else {}, deadline)
+        rows, malformed = decode(answer.body)
+        if malformed and not rows and b'"id"' not in answer.body:
+            raise PayloadError("the list holds no session, but something else; check base_url")
+        rows, rejected = validate_rows(rows, answer.time)
+        return _listing(rows, rejected | malformed, answer, window)
+
+    def committed(self) -> None:
+        """Nothing is kept between readings."""
+
+
+def _listing(
+    rows: list[SessionRow], rejected: Mapping[str, int], answer: Answer, window: ReadWindow
+) -> Listing:
     ids = {row.id for row in rows}
-    once = rows if len(ids) == len(rows) else {row.id: row for row in rows}.values()
+    unique = rows if len(ids) == len(rows) else {row.id: row for row in rows}.values()
     return Listing(
-        time=now,
-        sessions=tuple(_session(row, now) for row in _relevant_rows(rows, window)),
-        listed=_listed(once),
-        covers=now,
-        # One whose row made no sense is listed all the same: its id stands in the body.
+        time=answer.time,
+        sessions=tuple(_session(row, answer.time) for row in _relevant_rows(rows, window)),
+        listed=_listed(unique),
+        covers=answer.time,
+        # A session whose row was rejected is listed all the same: its id stands in the body.
         missing=tuple(
             held
             for held in window.unsettled
@@ -95,11 +113,11 @@ def read(api: Api, query: str | None, window: ReadWindow, deadline: float) -> Li
     )
 
 
-def decode(body: bytes) -> tuple[list[Row], dict[str, int]]:
-    """The rows that are such, and how many are not, by reason.
+def decode(body: bytes) -> tuple[list[SessionRow], dict[str, int]]:
+    """Returns the well-formed rows, and how many are malformed, by reason.
 
     Raises:
-        PayloadError: for anything but an array.
+        PayloadError: if the body is anything but an array.
     """
     malformed: Counter[str] = Counter()
     try:
@@ -110,17 +128,17 @@ def decode(body: bytes) -> tuple[list[Row], dict[str, int]]:
         raise PayloadError("the list of sessions is not JSON; check base_url") from error
 
 
-def validate_rows(rows: list[Row], now: int) -> tuple[list[Row], dict[str, int]]:
-    """The rows that make sense at this time of the provider's, and how many do not, by reason."""
-    last = moment(now)
-    sound = [row for row in rows if _in_range(row) and _in_time(row, last)]
+def validate_rows(rows: list[SessionRow], now: int) -> tuple[list[SessionRow], dict[str, int]]:
+    """Returns the rows whose values are plausible at a server time, and how many are rejected, by reason."""
+    at = moment(now)
+    sound = [row for row in rows if _in_range(row) and _in_time(row, at)]
     out_of_range = 0 if len(sound) == len(rows) else sum(not _in_range(row) for row in rows)
     rejected = Counter(out_of_range=out_of_range, times=len(rows) - len(sound) - out_of_range)
     return sound, dict(+rejected)
 
 
-def _rows(body: bytes, rejected: Counter[str]) -> list[Row]:
-    """All rows at once, or one by one where one is malformed."""
+def _rows(body: bytes, rejected: Counter[str]) -> list[SessionRow]:
+    """Decodes all rows at once, or one by one where one is malformed."""
     try:
         return _ROWS.decode(body)
     except msgspec.ValidationError:
@@ -129,7 +147,7 @@ def _rows(body: bytes, rejected: Counter[str]) -> list[Row]:
         return list(_one_by_one(_RAW.decode(body), rejected))
 
 
-def _one_by_one(raws: Iterable[msgspec.Raw], rejected: Counter[str]) -> Iterator[Row]:
+def _one_by_one(raws: Iterable[msgspec.Raw], rejected: Counter[str]) -> Iterator[SessionRow]:
     for raw in raws:
         try:
             yield _ROW.decode(raw)
@@ -139,27 +157,18 @@ def _one_by_one(raws: Iterable[msgspec.Raw], rejected: Counter[str]) -> Iterator
                 raise PayloadError("the list of sessions has hardly any; check base_url") from error
 
 
-def _in_range(row: Row) -> bool:
+def _in_range(row: SessionRow) -> bool:
     return not row.proxy_bytes or 0 < row.proxy_bytes <= MAX_BYTES
 
 
-def _in_time(row: Row, now: datetime) -> bool:
+def _in_time(row: SessionRow, now: datetime) -> bool:
     begun, ended = row.started_at or row.created_at, _end(row)
     if ended is None:
         return now - begun <= _LONGEST
     return ZERO <= ended - begun <= _LONGEST
 
 
-def _latest(row: Row) -> int:
-    """The latest time that a session names of its past; asked of every row while clocks are apart."""
-    last = row.created_at
-    for named in (row.updated_at, row.started_at, _end(row)):
-        if named is not None and named > last:
-            last = named
-    return micros(last)
-
-
-def _listed(rows: Iterable[Row]) -> dict[tuple[Series, str], int]:
+def _listed(rows: Iterable[SessionRow]) -> dict[tuple[Series, str], int]:
     listed: Counter[tuple[Series, str]] = Counter()
     for (project, region, status), count in Counter(
         map(attrgetter("project_id", "region", "status"), rows)
@@ -168,15 +177,15 @@ def _listed(rows: Iterable[Row]) -> dict[tuple[Series, str], int]:
     return listed
 
 
-def _relevant_rows(rows: Iterable[Row], window: ReadWindow) -> Iterable[Row]:
-    """All that the window asks for, and the open ones."""
+def _relevant_rows(rows: Iterable[SessionRow], window: ReadWindow) -> Iterable[SessionRow]:
+    """Returns the rows that the window includes."""
     if window.watermark is None:
         return rows
     since, named = moment(window.watermark), window.unsettled.keys() | window.departed
     return [row for row in rows if row.created_at >= since or row.id in named or _end(row) is None]
 
 
-def _session(row: Row, now: int) -> Session:
+def _session(row: SessionRow, now: int) -> Session:
     status, end = sanitize_label(row.status), _end(row)
     ended = None if end is None else micros(end)
     begun = micros(row.started_at or row.created_at)
@@ -196,13 +205,42 @@ def _session(row: Row, now: int) -> Session:
     )
 
 
-def _end(row: Row) -> datetime | None:
-    """When it ended; None while it is open. An unknown status has ended if there is an end to it."""
+def _end(row: SessionRow) -> datetime | None:
+    """Returns when the session ended; None while it is open. With an unknown status, `endedAt` decides."""
     if row.status in _ENDED_WORDS and row.ended_at is not None:
-        return row.ended_at  # nearly all are such, and need no more looking at
+        return row.ended_at  # nearly all rows
     status = sanitize_label(row.status)
     if status in _OPEN:
         return None
     if status in _ENDED and row.ended_at is None:
         return max(row.updated_at or row.created_at, row.started_at or row.created_at)
     return row.ended_at
+
+
+class Options(msgspec.Struct, frozen=True):
+    """The configuration keys that only Browserbase takes.
+
+    query: sent as `q`. pricing: what estimates the cost, which the API does not report.
+    """
+
+    query: Annotated[str | None, printable(2000)] = None
+    pricing: Annotated[Pricing | None, parsed_by(Pricing)] = None
+
+
+PROVIDER = Provider(
+    traits=ProviderTraits(
+        name="browserbase",
+        open_statuses=_OPEN,
+        ended_statuses=_ENDED,
+        endings=(*_ENDED, UNKNOWN),
+        regions=("us-west-2", "us-east-1", "eu-central-1", "ap-southeast-1"),
+        cost_source="estimated",
+        keep_alive=True,
+    ),
+    title="Browserbase",
+    base_url="https://api.browserbase.com",
+    key_header="X-BB-API-Key",
+    endpoints=(PATH,),
+    open=lambda api, options: BrowserbaseReader(api, options.query),
+    options=Options,
+)

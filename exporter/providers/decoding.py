@@ -1,6 +1,6 @@
-"""Halves of characters, which JavaScript leaves in its JSON where it cuts a text.
+"""Decoding of JSON that JavaScript wrote: lone surrogates, and the bounds of plausible figures.
 
-It cuts between the two escapes of one character, and no decoder takes the half that remains.
+JavaScript cuts a string between the two escapes of one character; JSON decoders refuse the one that remains.
 """
 
 import itertools
@@ -13,28 +13,28 @@ import msgspec
 from exporter.model import HOUR
 
 MAX_LONE_SURROGATES = 100_000
-# Beyond any session's, so that one nonsensical row cannot spoil a sum for ever.
+# Beyond any session's: one implausible row must not distort a counter for ever.
 MAX_BYTES = 10**15
 MAX_NANO_USD = 10**15
 MAX_DURATION = 3653 * 24 * HOUR
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-_HALF = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
+_LONE = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
 Decoded = TypeVar("Decoded")
 
 
 def repair_lone_surrogates(decode: Callable[[bytes], Decoded], body: bytes) -> Decoded:
-    """What is decoded of a body, if need be with a mark in place of each half.
+    """Decodes a body, if need be with U+FFFD in place of each lone surrogate.
 
     Raises:
-        DecodeError: msgspec's, as `decode` raises it; also for more halves than JavaScript would leave.
+        DecodeError: msgspec's, as `decode` raises it; also for more than `MAX_LONE_SURROGATES`.
     """
     try:
         return decode(body)
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError:
-        # In its place, for the pieces of a hostile body would take many times its size.
+        # In place: split into pieces, a hostile body would take many times its size.
         whole = bytearray(body)
-        for half in itertools.islice(_HALF.finditer(body), MAX_LONE_SURROGATES):
+        for half in itertools.islice(_LONE.finditer(body), MAX_LONE_SURROGATES):
             whole[half.start() : half.end()] = rb"\ufffd"
         return decode(bytes(whole))

@@ -1,1 +1,1 @@
-"""A scrape: every account is read, and the result recorded."""
+"""Scrapes: all accounts are read at once, under one deadline, and what was read is recorded."""

@@ -1,59 +1,69 @@
-"""What a configuration makes of a scrape: whom it asks, how long it may take, what it shows."""
+"""The plan of a scrape, as the configuration has it: accounts, timeouts, how long a result is reused."""
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable
 
 import msgspec
 
 from exporter.ledger.accounting import AccountingPolicy
-from exporter.model import Account, Listing, ReadWindow
+from exporter.metrics.families import AccountDescription
+from exporter.model import Account
+from exporter.providers.base import SessionReader
 
-LONGEST = (
-    120.0  # seconds: so long, and no longer, may a silent provider keep all scrapes of its account waiting
-)
+# Seconds: upper bound for one scrape, so that a hanging provider cannot block an account.
+MAX_SCRAPE_SECONDS = 120.0
 
 
 class AccountTarget(msgspec.Struct, frozen=True):
-    """An account to ask.
+    """An account to read, and how.
 
-    read: its provider's reading of a window, by a time on the monotonic clock; raises `ApiError`.
-    recorded: told when what was read last is in the ledger.
-    fetch_key: what of the configuration `read` depends on: two targets equal in this ask the same.
+    Args:
+        policy: how its sessions are counted.
+        description: what its metrics show in advance.
+        reader: reads its sessions.
+        fetch_key: the part of the configuration that determines the reader's requests; targets with equal
+            keys send the same ones.
     """
 
     account: Account
     policy: AccountingPolicy
-    read: Callable[[ReadWindow, float], Listing]
-    recorded: Callable[[], None] = lambda: None
+    description: AccountDescription
+    reader: SessionReader
     fetch_key: Hashable = None
 
 
 class TimeoutPolicy(msgspec.Struct, frozen=True):
-    """Seconds a scrape may take when Prometheus names no timeout, and what to keep back when it does."""
+    """How long a scrape may take, in seconds.
+
+    timeout: where Prometheus names none. offset: kept back from the timeout that Prometheus names.
+    """
 
     timeout: float
     offset: float
 
     def budget(self, header: str | None) -> float:
-        """The seconds for a scrape: of the timeout named, less what is kept back, but half of it at least."""
+        """The seconds for a scrape: the header's timeout less the offset, but at least half of it."""
         try:
             named = float(header or "nan")
         except ValueError:
             named = math.nan
         if not (math.isfinite(named) and named > 0):
             return self.timeout
-        named = min(named, LONGEST)
+        named = min(named, MAX_SCRAPE_SECONDS)
         return max(named - self.offset, named / 2)
 
 
 class ScrapePlan(msgspec.Struct, frozen=True):
-    """All that a scrape goes by; a reload puts another in its place, whole.
+    """What a scrape does; a reload replaces it as a whole.
 
-    sources: where the cost of an account's sessions comes from, `reported` or `estimated`; of an account
-    that is not here none is shown. min_interval: seconds for which an answer serves again.
+    min_interval: seconds for which a result is reused.
     """
 
     targets: tuple[AccountTarget, ...]
     times: TimeoutPolicy = TimeoutPolicy(10, 0.5)
-    sources: Mapping[Account, str] = {}
     min_interval: float = 0
+
+    @property
+    def descriptions(self) -> dict[Account, AccountDescription]:
+        """What is known of each account in advance."""
+        return {target.account: target.description for target in self.targets}

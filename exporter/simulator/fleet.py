@@ -1,14 +1,13 @@
-"""The simulated fleet: what two providers of browsers hold at any time, as a pure function of (seed, time).
+"""The simulated fleet: what providers of browsers list at any time, as a pure function of (seed, time).
 
-Nothing is stored. Time is cut into gaps of 1/rate hours, numbered from the fleet's origin. Session i is
-created in gap i, and a hash of the seed and i decides what becomes of it: the sessions listed at a time are a
-range of indices, and a history of any length costs nothing.
-Times are microseconds since 1970 UTC, for Browserbase whole milliseconds; durations are microseconds.
+Nothing is stored. Time is cut into slots of 1/rate hours, numbered from the fleet's origin. Session i is
+created in slot i, and a hash of the seed and i decides what becomes of it: the sessions listed at a time are
+a range of indices, and a history of any length costs nothing.
+Times are microseconds since 1970 UTC; durations are microseconds.
 """
 
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import lru_cache
 from hashlib import blake2b
@@ -18,26 +17,55 @@ from uuid import UUID
 import msgspec
 
 MILLISECOND, SECOND, MINUTE, HOUR, DAY = 10**3, 10**6, 60 * 10**6, 3600 * 10**6, 86400 * 10**6
-BROWSERBASE, BROWSER_USE = "browserbase", "browser_use"
 ORDERS = ("newest", "oldest", "newest-page", "none")
+BILLING = ("metered", "upfront")
 METERING = 10 * MINUTE  # how long after a session's end its traffic may still grow
+MIN_DURATION = 10 * SECOND  # longer than any session is pending
 BROWSER_USD_PER_MINUTE = Decimal("0.001")
 PROXY_USD_PER_MB = Decimal(5) / 1024  # MB and GB are powers of two here
-CACHED = 1 << 17  # sessions: more than the longest list that is asked for again and again
+CACHE_SIZE = 1 << 17  # sessions: more than the longest list that is asked for again and again
 
-_PROJECTS = ("5e1b0c42-7d0f-4c8e-9f63-0d1a5b7c2e94", "c3a9d7f0-12b4-4e5a-8a77-6f20e1d4b8c5")
-_REGIONS = ("us-west-2",) * 8 + ("us-east-1",) * 4 + ("eu-central-1",) * 3 + ("ap-southeast-1",)
 _TEAMS = ("checkout", "pricing", "research")
 _EXACT = Context(prec=28, rounding=ROUND_HALF_EVEN)
-_SHORTEST = 10 * SECOND  # longer than any session is pending
 
 
-class Life(msgspec.Struct, frozen=True):
-    """All that becomes of one session; the methods tell how far it has come at time `t`.
+class ProviderFacts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What sets a provider's sessions apart from another's.
+
+    name: of the provider, and part of its sessions' hashes.
+    tick: the unit of the API's times, in microseconds.
+    min_startup, startup_span: the range of times from created to started.
+    pending_status, open_status: before and after the start.
+    completed: the ending of a session that neither failed nor timed out.
+    ended_status: shown of every ended session; None where the ending itself is shown.
+    has_errors: whether sessions can end in error.
+    early_timeout: how long before its expiry a session may time out.
+    projects, regions: each session has one of each, with equal chances; repeated ones are likelier.
+    reports_cost: whether the API shows what a session costs.
+    """
+
+    name: str
+    tick: int
+    min_startup: int = 0
+    startup_span: int = 0
+    pending_status: str
+    open_status: str
+    completed: str
+    ended_status: str | None = None
+    has_errors: bool
+    early_timeout: int = 0
+    projects: tuple[str, ...] = ("",)
+    regions: tuple[str, ...] = ("unknown",)
+    reports_cost: bool
+
+
+class SimulatedSession(msgspec.Struct, frozen=True):
+    """All that becomes of one session; the methods tell its state at time `t`.
 
     settled: when its traffic is fully metered, up to `METERING` after it ended.
-    ending: the status its end counts as; Browser Use's stopped is timed_out from 1 s before `expires` on.
-    luck: random bits, for fields that nothing else depends on.
+    ending: the status that its end counts as; `timed_out` also where the API shows another.
+    upfront: whether its whole period is charged when it starts, and the rest refunded when it ends.
+    random_bits: for fields that nothing else depends on.
     """
 
     created: int
@@ -46,28 +74,27 @@ class Life(msgspec.Struct, frozen=True):
     expires: int
     settled: int
     ending: str
-    provider: str
+    facts: ProviderFacts
     id: str
     project: str
     region: str
     traffic: int
     metadata: Mapping[str, str]
-    luck: int
+    upfront: bool
+    random_bits: int
 
     def status(self, t: int) -> str:
-        """The provider's word for its state, in lower case."""
-        if self.provider == BROWSER_USE:
-            return "active" if t < self.ended else "stopped"
-        if t < self.started:
-            return "pending"
-        return "running" if t < self.ended else self.ending
+        """The status that the provider shows, in lower case."""
+        if t >= self.ended:
+            return self.facts.ended_status or self.ending
+        return self.facts.open_status if t >= self.started else self.facts.pending_status
 
     def ran(self, t: int, date: int) -> int:
         """How long it has run, to one who reads its state of time `t` under an earlier `date`."""
         return max(0, (self.ended if t >= self.ended else date) - self.started)
 
     def proxy_bytes(self, t: int) -> int:
-        """Traffic metered so far. The meter runs evenly, but late: it stops when the session is settled."""
+        """Traffic metered so far. It grows evenly, but late: until the session has settled."""
         return self.traffic * max(0, min(t, self.settled) - self.started) // (self.settled - self.started)
 
     def proxy_mb(self, t: int) -> Decimal:
@@ -79,8 +106,9 @@ class Life(msgspec.Struct, frozen=True):
         return _EXACT.multiply(self.proxy_mb(t), PROXY_USD_PER_MB)
 
     def browser_cost(self, t: int) -> Decimal:
-        """US dollars for every minute begun, at least one."""
-        return max(1, -((self.started - min(t, self.ended)) // MINUTE)) * BROWSER_USD_PER_MINUTE
+        """US dollars for every minute begun, at least one; charged upfront, until its expiry."""
+        until = self.expires if self.upfront and t < self.ended else min(t, self.ended)
+        return max(1, -((self.started - until) // MINUTE)) * BROWSER_USD_PER_MINUTE
 
 
 class Wave(msgspec.Struct, frozen=True):
@@ -104,16 +132,18 @@ def parse_wave(text: str) -> Wave:
     )
 
 
-class Fleet(msgspec.Struct, frozen=True, kw_only=True):
-    """The sessions of one account with each provider.
+class Fleet(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
+    """The sessions of one account at each provider.
 
     origin: when the simulation began; `history` sessions of each provider were created before it.
-    rate: sessions created in an hour, with each provider; up to 3,600,000.
+    rate: sessions created in an hour, at each provider; up to 3,600,000.
     retention: how long after its creation a session is listed; longest: the most that one lasts.
-    error_ratio, timeout_ratio: shares of sessions that end so; Browser Use knows no errors.
-    waves: when the shares are others; two at once are not meant, and the first counts.
-    order: Browser Use's list by start: newest first; oldest first; newest page first but oldest first
+    error_ratio, timeout_ratio: shares of sessions that end so; some providers know no errors.
+    waves: times in which these shares are others; where waves overlap, the first counts.
+    order: of lists in pages, by start: newest first; oldest first; newest page first but oldest first
         within each page; or none: by id, which costs a look at every session.
+    billing: whether a reported browser cost grows by the minute (`metered`), or covers the whole period from
+        the start and falls to the metered cost at the session's end (`upfront`).
     Raises ValueError for values that make no fleet, naming what is allowed.
     """
 
@@ -127,6 +157,7 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True):
     timeout_ratio: float = 0.03
     waves: tuple[Wave, ...] = ()
     order: str = "newest"
+    billing: str = "metered"
 
     def __post_init__(self) -> None:
         ratios = self.error_ratio, self.timeout_ratio
@@ -138,6 +169,7 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True):
             "error_ratio and timeout_ratio must be 0 to 1 together": min(ratios) < 0 or not sum(ratios) <= 1,
             "a wave's share must be 0 to 1": not all(0 <= wave.share <= 1 for wave in self.waves),
             f"order must be one of {', '.join(ORDERS)}": self.order not in ORDERS,
+            f"billing must be one of {', '.join(BILLING)}": self.billing not in BILLING,
         }
         if any(faults.values()):
             raise ValueError("; ".join(text for text, found in faults.items() if found))
@@ -149,135 +181,61 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True):
                 return (wave.share, 0.0) if wave.ending == "error" else (0.0, wave.share)
         return self.error_ratio, self.timeout_ratio
 
-    def gap(self, index: int) -> range:
-        """The time in which session `index` is created: whole milliseconds, so that both APIs can show it."""
+    def slot(self, index: int) -> range:
+        """The time in which session `index` is created: whole milliseconds, so that all APIs can show it."""
         length = max(1, round(HOUR / MILLISECOND / self.rate)) * MILLISECOND
         begin = self.origin // MILLISECOND * MILLISECOND + index * length
         return range(begin, begin + length)
 
-    def after(self, provider: str, t: int) -> int:
-        """Index of the first session created after `t`."""
-        now = self.gap(0)
+    def after(self, facts: ProviderFacts, t: int) -> int:
+        """Index of the provider's first session created after `t`."""
+        now = self.slot(0)
         index = (t - now.start) // len(now)
-        return max(-self.history, index + (life_of(self, provider, index).created <= t))
+        return max(-self.history, index + (session_at(self, facts, index).created <= t))
 
-    def listed(self, provider: str, t: int) -> range:
+    def listed(self, facts: ProviderFacts, t: int) -> range:
         """Indices of the sessions that the provider lists at `t`."""
-        return range(self.after(provider, t - self.retention), self.after(provider, t))
-
-    def page(self, t: int, number: int, size: int, status: str | None = None) -> tuple[int, Sequence[int]]:
-        """Browser Use's page `number`, from 1: how many sessions there are in all, and the indices on it."""
-        older, recent = self._having(t, status)
-        total = len(older) + len(recent)
-        places = range(total) if self.order == "oldest" else range(total)[::-1]
-        places = places[(number - 1) * size : number * size]
-        if self.order == "newest-page":
-            places = places[::-1]
-        if self.order == "none":
-            older, recent = (
-                range(0),
-                sorted([*older, *recent], key=lambda i: life_of(self, BROWSER_USE, i).id),
-            )
-        return total, [older[p] if p < len(older) else recent[p - len(older)] for p in places]
-
-    def _having(self, t: int, status: str | None) -> tuple[range, Sequence[int]]:
-        """Browser Use's sessions of a status, oldest first: those too old to be open, then the others."""
-        listed = self.listed(BROWSER_USE, t)
-        older = range(listed.start, max(listed.start, self.after(BROWSER_USE, t - self.longest)))
-        recent = range(older.stop, listed.stop)
-        if status is None:
-            return older, recent
-        chosen = [i for i in recent if life_of(self, BROWSER_USE, i).status(t) == status]
-        return (older if status == "stopped" else range(0)), chosen
+        return range(self.after(facts, t - self.retention), self.after(facts, t))
 
 
-class Totals(msgspec.Struct):
-    """What an exporter must show of one project and region: microseconds, bytes and nano-dollars.
-
-    `ended` counts endings, `listed` the statuses of those listed now; what no session has is left out.
-    """
-
-    project: str
-    region: str
-    started: int = 0
-    time: int = 0
-    duration: int = 0
-    proxy_bytes: int = 0
-    browser_cost: int = 0
-    proxy_cost: int = 0
-    ended: Counter[str] = msgspec.field(default_factory=Counter)
-    listed: Counter[str] = msgspec.field(default_factory=Counter)
-
-    def add(self, life: Life, t: int, date: int, *, listed: bool) -> None:
-        """Count a session in, as it is at `t`."""
-        self.started += 1
-        self.time += life.ran(t, date)
-        self.proxy_bytes += life.proxy_bytes(t)
-        if life.provider == BROWSER_USE:
-            self.browser_cost += round(life.browser_cost(t).scaleb(9, _EXACT))  # half to even
-            self.proxy_cost += round(life.proxy_cost(t).scaleb(9, _EXACT))
-        if t >= life.ended:
-            self.ended[life.ending] += 1
-            self.duration += life.ended - life.started
-        if listed:
-            self.listed[life.status(t)] += 1
-
-
-def truth(
-    fleet: Fleet, provider: str, t: int, begun: int | None = None, date: int | None = None
-) -> list[Totals]:
-    """What must be shown at `t`, in order of series, by one who read all that was listed at `begun` or since.
-
-    Where not given, `begun` is the fleet's origin, and `date`, which the answer names, `t` in whole seconds.
-    """
-    date = t // SECOND * SECOND if date is None else date
-    first = fleet.listed(provider, fleet.origin if begun is None else begun).start
-    listed = fleet.listed(provider, t)
-    series: dict[tuple[str, str], Totals] = {}
-    for index in range(first, listed.stop):
-        life = life_of(fleet, provider, index)
-        place = life.project, life.region
-        series.setdefault(place, Totals(*place)).add(life, t, date, listed=index in listed)
-    return [series[place] for place in sorted(series)]
-
-
-@lru_cache(maxsize=CACHED)
-def life_of(fleet: Fleet, provider: str, index: int) -> Life:
+@lru_cache(maxsize=CACHE_SIZE)
+def session_at(fleet: Fleet, facts: ProviderFacts, index: int) -> SimulatedSession:
     """Session `index`, below 0 if created before the origin; creation times rise with the index."""
-    name, *dice = unpack("<16s12I", blake2b(f"{fleet.seed}/{provider}/{index}".encode()).digest())
-    own = provider == BROWSERBASE
-    return Life(
-        *_course(fleet, provider, fleet.gap(index), dice),
-        provider=provider,
+    name, *bits = unpack("<16s12I", blake2b(f"{fleet.seed}/{facts.name}/{index}".encode()).digest())
+    return SimulatedSession(
+        *_lifecycle(fleet, facts, fleet.slot(index), bits),
+        facts=facts,
         id=str(UUID(bytes=name, version=4)),
-        project=_PROJECTS[dice[6] % 4 // 3] if own else "",
-        region=_REGIONS[dice[7] % 16] if own else "unknown",
-        traffic=_within(2**28, dice[8] ** 4 >> 96) if dice[8] % 4 else 0,
-        metadata={"env": "production" if dice[9] % 4 else "staging", "team": _TEAMS[dice[10] % 3]},
-        luck=dice[11],
+        project=facts.projects[bits[6] % len(facts.projects)],
+        region=facts.regions[bits[7] % len(facts.regions)],
+        traffic=_scaled(2**28, bits[8] ** 4 >> 96) if bits[8] % 4 else 0,
+        metadata={"env": "production" if bits[9] % 4 else "staging", "team": _TEAMS[bits[10] % 3]},
+        upfront=fleet.billing == "upfront",
+        random_bits=bits[11],
     )
 
 
-def _course(fleet: Fleet, provider: str, gap: range, dice: list[int]) -> tuple[int, int, int, int, int, str]:
+def _lifecycle(
+    fleet: Fleet, facts: ProviderFacts, slot: range, bits: list[int]
+) -> tuple[int, int, int, int, int, str]:
     """When a session is created, started, ended, expired and settled, and its ending."""
-    own = provider == BROWSERBASE
-    tick = MILLISECOND if own else 1
-    created = gap.start + _within(len(gap), dice[0], tick)
-    started = created + (SECOND + _within(4 * SECOND, dice[1], tick) if own else 0)
-    expires = created + fleet.longest // (1, 2, 4)[dice[2] % 3] // MILLISECOND * MILLISECOND
-    chance = dice[3] / 2**32
+    created = slot.start + _scaled(len(slot), bits[0], facts.tick)
+    started = created + facts.min_startup + _scaled(facts.startup_span, bits[1], facts.tick)
+    expires = created + fleet.longest // (1, 2, 4)[bits[2] % 3] // MILLISECOND * MILLISECOND
+    chance = bits[3] / 2**32
     errors, timeouts = fleet.ratios(created)
     if chance < timeouts:
-        ending, ended = "timed_out", expires - (0 if own or dice[4] % 2 else _within(SECOND + 1, dice[4]))
+        early = 0 if bits[4] % 2 else _scaled(facts.early_timeout + 1, bits[4])
+        ending, ended = "timed_out", expires - early
     else:  # the cube makes most of them short; none ends so late that it seems to have timed out
-        ended = created + _SHORTEST
-        ended += _within(expires - ended - 2 * SECOND, dice[4] ** 3 >> 64, tick)
-        failed = own and chance < timeouts + errors
-        ending = "error" if failed else "completed" if own else "stopped"
-    lag = _within(METERING, dice[5], tick) if dice[5] % 3 else 0
+        ended = created + MIN_DURATION
+        ended += _scaled(expires - ended - 2 * SECOND, bits[4] ** 3 >> 64, facts.tick)
+        failed = facts.has_errors and chance < timeouts + errors
+        ending = "error" if failed else facts.completed
+    lag = _scaled(METERING, bits[5], facts.tick) if bits[5] % 3 else 0
     return created, started, ended, expires, ended + lag, ending
 
 
-def _within(span: int, die: int, tick: int = 1) -> int:
-    """A whole number of ticks from 0 to below `span`, as a die of 32 bits decides."""
-    return (die * (span // tick) >> 32) * tick
+def _scaled(span: int, bits: int, tick: int = 1) -> int:
+    """A whole number of ticks from 0 to below `span`, chosen by 32 random bits."""
+    return (bits * (span // tick) >> 32) * tick

@@ -74,7 +74,7 @@ class _Collected:
 
     def collect(self) -> Iterator[Metric]:
         results = self._result.results
-        yield from families(results, self._result.plan.sources)
+        yield from families(results, self._result.plan.descriptions)
         yield from of_accounts({result.account for result in results}, self._registry.collect())
 
 

@@ -9,8 +9,8 @@ import signal
 from collections.abc import Callable
 from functools import partial
 
-from exporter.scrape.inflight import in_thread
 from exporter.scrape.scraper import Scraper
+from exporter.scrape.threads import in_thread
 from exporter.web.server import Server
 
 DRAIN_SECONDS = 1  # for scrapes to reach the ledger, once every connection is closed
@@ -50,7 +50,13 @@ async def shut_down(signals: Signals, server: Server, scraper: Scraper) -> None:
 
 async def _stop(server: Server, scraper: Scraper) -> None:
     await server.stop()
-    await asyncio.wrap_future(in_thread("drain", partial(scraper.close, DRAIN_SECONDS)))
+    drain = partial(scraper.close, DRAIN_SECONDS)
+    try:
+        drained = in_thread("drain", drain)
+    except RuntimeError:  # no thread can be started
+        drain()
+    else:
+        await asyncio.wrap_future(drained)
 
 
 def ignore_signals() -> None:

@@ -6,6 +6,7 @@ import itertools
 import socket
 import ssl
 import threading
+import time
 import traceback
 import tracemalloc
 import zlib
@@ -24,6 +25,7 @@ from urllib3.exceptions import ReadTimeoutError
 
 from exporter.client.api import CONNECTIONS, Answer, Api, _mapped
 from exporter.client.errors import (
+    NOT_THE_API,
     AnswerTimeoutError,
     ApiError,
     AuthError,
@@ -40,14 +42,14 @@ from exporter.client.errors import (
     TooLargeError,
     UnreachableError,
 )
-from exporter.client.server_time import Reading
+from exporter.client.transport import IDLE_SECONDS
 from tests.support.misbehaviour import Script, Server, answer, broken_off, reset, serving, silent
+from tests.support.processes import PATIENCE
 
 KEY = "key-4f1c0de5"
 PATH = "/v1/sessions"
 WALL = 1_700_000_000.25
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
-PATIENCE = 60.0  # seconds, for what takes none
 LIMIT = 1 << 20
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 ERRORS = ["error"] * 3
@@ -73,13 +75,13 @@ class Clock:
 @dataclass
 class Meter:
     codes: list[str] = field(default_factory=list)
-    remaining: list[int] = field(default_factory=list)
+    remaining: list[int | None] = field(default_factory=list)
 
-    def sent(self, endpoint: str, code: str, seconds: float) -> None:
+    def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
         assert (endpoint, seconds) == (PATH, 0)
         self.codes.append(code)
 
-    def rate_limit(self, remaining: int) -> None:
+    def rate_limit(self, remaining: int | None) -> None:
         self.remaining.append(remaining)
 
 
@@ -102,7 +104,7 @@ class Rig:
 def rigged(url: str, key: Callable[[], str] = lambda: KEY) -> Iterator[Rig]:
     clock, meter = Clock(), Meter()
     api = Api(
-        url, "X-Key", key, max_bytes=LIMIT, meter=meter, wall=lambda: WALL, clock=clock, sleep=clock.sleep
+        url, "X-Key", key, max_bytes=LIMIT, telemetry=meter, wall=lambda: WALL, clock=clock, sleep=clock.sleep
     )
     yield Rig(api, clock, meter)
 
@@ -214,7 +216,7 @@ def test_a_gzip_bomb_costs_little_more_memory_than_a_body_may_have(layers: int) 
         ("403 Forbidden", AuthError, "auth", 1),
         ("404 Not Found", ClientError, "client", 1),
         ("408 Request Timeout", SlowRequestError, "client", 3),
-        ("429 Too Many Requests", RateLimitedError, "rate_limited", 3),
+        ("429 Too Many Requests", RateLimitedError, "rate_limited", 1),
         ("500 Internal Server Error", ServerError, "server", 3),
         ("501 Not Implemented", ServerError, "server", 1),
         ("502 Bad Gateway", ServerError, "server", 3),
@@ -332,9 +334,8 @@ def test_what_fails_for_a_moment_is_tried_again_after_growing_pauses() -> None:
     assert 0.2 <= first <= 0.4 <= second <= 0.8
 
 
-@pytest.mark.parametrize("status", ["429 Slow down", "503 Busy"])
-def test_a_retry_waits_as_long_as_the_provider_asks(status: str) -> None:
-    with facing(answer(status=status, Retry_After="7"), answer(b"[2]")) as (rig, _):
+def test_a_retry_waits_as_long_as_the_provider_asks() -> None:
+    with facing(answer(status="503 Busy", Retry_After="7"), answer(b"[2]")) as (rig, _):
         assert rig.get() == b"[2]"
     assert rig.clock.slept == [7]
 
@@ -344,9 +345,92 @@ def test_a_wait_that_reaches_the_deadline_is_not_begun(asked: str) -> None:
     with facing(*[answer(status="429 Slow down", Retry_After=asked)] * 2) as (rig, _):
         raised = rig.fails(30)
     assert isinstance(raised, RateLimitedError)
-    assert (raised.status, raised.wait, raised.silent) == (429, float(asked), False)
-    assert str(raised).endswith(f"the provider asks for {asked} s of silence")
+    assert (raised.status, raised.wait) == (429, float(asked))
+    assert str(raised).endswith(f"the provider asks to wait for {asked} s")
     assert (rig.clock.slept, rig.meter.codes) == ([], ["429"])
+
+
+def test_a_429_is_not_retried_within_a_scrape() -> None:
+    with facing(answer(status="429 Slow down"), answer(b"[2]")) as (rig, _):
+        assert isinstance(rig.fails(), RateLimitedError)
+        assert rig.get() == b"[2]", "without Retry-After, the next scrape asks again"
+    assert (rig.meter.codes, rig.clock.slept) == (["429", "200"], [])
+
+
+def test_a_challenge_page_of_a_firewall_is_told_apart_from_a_refused_key() -> None:
+    page = answer(b"<html>", "403 Forbidden", Content_Type="text/html; charset=utf-8")
+    with facing(page) as (rig, _):
+        raised = rig.fails()
+    assert (raised.reason, str(raised)) == ("auth", f"HTTP status 403: {NOT_THE_API}")
+
+
+def test_a_kept_connection_that_a_middlebox_forgot_is_replaced_within_the_request() -> None:
+    """It takes requests and never answers; each connection here answers its first one only."""
+    forgotten = threading.Event()
+
+    def once(connection: socket.socket) -> None:
+        connection.sendall(answer(b"[1]"))
+        connection.settimeout(PATIENCE)
+        if connection.recv(1 << 16):  # the second request: taken, never answered
+            forgotten.set()
+            with suppress(OSError):
+                connection.recv(1)
+
+    with facing(once, once) as (rig, server):
+        assert rig.get() == b"[1]"
+        time.sleep(2 * IDLE_SECONDS)  # what is tested is that time has passed
+        assert rig.get(3) == b"[1]"
+        assert forgotten.is_set()
+    assert (rig.meter.codes, server.connections, rig.clock.slept) == (["200", "error", "200"], 2, [])
+
+
+def test_no_password_of_a_netrc_file_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "netrc").write_text("default login me password s3cret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with facing(answer()) as (rig, server):
+        rig.get()
+    assert b"authorization" not in server.requests[0].lower()
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "ALL_PROXY"])
+def test_an_address_of_this_machine_is_never_asked_through_a_proxy(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(answer(b"proxy")) as proxy, facing(answer(b"[7]")) as (rig, _):
+        monkeypatch.setenv(variable, proxy.url)
+        assert rig.get() == b"[7]"
+    assert proxy.requests == []
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_a_certificate_bundle_that_is_not_there_is_named(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv(variable, str(tmp_path / "absent.pem"))
+    with rigged("https://localhost:9") as rig:
+        raised = rig.fails()
+    assert raised.reason == "tls"
+    assert str(raised).startswith(f"{variable} names a certificate bundle that does not exist")
+
+
+@pytest.mark.parametrize(
+    ("variable", "proxy"),
+    [
+        ("ALL_PROXY", "socks5://user:s3cret@127.0.0.1:9"),
+        ("HTTP_PROXY", "http://user:s3cret@:9"),
+        ("http_proxy", "http://user:s3cret@127.0.0.1:9"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_named_by_its_variable(
+    variable: str, proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, proxy)
+    with rigged("http://provider.invalid") as rig:
+        raised = rig.fails()
+    assert raised.reason == "unreachable"
+    assert f"the proxy in {variable} cannot be used" in str(raised)
+    assert "s3cret" not in text(raised).replace(str(monkeypatch), "")
 
 
 def test_nor_is_a_pause_of_our_own() -> None:
@@ -392,7 +476,7 @@ def test_an_account_keeps_silent_over_as_many_scrapes_as_the_wait_takes(
             rig.clock.now += 30
             raised = rig.fails(30)
             assert (type(raised), raised.reason) == (error, error.reason)
-            assert str(raised).endswith(f"asked for silence, so nothing is sent for {left} s still")
+            assert str(raised).endswith(f"Retry-After in force: no request for another {left} s")
             with pytest.raises(error):
                 rig.api.get("/another/endpoint", {}, rig.clock() + 30)
         assert (rig.meter.codes, rig.clock.slept, len(server.requests)) == ([status[:3]], [], 1)
@@ -401,10 +485,10 @@ def test_an_account_keeps_silent_over_as_many_scrapes_as_the_wait_takes(
 
 
 def test_the_last_attempts_wait_is_kept_too() -> None:
-    with facing(*[answer(status="429 Slow down", Retry_After="5")] * 3, answer()) as (rig, server):
-        assert isinstance(rig.fails(), RateLimitedError)
+    with facing(*[answer(status="503 Busy", Retry_After="5")] * 3, answer()) as (rig, server):
+        assert isinstance(rig.fails(), ServerError)
         assert rig.clock.slept == [5, 5]
-        assert isinstance(rig.fails(), RateLimitedError)
+        assert isinstance(rig.fails(), ServerError)
         assert len(server.requests) == 3
         rig.clock.now += 5
         assert rig.get() == b"[]"
@@ -495,25 +579,48 @@ def test_without_a_key_nothing_is_sent_or_counted() -> None:
 
 @pytest.mark.parametrize(
     ("header", "told"),
-    [("17", [17]), ("0", [0]), ("", []), ("-1", []), ("many", []), ("\xb2", []), ("9" * 20, [999_999_999])],
+    [
+        ("17", 17),
+        ("0", 0),
+        ("", None),
+        ("-1", None),
+        ("many", None),
+        ("\xb2", None),
+        ("9" * 20, 999_999_999),
+    ],
 )
-def test_the_requests_left_are_told_where_the_answer_names_them(header: str, told: list[int]) -> None:
+def test_the_requests_left_are_told_where_the_answer_names_them(header: str, told: int | None) -> None:
     refused = answer(b"", "503 Busy", x_ratelimit_remaining=header)
     with facing(answer(X_RateLimit_Remaining=header), answer(), refused, answer()) as (rig, _):
         rig.get()
         rig.get()
         rig.get()
-    assert rig.meter.remaining == told * 2
+    assert rig.meter.remaining == [told, None, told, None]
 
 
-@pytest.mark.parametrize(("sent", "date"), [(answer(Date=DATE), 784_111_777_000_000), (answer(), None)])
-def test_an_answer_tells_what_the_clocks_showed(sent: bytes, date: int | None) -> None:
+def test_the_requests_left_are_not_known_while_there_is_no_answer() -> None:
+    with facing(answer(X_RateLimit_Remaining="9"), *[reset] * 3) as (rig, _):
+        rig.get()
+        rig.fails()
+    assert rig.meter.remaining == [9, None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("sent", "time"),
+    [
+        (answer(Date="Tue, 14 Nov 2023 22:13:17 GMT"), 1_699_999_997_000_000),
+        (answer(Date=DATE), 784_111_777_000_000),  # decades before the local clock: the earlier one
+        (answer(Date="Tue, 14 Nov 2024 22:13:17 GMT"), 1_700_000_000_250_000),
+        (answer(), 1_700_000_000_250_000),
+    ],
+)
+def test_an_answer_carries_the_server_time(sent: bytes, time: int) -> None:
     with facing(sent) as (rig, _):
         got = rig.api.get(PATH, {}, rig.clock() + 30)
-    assert got == Answer(b"[]", Reading(date, 1_700_000_000_250_000, 1_000_000_000))
+    assert got == Answer(b"[]", time)
 
 
 def test_a_connection_that_took_all_the_time_is_a_timeout() -> None:
     """It leaves none to read, which urllib3 says in its own words, without an error of a socket's."""
     error = ReadTimeoutError(HTTPConnectionPool("localhost"), PATH, "Read timed out. (read timeout=0)")
-    assert _mapped(error).reason == "timeout"
+    assert _mapped(error, "http://localhost").reason == "timeout"

@@ -2,7 +2,14 @@
 
 import pytest
 
-from exporter.client.errors import ApiError, RateLimitedError, StatusError, status_error
+from exporter.client.errors import (
+    NOT_THE_API,
+    ApiError,
+    AuthError,
+    RateLimitedError,
+    StatusError,
+    status_error,
+)
 
 
 @pytest.mark.parametrize(
@@ -20,10 +27,15 @@ def test_a_status_has_its_reason_and_advice(status: int, reason: str) -> None:
 
 
 def test_a_wait_that_was_asked_for_is_said_in_whole_seconds() -> None:
-    asks, silent = RateLimitedError(429, 6.2), RateLimitedError(429, 0.3, silent=True)
-    assert str(asks) == f"HTTP status 429: {asks.advice}; the provider asks for 7 s of silence"
-    assert str(silent).startswith(f"HTTP status 429: {asks.advice}; the provider asked for silence")
-    assert str(silent).endswith("so nothing is sent for 1 s still")
+    asks, suppressed = RateLimitedError(429, 6.2), RateLimitedError(429, 0.3, suppressed=True)
+    assert str(asks) == f"HTTP status 429: {asks.advice}; the provider asks to wait for 7 s"
+    assert (
+        str(suppressed) == f"HTTP status 429: {asks.advice}; Retry-After in force: no request for another 1 s"
+    )
+
+
+def test_an_html_page_is_not_taken_for_the_providers_answer() -> None:
+    assert str(AuthError(403, html=True)) == f"HTTP status 403: {NOT_THE_API}"
 
 
 def leaves(kind: type[ApiError]) -> set[type[ApiError]]:

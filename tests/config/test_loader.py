@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from exporter.config.loader import (
     ConfigError,
-    Reader,
-    by,
+    Validator,
     duration,
-    line,
-    matching,
+    match_pattern,
     number,
     one_of,
+    parsed_by,
+    printable,
     read_yaml,
 )
 
@@ -29,14 +29,14 @@ UNKNOWN = "unknown key; allowed: crown, kind, leaves"
 
 
 class Leaf(msgspec.Struct):
-    name: Annotated[str, line(5)]
-    weight: Annotated[int, by(partial(number, 0, 100, 2))] = msgspec.field(default=0, name="weight_g")
+    name: Annotated[str, printable(5)]
+    weight: Annotated[int, parsed_by(partial(number, 0, 100, 2))] = msgspec.field(default=0, name="weight_g")
 
 
 class Tree(msgspec.Struct):
-    kind: Annotated[str, by(partial(one_of, ("oak", "elm")))]
-    leaves: Annotated[list[Leaf], by([Leaf])] = msgspec.field(default_factory=list)
-    crown: Annotated[Leaf | None, by(Leaf)] = None
+    kind: Annotated[str, parsed_by(partial(one_of, ("oak", "elm")))]
+    leaves: Annotated[list[Leaf], parsed_by([Leaf])] = msgspec.field(default_factory=list)
+    crown: Annotated[Leaf | None, parsed_by(Leaf)] = None
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +46,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def taken(path: Path) -> tuple[Any, tuple[str, ...]]:
     """What is read, and its faults, whether or not they ended the reading."""
-    reader = Reader()
+    validator = Validator()
     try:
-        return reader.take(read_yaml(path, reader), str(path), Tree, dot=": "), tuple(reader.faults)
+        return validator.load(read_yaml(path, validator), str(path), Tree, dot=": "), tuple(validator.faults)
     except ConfigError as error:
         return None, error.faults
 
@@ -113,7 +113,7 @@ def test_every_fault_names_its_place(path: Path, text: str, faults: list[str]) -
 def test_a_traceback_quotes_no_line_of_the_file(path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
-        read_yaml(path, Reader())
+        read_yaml(path, Validator())
     assert "sk-secret" not in "".join(traceback.format_exception(caught.value))
 
 
@@ -211,5 +211,5 @@ def test_what_is_no_number_from_0_to_10_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["sk-secret", "a\n", "\x1b", "é", ""])
 def test_what_does_not_match_is_not_shown(text: str) -> None:
     with pytest.raises(ValueError, match=r"^not a word\Z"):
-        matching("[a-z]+", "a word", text)
-    assert matching("[a-z]+", "a word", "word") == "word"
+        match_pattern("[a-z]+", "a word", text)
+    assert match_pattern("[a-z]+", "a word", "word") == "word"

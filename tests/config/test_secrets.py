@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config.secrets import Secret, is_group_or_world_accessible, key_in_file, parse_key
+from exporter.config.secrets import Secret, is_too_permissive, key_in_file, parse_key
 
 SECRET = "sk-secret-0123456789"
 NO_KEY = "empty or not set; allowed: the API key alone"
 MORE = "holds more than one line of printable ASCII; allowed: the API key alone"
+QUOTED = "in quotes; allowed: the API key alone, without quotes"
 PRINTABLE = st.characters(min_codepoint=0x20, max_codepoint=0x7E)
 BAD = {
     "": NO_KEY,
@@ -25,6 +26,9 @@ BAD = {
     f"{SECRET}é": MORE,
     "x" * 4097: MORE,
     SECRET + " " * 5000: MORE,
+    f'"{SECRET}"': QUOTED,
+    f"'{SECRET}'\n": QUOTED,
+    f'"{SECRET}': QUOTED,
 }
 
 
@@ -53,18 +57,35 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "others"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True), (0o602, True)]
+    ("mode", "others"),
+    [
+        (0o600, False),
+        (0o400, False),
+        (0o440, False),
+        (0o640, False),
+        (0o620, True),
+        (0o604, True),
+        (0o602, True),
+    ],
 )
-def test_a_file_is_open_to_others_by_any_right_of_theirs(tmp_path: Path, mode: int, others: bool) -> None:  # noqa: FBT001 - pytest passes it by name
+def test_a_group_may_read_a_key_file_and_others_may_do_nothing(
+    tmp_path: Path,
+    mode: int,
+    others: bool,  # noqa: FBT001 - pytest passes it by name
+) -> None:
     file, link = tmp_path / "api.key", tmp_path / "link"
     file.write_text(SECRET)
     link.symlink_to(file)
     file.chmod(mode)
-    assert is_group_or_world_accessible(str(file)) == is_group_or_world_accessible(str(link)) == others
-    assert not is_group_or_world_accessible(str(tmp_path / "absent"))
+    assert is_too_permissive(str(file)) == is_too_permissive(str(link)) == others
+    assert not is_too_permissive(str(tmp_path / "absent"))
 
 
-@given(st.text(PRINTABLE, min_size=1, max_size=60).filter(str.strip))
+@given(
+    st.text(PRINTABLE, min_size=1, max_size=60).filter(
+        lambda text: text.strip() and text.strip()[0] not in "'\""
+    )
+)
 def test_any_printable_ascii_is_a_key(text: str) -> None:
     assert parse_key(text).reveal() == text.strip(" ")
 

@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 
 from exporter.config import settings as config
 from exporter.config.secrets import KeyUnavailableError
+from exporter.providers import PROVIDERS
+from exporter.providers.base import pricing_of
+from exporter.providers.browserbase import Options
 
 SECRET = "sk-secret-0123456789"
 ENVIRON = {
@@ -24,7 +27,7 @@ ENVIRON = {
     "HOME": "/home/me",
 }
 FILES = Path(__file__).parent / "files"
-ACCOUNT = ", ".join(sorted(field.encode_name for field in msgspec.structs.fields(config.AccountConfig)))
+ACCOUNT = ", ".join(sorted(config.common_keys() | {"query", "pricing"}))
 URL = "not http:// or https:// with a host, without user, password, query or fragment"
 SQLITE = "not a file of SQLite; allowed: sqlite:///relative/path, sqlite:////absolute/path"
 NO_FILE = "cannot be read (No such file or directory); allowed: a file with the API key alone"
@@ -114,7 +117,7 @@ def account(**keys: object) -> dict[str, object]:
 
 def refused(path: Path) -> config.ConfigError:
     with pytest.raises(config.ConfigError) as caught:
-        config.load(path, ENVIRON)
+        config.load(path, PROVIDERS, ENVIRON)
     return caught.value
 
 
@@ -133,7 +136,7 @@ def test_a_bad_file_names_all_its_faults_and_no_secret(name: str) -> None:
 
 @pytest.mark.parametrize("path", sorted(FILES.glob("*.good.yml")), ids=lambda path: path.name)
 def test_a_good_file_is_read(path: Path) -> None:
-    assert config.load(path, ENVIRON).accounts
+    assert config.load(path, PROVIDERS, ENVIRON).accounts
 
 
 def test_every_key_is_read() -> None:
@@ -142,9 +145,11 @@ def test_every_key_is_read() -> None:
     base_urls = ("https://api.example.com:8443/v0", "https://api.browserbase.com")
     accounts = (
         config.AccountConfig(
-            "production", "browserbase", "BROWSERBASE_API_KEY", "", base_urls[0], query, prices
+            "production", "browserbase", "BROWSERBASE_API_KEY", "", base_urls[0], Options(query, prices)
         ),
-        config.AccountConfig("no", "browserbase", "BROWSERBASE_API_KEY", "", base_urls[1], None, prices),
+        config.AccountConfig(
+            "no", "browserbase", "BROWSERBASE_API_KEY", "", base_urls[1], Options(None, prices)
+        ),
         config.AccountConfig(
             "production",
             "browser_use",
@@ -155,19 +160,19 @@ def test_every_key_is_read() -> None:
     scrape = config.Scrape(timeout=90.0, timeout_offset=0.25, min_interval=5.0, max_response_bytes=1_048_576)
     url = "sqlite:////var/lib/cloud-browser-exporter/ledger.db"
     ledger = config.LedgerConfig(url=url, history="skip", settle_after=3_600_000_000)
-    assert config.load(FILES / "full.good.yml", ENVIRON) == config.Config(accounts, scrape, ledger)
+    assert config.load(FILES / "full.good.yml", PROVIDERS, ENVIRON) == config.Config(accounts, scrape, ledger)
 
 
 def test_what_is_not_given_has_its_default() -> None:
-    read = config.load(FILES / "minimal.good.yml", ENVIRON)
+    read = config.load(FILES / "minimal.good.yml", PROVIDERS, ENVIRON)
     assert read.scrape == config.Scrape(
         timeout=10.0, timeout_offset=0.5, min_interval=0.0, max_response_bytes=268_435_456
     )
     url = "sqlite:////home/me/.local/state/cloud-browser-exporter/ledger.db"
     assert read.ledger == config.LedgerConfig(url=url, history="import", settle_after=900_000_000)
     assert read.accounts[0].base_url == "https://api.browserbase.com"
-    assert read.accounts[0].query is None
-    assert read.accounts[0].pricing == config.Pricing(browser_per_hour=0, proxy_per_gb=0, minimum=60_000_000)
+    prices = config.Pricing(browser_per_hour=0, proxy_per_gb=0, minimum=60_000_000)
+    assert read.accounts[0].options == Options(query=None, pricing=prices)
 
 
 @pytest.mark.parametrize(
@@ -183,23 +188,26 @@ def test_what_is_not_given_has_its_default() -> None:
 )
 def test_the_ledger_is_in_the_state_directory(environ: dict[str, str], url: str) -> None:
     assert config.default_ledger(environ) == url
-    assert config.from_environment({"BROWSERBASE_API_KEY": SECRET} | environ).ledger.url == url
+    assert config.from_environment(PROVIDERS, {"BROWSERBASE_API_KEY": SECRET} | environ).ledger.url == url
 
 
 def test_no_place_for_the_ledger_is_a_fault_and_the_flag_gives_one() -> None:
     environ = {"BROWSERBASE_API_KEY": SECRET}
     assert config.default_ledger(environ) is None
     with pytest.raises(config.ConfigError) as caught:
-        config.from_environment(environ)
+        config.from_environment(PROVIDERS, environ)
     fault = (
         "no default without one of STATE_DIRECTORY, XDG_STATE_HOME, HOME; allowed: sqlite:////absolute/path"
     )
     assert caught.value.faults == (f"ledger.url: {fault}",)
-    assert config.from_environment(environ, "sqlite:///here.db").ledger.url == "sqlite:///here.db"
+    assert config.from_environment(PROVIDERS, environ, "sqlite:///here.db").ledger.url == "sqlite:///here.db"
 
 
 def test_the_flag_goes_before_the_file() -> None:
-    assert config.load(FILES / "full.good.yml", ENVIRON, "sqlite:///x.db").ledger.url == "sqlite:///x.db"
+    assert (
+        config.load(FILES / "full.good.yml", PROVIDERS, ENVIRON, "sqlite:///x.db").ledger.url
+        == "sqlite:///x.db"
+    )
 
 
 @pytest.mark.parametrize(
@@ -216,13 +224,13 @@ def test_the_flag_goes_before_the_file() -> None:
 )
 def test_a_ledger_that_is_no_file_is_refused(url: str) -> None:
     with pytest.raises(config.ConfigError) as caught:
-        config.from_environment(ENVIRON, url)
+        config.from_environment(PROVIDERS, ENVIRON, url)
     assert caught.value.faults == (f"--ledger.url: {SQLITE}",)
 
 
 def test_the_environment_alone_gives_an_account_for_each_key() -> None:
     environ = ENVIRON | {"BROWSERBASE_BASE_URL": "http://[::1]:8080/", "BROWSER_USE_BASE_URL": ""}
-    accounts = config.from_environment(environ).accounts
+    accounts = config.from_environment(PROVIDERS, environ).accounts
     assert [(each.provider, each.name, each.base_url) for each in accounts] == [
         ("browserbase", "default", "http://[::1]:8080"),
         ("browser_use", "default", "https://api.browser-use.com/api/v3"),
@@ -233,7 +241,7 @@ def test_the_environment_alone_gives_an_account_for_each_key() -> None:
 def test_the_environments_faults_name_the_variables() -> None:
     environ = {"BROWSERBASE_API_KEY": "a\nb", "BROWSERBASE_BASE_URL": f"https://u:{SECRET}@h", "HOME": "/h"}
     with pytest.raises(config.ConfigError) as caught:
-        config.from_environment(environ)
+        config.from_environment(PROVIDERS, environ)
     assert caught.value.faults == (
         "BROWSERBASE_API_KEY: holds more than one line of printable ASCII; allowed: the API key alone",
         f"BROWSERBASE_BASE_URL: {URL}",
@@ -242,8 +250,8 @@ def test_the_environments_faults_name_the_variables() -> None:
 
 def test_no_key_in_the_environment_says_what_to_do() -> None:
     with pytest.raises(config.ConfigError) as caught:
-        config.from_environment({"BROWSERBASE_API_KEY": "", "HOME": "/h"})
-    fault = "neither is set; allowed: one or both, or --config.file; the command demo needs no key"
+        config.from_environment(PROVIDERS, {"BROWSERBASE_API_KEY": "", "HOME": "/h"})
+    fault = "none is set; allowed: at least one, or --config.file; the command demo needs no key"
     assert caught.value.faults == (f"BROWSERBASE_API_KEY, BROWSER_USE_API_KEY: {fault}",)
 
 
@@ -251,7 +259,7 @@ def test_a_key_file_is_beside_the_configuration_and_read_again(tmp_path: Path) -
     file = tmp_path / "api.key"
     file.write_text("first\n")
     path = write(tmp_path, json.dumps({"accounts": [account(api_key_file="api.key")]}))
-    read = config.load(path, ENVIRON).accounts[0]
+    read = config.load(path, PROVIDERS, ENVIRON).accounts[0]
     file.write_text("  second\r\n")
     assert read.key({}).reveal() == "second"
 
@@ -268,7 +276,7 @@ def test_a_key_that_is_gone_is_named_by_its_place(tmp_path: Path) -> None:
 
 
 def test_a_configuration_holds_no_secret(caplog: pytest.LogCaptureFixture) -> None:
-    read = config.load(FILES / "full.good.yml", ENVIRON)
+    read = config.load(FILES / "full.good.yml", PROVIDERS, ENVIRON)
     with caplog.at_level(logging.INFO):
         logging.getLogger().info("%s %r", read, read)
     dumps = [repr(read), str(read), msgspec.json.encode(read).decode(), repr(msgspec.to_builtins(read))]
@@ -279,7 +287,7 @@ def test_a_configuration_holds_no_secret(caplog: pytest.LogCaptureFixture) -> No
 def test_a_price_is_exact(folder: Path, price: Decimal) -> None:
     keys = account(api_key_env="BROWSERBASE_API_KEY", pricing={"browser_usd_per_hour": "PRICE"})
     path = write(folder, json.dumps({"accounts": [keys]}).replace('"PRICE"', f"{price:f}"))
-    pricing = config.load(path, ENVIRON).accounts[0].pricing
+    pricing = pricing_of(config.load(path, PROVIDERS, ENVIRON).accounts[0].options)
     assert pricing is not None
     assert pricing.browser_per_hour == int(price * 10**9)
 
@@ -289,7 +297,7 @@ def test_a_price_is_exact(folder: Path, price: Decimal) -> None:
 )
 def test_a_base_url_may_have_a_port_and_a_path(tmp_path: Path, url: str) -> None:
     keys = account(api_key_env="BROWSERBASE_API_KEY", base_url=url)
-    read = config.load(write(tmp_path, json.dumps({"accounts": [keys]})), ENVIRON)
+    read = config.load(write(tmp_path, json.dumps({"accounts": [keys]})), PROVIDERS, ENVIRON)
     assert read.accounts[0].base_url == url.rstrip("/")
 
 
@@ -330,7 +338,7 @@ ACCOUNTS = st.fixed_dictionaries(
 def only_faults(path: Path) -> bool:
     """Whether it is read, or refused with faults of one line each."""
     try:
-        return bool(config.load(path, ENVIRON).accounts)
+        return bool(config.load(path, PROVIDERS, ENVIRON).accounts)
     except config.ConfigError as error:
         return bool(error.faults) and all(fault.isprintable() for fault in error.faults)
 

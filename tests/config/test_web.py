@@ -124,9 +124,9 @@ def test_a_file_need_not_speak_of_tls(name: str, users: int) -> None:
     assert (read.tls_server_config, len(read.basic_auth_users)) == (None, users)
 
 
-def test_the_example_of_the_readme_is_valid(tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    example = readme.split("\n## TLS and passwords\n")[1].split("```yaml\n")[1].split("```")[0]
+def test_the_example_of_the_documents_is_valid(tmp_path: Path) -> None:
+    document = (Path(__file__).parents[2] / "docs" / "web.md").read_text()
+    example = document.split("\n## TLS and passwords\n")[1].split("```yaml\n")[1].split("```")[0]
     read = load(write(tmp_path, example.encode()))
     assert (read.tls_server_config is not None, list(read.basic_auth_users)) == (True, [b"prometheus"])
 

@@ -13,8 +13,9 @@ import msgspec
 import pytest
 import requests
 
-from exporter.simulator.fleet import BROWSER_USE, MINUTE, SECOND, Fleet
+from exporter.simulator.fleet import MINUTE, SECOND, Fleet
 from exporter.simulator.server import Server, create_app
+from tests.support.expected_totals import BROWSER_USE
 from tests.support.expressions import Query, filled, queries
 from tests.support.processes import LOCAL, Prometheus, configuration, exporter, prometheus, until
 from tests.support.stepped_clock import Clock, good_scrapes

@@ -24,11 +24,13 @@ from exporter.metrics.counters import (
 from exporter.metrics.definitions import Spec
 from exporter.metrics.families import AccountResult, families, of_accounts
 from exporter.metrics.telemetry import Telemetry
-from exporter.model import BROWSERBASE, SECOND, Account, Listing, Series
+from exporter.model import SECOND, Account, Listing, Series
 from tests.support.listings import EAST, MINUTE, T0, WEST, listing, session
+from tests.support.providers import BROWSERBASE, description
 
 BB, BU = Account("browserbase", "production"), Account("browser_use", "production")
-SOURCES = {BB: "estimated", BU: "reported"}
+FREE = Account(BROWSERBASE, "free")
+DESCRIPTIONS = {account: description(account, cost=account != FREE) for account in (BB, BU, FREE)}
 TOTALS = {
     CounterKey(WEST, STARTED): 3,
     CounterKey(WEST, ENDED, "error"): 1,
@@ -52,7 +54,7 @@ def result(account: Account = BB, **fields: Any) -> AccountResult:
 def page(*results: AccountResult) -> dict[str, float]:
     """Samples by `name{label="value",...}`, with the account's own labels left out."""
     registry = CollectorRegistry()
-    registry.collect = lambda: iter(families(results, SOURCES))  # type: ignore[method-assign]  # a registry of one page
+    registry.collect = lambda: iter(families(results, DESCRIPTIONS))  # type: ignore[method-assign]  # a registry of one page
     text = generate_latest(registry).decode()
     samples = {}
     for family in text_string_to_metric_families(text):
@@ -171,7 +173,7 @@ def test_while_the_first_import_is_under_way_its_progress_is_shown_and_no_counte
 def test_the_exporters_own_metrics_are_those_of_the_accounts_there_are() -> None:
     telemetry = Telemetry()
     for account in (BB, BU, Account(BROWSERBASE, "gone")):
-        telemetry.of(account, "/path")
+        telemetry.for_account(account, ["/path"])
     shown = list(of_accounts({BB, BU}, telemetry.registry.collect()))
     samples = [sample for family in shown for sample in family.samples]
     named = {(one.labels["provider"], one.labels["account"]) for one in samples if "account" in one.labels}
@@ -194,8 +196,7 @@ def test_before_anything_is_known_nothing_is_claimed() -> None:
 
 
 def test_an_account_without_prices_shows_no_cost() -> None:
-    other = Account(BROWSERBASE, "free")
-    assert not [name for name in page(result(other)) if "cost" in name]
+    assert not [name for name in page(result(FREE)) if "cost" in name]
 
 
 def test_browser_use_has_no_keep_alive_sessions() -> None:

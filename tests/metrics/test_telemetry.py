@@ -1,10 +1,14 @@
 """The exporter's own counters: there at 0, told by account."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from exporter.client.errors import ApiError
 from exporter.metrics.telemetry import REASONS, Telemetry
 from exporter.model import REJECTIONS, Account
+from tests.support.processes import run
 
 ACCOUNT = Account("browserbase", "production")
 LABELS = {"provider": "browserbase", "account": "production"}
@@ -21,7 +25,7 @@ def value(telemetry: Telemetry, name: str, **labels: str) -> float | None:
 
 
 def test_every_reason_stands_at_zero_before_anything_happens(telemetry: Telemetry) -> None:
-    telemetry.of(ACCOUNT, "/v1/sessions")
+    telemetry.for_account(ACCOUNT, ["/v1/sessions"])
     for reason in REASONS:
         assert value(telemetry, "errors_total", **LABELS, collector="sessions", reason=reason) == 0
     for reason in REJECTIONS:
@@ -40,8 +44,8 @@ def test_the_reasons_are_those_of_the_errors_there_are() -> None:
 
 
 def test_requests_are_counted_by_code_and_timed(telemetry: Telemetry) -> None:
-    meter = telemetry.of(ACCOUNT, "/v1/sessions")
-    meter.sent("/v1/sessions", "503", 0.3)
+    meter = telemetry.for_account(ACCOUNT, ["/v1/sessions"])
+    meter.request_finished("/v1/sessions", "503", 0.3)
     meter.rate_limit(17)
     assert value(telemetry, "api_requests_total", **LABELS, endpoint="/v1/sessions", code="503") == 1
     assert value(telemetry, "api_request_duration_seconds_sum", **LABELS, endpoint="/v1/sessions") == 0.3
@@ -49,7 +53,7 @@ def test_requests_are_counted_by_code_and_timed(telemetry: Telemetry) -> None:
 
 
 def test_failures_and_rejections_are_counted(telemetry: Telemetry) -> None:
-    telemetry.failed(ACCOUNT, "auth")
+    telemetry.scrape_failed(ACCOUNT, "auth")
     telemetry.rejected(ACCOUNT, {"times": 3})
     telemetry.ledger_failed()
     assert value(telemetry, "errors_total", **LABELS, collector="sessions", reason="auth") == 1
@@ -58,7 +62,7 @@ def test_failures_and_rejections_are_counted(telemetry: Telemetry) -> None:
 
 
 def test_an_account_that_the_provider_tells_no_limit_shows_none(telemetry: Telemetry) -> None:
-    telemetry.of(ACCOUNT, "/v1/sessions")
+    telemetry.for_account(ACCOUNT, ["/v1/sessions"])
     assert value(telemetry, "api_rate_limit_remaining", **LABELS) is None
 
 
@@ -70,15 +74,31 @@ def test_the_process_and_the_build_are_told(telemetry: Telemetry) -> None:
 
 def test_the_last_configuration_read_and_the_last_valid_one_are_told(telemetry: Telemetry) -> None:
     at = value(telemetry, "config_last_reload_success_timestamp_seconds")
-    telemetry.loaded(valid=False)
+    telemetry.config_reloaded(valid=False)
     assert value(telemetry, "config_last_reload_successful") == 0
     assert value(telemetry, "config_last_reload_success_timestamp_seconds") == at
-    telemetry.loaded(valid=True)
+    telemetry.config_reloaded(valid=True)
     assert value(telemetry, "config_last_reload_successful") == 1
     assert (value(telemetry, "config_last_reload_success_timestamp_seconds") or 0) > (at or 0) > 0
 
 
 def test_an_account_that_comes_back_is_counted_on(telemetry: Telemetry) -> None:
-    telemetry.of(ACCOUNT, "/v1/sessions").sent("/v1/sessions", "200", 0.3)
-    telemetry.of(ACCOUNT, "/v1/sessions").sent("/v1/sessions", "200", 0.3)
+    telemetry.for_account(ACCOUNT, ["/v1/sessions"]).request_finished("/v1/sessions", "200", 0.3)
+    telemetry.for_account(ACCOUNT, ["/v1/sessions"]).request_finished("/v1/sessions", "200", 0.3)
     assert value(telemetry, "api_requests_total", **LABELS, endpoint="/v1/sessions", code="200") == 2
+
+
+def test_counters_of_another_process_model_are_not_shared(tmp_path: Path) -> None:
+    """PROMETHEUS_MULTIPROC_DIR would keep them in files, across restarts."""
+    program = (
+        "from exporter.metrics.telemetry import Telemetry\n"
+        "from exporter.model import Account\n"
+        "telemetry = Telemetry()\n"
+        "telemetry.for_account(Account('p', 'a'), ['/x']).request_finished('/x', '200', 1)\n"
+        "labels = {'provider': 'p', 'account': 'a', 'endpoint': '/x', 'code': '200'}\n"
+        "print(telemetry.registry.get_sample_value('cloud_browser_exporter_api_requests_total', labels))\n"
+    )
+    environ = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    for _ in range(2):
+        assert run(sys.executable, "-c", program, environ=environ) == (0, "1.0\n", "")
+    assert not list(tmp_path.iterdir())

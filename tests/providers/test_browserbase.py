@@ -13,11 +13,8 @@ from hypothesis import strategies as st
 
 from exporter.client.api import Answer, Api
 from exporter.client.errors import PayloadError
-from exporter.client.server_time import Clocks, Reading
 from exporter.model import (
-    ENDED_STATUSES,
     HOUR,
-    OPEN_STATUSES,
     REJECTIONS,
     SECOND,
     Listing,
@@ -27,8 +24,7 @@ from exporter.model import (
     Usage,
     micros,
 )
-from exporter.providers import browserbase
-from exporter.providers.browserbase import MAX_FIELDS, MAX_MALFORMED
+from exporter.providers.browserbase import MAX_FIELDS, MAX_MALFORMED, BrowserbaseReader
 from exporter.providers.decoding import MAX_BYTES, MAX_DURATION
 from tests.support.misbehaviour import answer, serving
 
@@ -38,22 +34,21 @@ ALL = ReadWindow()
 
 
 class Meter:
-    def sent(self, endpoint: str, code: str, seconds: float) -> None:
+    def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
         pass
 
-    def rate_limit(self, remaining: int) -> None:
+    def rate_limit(self, remaining: int | None) -> None:
         pass
 
 
 class Canned(Api):
     """Answers with one body at one time; the API itself is tested in its own place."""
 
-    def __init__(self, body: bytes, time: int = NOW, wall: int | None = None) -> None:
-        self.body, self.at = body, Reading(time, time if wall is None else wall, 0)
-        self.clocks = Clocks()
+    def __init__(self, body: bytes, time: int = NOW) -> None:
+        self.body, self.time = body, time
 
     def get(self, path: str, params: Mapping[str, str | int], deadline: float) -> Answer:  # noqa: ARG002
-        return Answer(self.body, self.at)
+        return Answer(self.body, self.time)
 
 
 def at(seconds: float) -> str:
@@ -80,7 +75,11 @@ def row(**fields: Any) -> dict[str, Any]:
 
 
 def read(*rows: object, window: ReadWindow = ALL, now: int = NOW) -> Listing:
-    return browserbase.read(Canned(json.dumps(rows).encode(), now), None, window, 0)
+    return read_body(json.dumps(rows).encode(), window, now)
+
+
+def read_body(body: bytes, window: ReadWindow = ALL, now: int = NOW) -> Listing:
+    return BrowserbaseReader(Canned(body, now), None).read(window, 0)
 
 
 def only(**fields: Any) -> Session:
@@ -318,38 +317,27 @@ def test_the_most_that_makes_sense_is_used(figure: int) -> None:
 )
 def test_a_body_that_is_no_array_of_json_is_bad_payload(body: bytes) -> None:
     with pytest.raises(PayloadError, match=r"^the list of sessions is not (JSON|an array); check base_url$"):
-        browserbase.read(Canned(body), None, ALL, 0)
+        read_body(body)
 
 
-HOURS = 3 * HOUR
+def test_rows_from_the_future_of_the_server_time_are_used_and_their_time_counts_late() -> None:
+    """As they are where the local clock, or the provider's, is hours behind."""
+    rows = [row(id="open", status="RUNNING", endedAt=None), row(id="ended"), row(id="unsaid", endedAt=None)]
+    listing = read(*rows, now=NOW - 5 * HOUR)
+    assert (listing.time, listing.covers, listing.rejected) == (NOW - 5 * HOUR, NOW - 5 * HOUR, {})
+    assert sum(listing.listed.values()) == 3
+    assert {one.id: one.usage.time // SECOND for one in listing.sessions} == {
+        "open": 0,
+        "ended": 60,
+        "unsaid": 70,
+    }
 
 
-@pytest.mark.parametrize(("ahead", "wall"), [(0, 0), (HOURS, 0), (0, HOURS), (0, -HOURS), (-HOURS, 0)])
-def test_a_clock_that_is_hours_off_changes_nothing_where_sessions_tell(ahead: int, wall: int) -> None:
-    """What has an end in the future, as a running session may, and what expires, tells nothing."""
-    rows = [row(id=name, status="RUNNING", endedAt=at(9000), updatedAt=at(7190)) for name in "ab"]
-    api = Canned(json.dumps(rows).encode(), NOW + ahead, NOW + wall)
-    listing = browserbase.read(api, None, ALL, 0)
-    assert (listing.time, listing.covers) == (NOW, NOW)
-    assert {session.usage.time for session in listing.sessions} == {7190 * SECOND}
-
-
-@pytest.mark.parametrize(("ahead", "wall"), [(HOURS, 0), (0, HOURS), (0, -HOURS), (-HOURS, 0)])
-@pytest.mark.parametrize("tells", ["createdAt", "updatedAt", "startedAt", "endedAt", "expiresAt"])
-def test_only_what_lies_in_the_past_tells(tells: str, ahead: int, wall: int) -> None:
-    """Of the clocks that are possible the earlier one counts."""
-    old = dict.fromkeys(["createdAt", "updatedAt", "startedAt", "endedAt", "expiresAt"], at(-HOURS / SECOND))
-    rows = [row(id=name, **{**old, tells: at(7000)}, status="ERROR") for name in "ab"]
-    api = Canned(json.dumps(rows).encode(), NOW + ahead, NOW + wall)
-    listing = browserbase.read(api, None, ALL, 0)
-    told = tells != "expiresAt" or ahead > 0 or wall > 0
-    assert listing.time == (NOW if told else NOW - HOURS)
-
-
-def test_a_clock_beyond_all_years_makes_no_session_run_for_longer_than_one_may() -> None:
-    """Found by fuzzing: an open one of the last year that there is."""
-    listing = read(row(status="RUNNING", startedAt="9999-12-31T23:59:50Z", endedAt=None), now=2**60)
-    assert [session.usage.time // SECOND for session in listing.sessions] == [9]
+@given(behind=st.integers(0, 400 * HOUR), status=st.sampled_from(["PENDING", "RUNNING", "COMPLETED"]))
+def test_an_earlier_clock_never_makes_a_session_run_longer(behind: int, status: str) -> None:
+    (late,), (usual,) = (read(row(status=status), now=now).sessions for now in (NOW - behind, NOW))
+    assert late.usage.time <= usual.usage.time
+    assert late.ended == usual.ended
 
 
 @pytest.mark.parametrize(
@@ -363,7 +351,7 @@ def test_a_list_of_nothing_but_nonsense_costs_little_time_and_memory(body: bytes
     tracemalloc.start()
     try:
         with pytest.raises(PayloadError, match=words):
-            browserbase.read(Canned(body), None, ALL, 0)
+            read_body(body)
         assert tracemalloc.get_traced_memory()[1] < 1 << 24
     finally:
         tracemalloc.stop()
@@ -372,12 +360,12 @@ def test_a_list_of_nothing_but_nonsense_costs_little_time_and_memory(body: bytes
 @given(st.binary() | st.binary().map(lambda tail: json.dumps([row(), 1]).encode()[:-1] + tail))
 def test_bytes_are_read_or_refused(body: bytes) -> None:
     with suppress(PayloadError):
-        browserbase.read(Canned(body), None, ALL, 0)
+        read_body(body)
 
 
 VALUES = st.none() | st.just(...) | st.booleans() | st.integers() | st.floats(-9, 9) | st.text(max_size=5)
 MOMENTS = st.none() | st.sampled_from([-1e10, -4e7, -5, 0, 5, 4e7, 2e11]).map(at)
-KNOWN = [status.upper() for status in OPEN_STATUSES["browserbase"] + ENDED_STATUSES["browserbase"]]
+KNOWN = ["PENDING", "RUNNING", "ERROR", "TIMED_OUT", "COMPLETED"]
 FIELDS = st.fixed_dictionaries(
     {"id": st.sampled_from("abcdef"), "status": st.sampled_from([*KNOWN, "NEW", "new"])},
     optional={
@@ -415,8 +403,8 @@ def test_whatever_the_rows_say_a_listing_makes_sense(
 def test_one_request_brings_the_list_and_carries_the_query(query: str | None, target: str) -> None:
     body = answer(json.dumps([row()]).encode(), Date="Fri, 01 May 2026 14:00:00 GMT")
     with serving(body) as server:
-        api = Api(server.url, "X-BB-API-Key", lambda: "key", max_bytes=1 << 20, meter=Meter())
-        listing = browserbase.read(api, query, ALL, api.clock() + 30)
+        api = Api(server.url, "X-BB-API-Key", lambda: "key", max_bytes=1 << 20, telemetry=Meter())
+        listing = BrowserbaseReader(api, query).read(ALL, api.clock() + 30)
     assert [head.split(b" ")[1].decode() for head in server.requests] == [target]
     assert (listing.time, len(listing.sessions)) == (NOW, 1)
 
@@ -425,4 +413,4 @@ def test_one_request_brings_the_list_and_carries_the_query(query: str | None, ta
 def test_a_list_without_any_session_is_none(body: bytes) -> None:
     """It must not pass for an empty one: open sessions would be counted as ended, and gauges be 0."""
     with pytest.raises(PayloadError, match="the list holds no session"):
-        browserbase.read(Canned(body, NOW), None, ALL, 0)
+        read_body(body)

@@ -1,46 +1,44 @@
-"""Who may share a scrape, and threads that nobody has to wait for."""
+"""Which scrapes may share one that is in flight, or its result."""
 
 from concurrent.futures import Future
-from threading import Event, current_thread
 
 import pytest
 
 from exporter.metrics.families import AccountResult
-from exporter.model import Account, Listing
-from exporter.scrape.inflight import TIMEOUT, AccountScrape, InFlightScrape, in_thread
+from exporter.model import Account
+from exporter.scrape.account import TIMEOUT
+from exporter.scrape.inflight import AccountScrape, InFlightScrape
 from exporter.scrape.plan import AccountTarget, ScrapePlan
 from tests.support.listings import RULES, listing
+from tests.support.providers import description
+from tests.support.scripted_provider import Provider
 
 ONE = Account("browserbase", "one")
 
 
-def never(*_: object) -> Listing:
-    raise AssertionError
+def target(requests: str = "these") -> AccountTarget:
+    return AccountTarget(ONE, RULES, description(ONE), Provider(), fetch_key=requests)
 
 
-def target(asks: str = "this") -> AccountTarget:
-    return AccountTarget(ONE, RULES, never, fetch_key=asks)
-
-
-def asked(error: str | None = None, *, begun: float = 100, done: bool = True) -> AccountScrape:
-    """For a scrape of ten seconds."""
+def account_scrape(error: str | None = None, *, begun: float = 100, done: bool = True) -> AccountScrape:
+    """Of a scrape with ten seconds."""
     future: Future[AccountResult] = Future()
     if done:
         future.set_result(AccountResult(ONE, listing(), {}, None, None, None, error, 1))
     return AccountScrape(target(), begun, 10, future)
 
 
-def test_what_is_asked_serves_who_asks_the_same_in_about_that_time() -> None:
-    assert asked(done=False).serves(target(), 20)
-    assert not asked(done=False).serves(target("that"), 10)
-    assert not asked(done=False).serves(target(), 21)
+def test_a_running_account_scrape_serves_the_same_requests_with_about_its_timeout() -> None:
+    assert account_scrape(done=False).can_serve(target(), 20)
+    assert not account_scrape(done=False).can_serve(target("others"), 10)
+    assert not account_scrape(done=False).can_serve(target(), 21)
 
 
-def test_what_was_read_serves_for_any_time_and_what_was_cut_off_does_not() -> None:
-    assert asked().serves(target(), 1000)
-    assert asked("auth").serves(target(), 1000)
-    assert not asked(TIMEOUT).serves(target(), 1000)
-    assert asked(TIMEOUT).serves(target(), 20)
+def test_a_result_serves_whatever_the_timeout_unless_it_is_a_timeout_itself() -> None:
+    assert account_scrape().can_serve(target(), 1000)
+    assert account_scrape("auth").can_serve(target(), 1000)
+    assert not account_scrape(TIMEOUT).can_serve(target(), 1000)
+    assert account_scrape(TIMEOUT).can_serve(target(), 20)
 
 
 @pytest.mark.parametrize(
@@ -57,25 +55,15 @@ def test_a_scrape_is_shared_until_it_is_answered(
     shared: bool,  # noqa: FBT001 - the same
 ) -> None:
     plan = ScrapePlan((target(),))
-    in_flight = InFlightScrape(plan, 100, 10, {ONE: asked(done=done)})
-    assert in_flight.serves(plan, now, seconds) == shared
-    assert not in_flight.serves(ScrapePlan((target(),)), now, seconds), "another plan's is another scrape"
+    in_flight = InFlightScrape(plan, 100, 10, {ONE: account_scrape(done=done)})
+    assert in_flight.can_serve(plan, now, seconds) == shared
+    assert not in_flight.can_serve(ScrapePlan((target(),)), now, seconds), "another plan's is another scrape"
 
 
-def test_an_answer_is_shared_for_min_interval() -> None:
+def test_a_result_is_shared_for_min_interval() -> None:
     plan = ScrapePlan((target(),), min_interval=30)
-    in_flight = InFlightScrape(plan, 100, 10, {ONE: asked()})
-    assert in_flight.serves(plan, 129, 1000)
-    assert not in_flight.serves(plan, 130, 10)
-    kept = InFlightScrape(plan, 120, 10, {ONE: asked()})
-    assert not kept.serves(plan, 130, 10), "what it has is of a scrape before it"
-
-
-def test_a_thread_gives_its_result_or_its_error_and_does_not_hold_up_the_end() -> None:
-    gate = Event()
-    waiting = in_thread("waits", lambda: (gate.wait(), current_thread().daemon, current_thread().name))
-    assert not waiting.done()
-    gate.set()
-    assert waiting.result() == (True, True, "waits")
-    with pytest.raises(ZeroDivisionError):
-        in_thread("fails", lambda: 1 // 0).result()
+    in_flight = InFlightScrape(plan, 100, 10, {ONE: account_scrape()})
+    assert in_flight.can_serve(plan, 129, 1000)
+    assert not in_flight.can_serve(plan, 130, 10)
+    kept = InFlightScrape(plan, 120, 10, {ONE: account_scrape()})
+    assert not kept.can_serve(plan, 130, 10), "the account was read for a scrape before it"

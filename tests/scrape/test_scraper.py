@@ -1,4 +1,4 @@
-"""One scrape: side by side, shared, in time, and durable before it is shown."""
+"""Scrapes of all accounts: at once, shared, in time, and durable before they are shown."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from structlog.testing import capture_logs
 
 from exporter.client.errors import AnswerTimeoutError, AuthError, UnreachableError
 from exporter.ledger.queries import FAR_FUTURE
@@ -17,7 +18,17 @@ from exporter.scrape.inflight import ScrapeResult
 from exporter.scrape.plan import AccountTarget, ScrapePlan
 from exporter.scrape.scraper import Scraper
 from tests.support.listings import T0, WEST, listing, session
-from tests.support.scripted_provider import LONG, ONE, TWO, Make, Provider, Tally, of
+from tests.support.scripted_provider import (
+    LONG,
+    ONE,
+    TWO,
+    Make,
+    Provider,
+    SkippingLoop,
+    Tally,
+    Threads,
+    of,
+)
 
 
 @pytest.fixture
@@ -49,16 +60,16 @@ def test_a_good_scrape_shows_what_the_ledger_holds(scraper: Make, ledger: Ledger
     result = of(asyncio.run(scraper(provider.target(ONE)).scrape(LONG)), ONE)
     assert result.totals == ledger.state(ONE).totals
     assert result.totals[CounterKey(WEST, PROXY_BYTES)] == 7
-    assert (result.error, result.complete, result.rows, provider.recorded) == (None, True, 1, 1)
+    assert (result.error, result.complete, result.rows, provider.commits) == (None, True, 1, 1)
 
 
-def test_the_second_scrape_asks_for_what_is_recent(scraper: Make) -> None:
+def test_the_second_scrape_reads_what_is_recent(scraper: Make) -> None:
     provider = Provider(listing(session()))
     scrapes = scraper(provider.target(ONE))
     asyncio.run(scrapes.scrape(LONG))
     asyncio.run(scrapes.scrape(LONG))
-    assert provider.horizons[0] == ReadWindow(None)
-    assert provider.horizons[1].unsettled == {"s1": T0}
+    assert provider.windows[0] == ReadWindow(None)
+    assert provider.windows[1].unsettled == {"s1": T0}
 
 
 def test_an_account_that_fails_keeps_its_counters_and_changes_nothing_for_another(
@@ -98,12 +109,12 @@ def test_a_fault_of_ours_is_counted_as_internal_and_stays_with_its_account(
     scraper: Make, tally: Tally
 ) -> None:
     scrapes = scraper(Provider(ZeroDivisionError()).target(ONE), Provider(listing()).target(TWO))
-    scrape_result = asyncio.run(scrapes.scrape(LONG))
+    result = asyncio.run(scrapes.scrape(LONG))
     assert tally.failures == {(ONE, "internal"): 1}
-    assert of(scrape_result, TWO).error is None
+    assert of(result, TWO).error is None
 
 
-def test_scrapes_that_meet_ask_once_and_share_one_report(scraper: Make) -> None:
+def test_concurrent_scrapes_ask_once_and_share_one_result(scraper: Make) -> None:
     provider = Provider(listing())
     provider.gate.clear()
     scrapes = scraper(provider.target(ONE))
@@ -116,9 +127,9 @@ def test_scrapes_that_meet_ask_once_and_share_one_report(scraper: Make) -> None:
         provider.gate.set()
         return [*await both, await late]
 
-    reports = asyncio.run(meet())
-    assert len(provider.horizons) == 1
-    assert reports[0] is reports[1] is reports[2]
+    results = asyncio.run(meet())
+    assert len(provider.windows) == 1
+    assert results[0] is results[1] is results[2]
 
 
 def test_a_fast_account_is_not_asked_again_while_a_slow_one_is_waited_for(scraper: Make) -> None:
@@ -136,56 +147,68 @@ def test_a_fast_account_is_not_asked_again_while_a_slow_one_is_waited_for(scrape
         assert await first is await second
 
     asyncio.run(meet())
-    assert len(fast.horizons) == len(slow.horizons) == 1
+    assert len(fast.windows) == len(slow.windows) == 1
 
 
-def test_the_answer_is_there_at_the_deadline_with_what_is_done(scraper: Make, tally: Tally) -> None:
-    fast, stuck = Provider(listing()), Provider(listing())
-    scrapes = scraper(fast.target(ONE), stuck.target(TWO))
+def test_a_scrape_ends_at_its_deadline_with_the_accounts_that_are_done(ledger: Ledger, tally: Tally) -> None:
+    fast, stuck, threads = Provider(listing()), Provider(listing()), Threads()
 
-    async def two_scrapes() -> tuple[ScrapeResult, ScrapeResult]:
-        await scrapes.scrape(LONG)
+    async def one_scrape(loop: SkippingLoop) -> ScrapeResult:
+        running = asyncio.ensure_future(scrapes.scrape(LONG))
+        await asyncio.sleep(0)  # lets it begin
+        await asyncio.to_thread(threads.join, ONE)
+        loop.skip(LONG)
+        return await running
+
+    with asyncio.Runner(loop_factory=SkippingLoop) as runner:
+        loop = runner.get_loop()
+        assert isinstance(loop, SkippingLoop)
+        plan = ScrapePlan((fast.target(ONE), stuck.target(TWO)))
+        scrapes = Scraper(plan, ledger, tally, clock=loop.time, start=threads)
+        runner.run(scrapes.scrape(LONG))
         stuck.gate.clear()
-        return await scrapes.scrape(0.2), await scrapes.scrape(0.2)
-
-    first, second = asyncio.run(two_scrapes())
+        first, second = runner.run(one_scrape(loop)), runner.run(one_scrape(loop))
+        stuck.gate.set()
+        threads.join(TWO)
+        third = runner.run(scrapes.scrape(LONG))
     assert of(first, ONE).error is None
     assert (of(first, TWO).error, of(first, TWO).listing) == ("timeout", None)
+    assert of(first, TWO).totals is not None, "counters stay"
     assert of(second, TWO).error == "timeout"
-    assert (len(fast.horizons), len(stuck.horizons)) == (3, 2), "what hangs is not asked again"
-    stuck.gate.set()
-    scrapes.close()
+    assert of(third, TWO).error is None
+    assert (len(fast.windows), len(stuck.windows)) == (4, 3), "what hangs is not asked again"
     assert tally.failures == {(TWO, "timeout"): 1}
 
 
-def test_scrapes_under_way_can_be_hurried(scraper: Make) -> None:
+def test_scrapes_in_flight_can_be_answered_at_once(scraper: Make) -> None:
     fast, stuck = Provider(listing()), Provider(listing())
     stuck.gate.clear()
     scrapes = scraper(fast.target(ONE), stuck.target(TWO))
 
-    async def leave() -> ScrapeResult:
+    async def shut_down() -> ScrapeResult:
         running = asyncio.ensure_future(scrapes.scrape(LONG))
         await asyncio.to_thread(stuck.asked.wait)
         scrapes.cancel_waiters()
         return await running
 
-    assert of(asyncio.run(leave()), TWO).error == "timeout"
+    assert of(asyncio.run(shut_down()), TWO).error == "timeout"
     scrapes.close(0)
     stuck.gate.set()
 
 
-def test_a_scrape_soon_after_the_last_gets_its_answer(scraper: Make) -> None:
-    provider = Provider(listing())
-    scrapes = scraper(provider.target(ONE), min_interval=3600.0)
+def test_within_min_interval_a_scrape_gets_the_result_before(ledger: Ledger, tally: Tally) -> None:
+    provider, now = Provider(listing()), 1000.0
+    plan = ScrapePlan((provider.target(ONE),), min_interval=30)
+    scrapes = Scraper(plan, ledger, tally, clock=lambda: now)
+    first = asyncio.run(scrapes.scrape(LONG))
+    now += 29
+    assert asyncio.run(scrapes.scrape(LONG)) is first
+    now += 8 * 3600  # a night in which the machine slept
+    assert asyncio.run(scrapes.scrape(LONG)) is not first
+    assert len(provider.windows) == 2
 
-    async def twice() -> bool:
-        return await scrapes.scrape(LONG) is await scrapes.scrape(LONG)
 
-    assert asyncio.run(twice())
-    assert len(provider.horizons) == 1
-
-
-def test_a_scrape_with_much_more_time_asks_again_what_a_shorter_one_cut_off(scraper: Make) -> None:
+def test_a_scrape_with_a_much_longer_timeout_reads_again_what_a_shorter_one_cut_off(scraper: Make) -> None:
     fast, slow = Provider(listing()), Provider(AnswerTimeoutError("cut off"), listing())
     slow.gate.clear()
     scrapes = scraper(fast.target(ONE), slow.target(TWO))
@@ -200,7 +223,7 @@ def test_a_scrape_with_much_more_time_asks_again_what_a_shorter_one_cut_off(scra
 
     short, long = asyncio.run(meet())
     assert (of(short, TWO).error, of(long, TWO).error) == ("timeout", None)
-    assert (len(fast.horizons), len(slow.horizons)) == (1, 2)
+    assert (len(fast.windows), len(slow.windows)) == (1, 2)
 
 
 def test_while_the_ledger_cannot_be_written_gauges_go_on_and_nothing_is_lost(
@@ -217,7 +240,7 @@ def test_while_the_ledger_cannot_be_written_gauges_go_on_and_nothing_is_lost(
         scrapes.close()
     assert first.listing is not None
     assert (first.error, first.totals, first.rows) == ("ledger", None, None)
-    assert provider.horizons[0] == ReadWindow(FAR_FUTURE), "no history is read that cannot be counted"
+    assert provider.windows[0] == ReadWindow(FAR_FUTURE), "no history is read that cannot be counted"
     assert third.totals is not None
     assert third.totals[CounterKey(WEST, STARTED)] == 1
 
@@ -229,13 +252,13 @@ def test_a_listing_that_was_not_recorded_is_not_confirmed(tmp_path: Path, tally:
         scrapes = Scraper(ScrapePlan((provider.target(ONE),)), ledger, tally)
         good = of(asyncio.run(scrapes.scrape(LONG)), ONE)
         provider.answers = [listing(session(usage=Usage(SECOND, 10**15 * 10**4)))]
-        pulls_after = of(asyncio.run(scrapes.scrape(LONG)), ONE)
+        after = of(asyncio.run(scrapes.scrape(LONG)), ONE)
         scrapes.close()
-    assert provider.recorded == 1
-    assert pulls_after.totals == good.totals
+    assert provider.commits == 1
+    assert after.totals == good.totals
 
 
-def test_rejected_rows_are_told_and_words_bounded(scraper: Make, tally: Tally) -> None:
+def test_rejected_rows_are_counted_and_label_values_limited(scraper: Make, tally: Tally) -> None:
     odd = {(Series("p", f"r{n:02}"), "running"): 1 for n in range(60)}
     provider = Provider(listing(listed=odd, rejected={"malformed": 2}))
     result = of(asyncio.run(scraper(provider.target(ONE)).scrape(LONG)), ONE)
@@ -244,7 +267,7 @@ def test_rejected_rows_are_told_and_words_bounded(scraper: Make, tally: Tally) -
     assert tally.rejections == {(ONE, "malformed"): 2}
 
 
-def test_closing_waits_for_what_is_being_asked(scraper: Make, ledger: Ledger) -> None:
+def test_closing_waits_until_a_running_account_is_recorded(scraper: Make, ledger: Ledger) -> None:
     provider = Provider(listing(session()))
     provider.gate.clear()
     scrapes = scraper(provider.target(ONE))
@@ -254,3 +277,41 @@ def test_closing_waits_for_what_is_being_asked(scraper: Make, ledger: Ledger) ->
     provider.gate.set()
     closer.join()
     assert ledger.state(ONE).totals[CounterKey(WEST, STARTED)] == 1
+
+
+def test_an_account_without_a_thread_fails_alone_and_says_so_once(ledger: Ledger, tally: Tally) -> None:
+    threads, provider = Threads(), Provider(listing(session()))
+    scrapes = Scraper(ScrapePlan((provider.target(ONE),)), ledger, tally, start=threads)
+    with capture_logs() as lines:
+        before = of(asyncio.run(scrapes.scrape(LONG)), ONE)
+        threads.none_left = True
+        failed = [of(asyncio.run(scrapes.scrape(LONG)), ONE) for _ in range(3)]
+        threads.none_left = False
+        after = of(asyncio.run(scrapes.scrape(LONG)), ONE)
+    assert {(one.listing, one.error) for one in failed} == {(None, "internal")}
+    assert [one.totals for one in failed] == [before.totals] * 3
+    assert (after.error, len(provider.windows)) == (None, 2)
+    assert tally.failures == {(ONE, "internal"): 3}
+    told = [(line["log_level"], line["event"]) for line in lines if line["log_level"] != "debug"]
+    assert told == [("warning", "account failed"), ("info", "account is read")]
+
+
+def test_a_scrape_without_a_thread_leaves_the_one_that_is_running(ledger: Ledger, tally: Tally) -> None:
+    threads, provider = Threads(), Provider(listing())
+    provider.gate.clear()
+    scrapes = Scraper(ScrapePlan((provider.target(ONE),)), ledger, tally, start=threads)
+
+    async def meet() -> list[ScrapeResult]:
+        first = asyncio.ensure_future(scrapes.scrape(LONG))
+        await asyncio.to_thread(provider.asked.wait)
+        threads.none_left = True
+        second = await scrapes.scrape(3 * LONG)
+        threads.none_left = False
+        third = asyncio.ensure_future(scrapes.scrape(LONG))
+        await asyncio.sleep(0)  # lets it join before the gate opens
+        provider.gate.set()
+        return [await first, second, await third]
+
+    results = asyncio.run(meet())
+    assert [of(result, ONE).error for result in results] == [None, "internal", None]
+    assert len(provider.windows) == 1

@@ -1,18 +1,22 @@
 """A row has every field that its provider documents, and no other; its figures are the fleet's."""
 
 from decimal import Decimal
+from hashlib import blake2b
 from typing import Annotated, Literal
 
 import msgspec
+import pytest
 from msgspec import Meta
 
-from exporter.simulator.fleet import BROWSER_USE, BROWSERBASE, HOUR, SECOND, Fleet, Life, life_of
-from exporter.simulator.rows import browser_use_row, browserbase_row, encoded_rows
+from exporter.simulator import browser_use, browserbase
+from exporter.simulator.fleet import HOUR, SECOND, Fleet, ProviderFacts, SimulatedSession, session_at
+from exporter.simulator.provider import encoded_rows
 
+BROWSERBASE, BROWSER_USE = browserbase.FACTS, browser_use.FACTS
 ORIGIN = 1_767_225_600 * SECOND + 123_456
 FLEET = Fleet(origin=ORIGIN, history=200, error_ratio=0.1, timeout_ratio=0.1)
-NOW = life_of(FLEET, BROWSERBASE, 60).created + 987_654  # that one is pending
-ROWS = {BROWSERBASE: browserbase_row, BROWSER_USE: browser_use_row}
+NOW = session_at(FLEET, BROWSERBASE, 60).created + 987_654  # that one is pending
+ROWS = {BROWSERBASE: browserbase.row, BROWSER_USE: browser_use.row}
 
 Uuid = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")]
 Millis = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\Z")]
@@ -57,17 +61,17 @@ class Item(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     metadata: Metadata
 
 
-def lives(provider: str) -> list[Life]:
-    return [life_of(FLEET, provider, index) for index in FLEET.listed(provider, NOW)]
+def sessions(provider: ProviderFacts) -> list[SimulatedSession]:
+    return [session_at(FLEET, provider, index) for index in FLEET.listed(provider, NOW)]
 
 
-def served(provider: str, t: int) -> bytes:
-    return msgspec.json.encode(encoded_rows(FLEET, provider, FLEET.listed(provider, t), t))
+def served(provider: ProviderFacts, t: int) -> bytes:
+    return msgspec.json.encode(encoded_rows(FLEET, provider, ROWS[provider], FLEET.listed(provider, t), t))
 
 
 def test_browserbases_rows_have_every_field() -> None:
     rows = msgspec.json.decode(served(BROWSERBASE, NOW), type=list[Session])
-    assert [row.id for row in rows] == [life.id for life in lives(BROWSERBASE)]
+    assert [row.id for row in rows] == [session.id for session in sessions(BROWSERBASE)]
     assert {row.status for row in rows} == {"PENDING", "RUNNING", "ERROR", "TIMED_OUT", "COMPLETED"}
     assert {row.keep_alive for row in rows} == {True, False}
     assert {row.context_id is None for row in rows} == {True, False}
@@ -81,7 +85,7 @@ def test_browserbases_rows_have_every_field() -> None:
 
 def test_browser_uses_rows_have_every_field() -> None:
     rows = msgspec.json.decode(served(BROWSER_USE, NOW), type=list[Item])
-    assert [row.id for row in rows] == [life.id for life in lives(BROWSER_USE)]
+    assert [row.id for row in rows] == [session.id for session in sessions(BROWSER_USE)]
     assert {row.agent_session_id is None for row in rows} == {True, False}
     for row in rows:
         active = row.status == "active"
@@ -94,15 +98,15 @@ def test_browser_uses_rows_have_every_field() -> None:
 
 def test_figures_are_those_of_the_fleet_as_plain_decimals() -> None:
     rows = msgspec.json.decode(served(BROWSER_USE, NOW), type=list[Item])
-    for row, life in zip(rows, lives(BROWSER_USE), strict=True):
-        assert Decimal(row.proxy_used_mb) * 2**20 == life.proxy_bytes(NOW)
-        assert Decimal(row.proxy_cost) == life.proxy_cost(NOW)
-        assert Decimal(row.browser_cost) == life.browser_cost(NOW)
+    for row, session in zip(rows, sessions(BROWSER_USE), strict=True):
+        assert Decimal(row.proxy_used_mb) * 2**20 == session.proxy_bytes(NOW)
+        assert Decimal(row.proxy_cost) == session.proxy_cost(NOW)
+        assert Decimal(row.browser_cost) == session.browser_cost(NOW)
 
 
 def test_one_byte_is_written_without_an_exponent() -> None:
-    life = msgspec.structs.replace(life_of(FLEET, BROWSER_USE, 0), traffic=1)
-    row = browser_use_row(life, life.settled)
+    session = msgspec.structs.replace(session_at(FLEET, BROWSER_USE, 0), traffic=1)
+    row = browser_use.row(session, session.settled)
     assert row["proxyUsedMb"] == "0.00000095367431640625"
     assert row["proxyCost"] == "0.000000004656612873077392578125"
 
@@ -111,5 +115,15 @@ def test_rows_served_before_are_served_as_they_are_now() -> None:
     """A row that is kept encoded is one that can change no more."""
     for t in (NOW - HOUR, NOW, NOW + 2 * HOUR):
         for provider, row in ROWS.items():
-            now = [row(life_of(FLEET, provider, index), t) for index in FLEET.listed(provider, t)]
+            now = [row(session_at(FLEET, provider, index), t) for index in FLEET.listed(provider, t)]
             assert served(provider, t) == msgspec.json.encode(now)
+
+
+@pytest.mark.parametrize(
+    ("provider", "digest"),
+    [(BROWSERBASE, "97a9808665523dbf"), (BROWSER_USE, "3c2962a9aa161d0e")],
+    ids=["browserbase", "browser_use"],
+)
+def test_this_seed_gives_these_bytes_on_every_machine(provider: ProviderFacts, digest: str) -> None:
+    """A changed value means that nobody's seeds show what they did: only a release that says so may do it."""
+    assert blake2b(served(provider, NOW), digest_size=8).hexdigest() == digest

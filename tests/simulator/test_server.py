@@ -1,29 +1,37 @@
 """The simulator over real HTTP: to its clients, the providers' own SDKs among them, it is the providers."""
 
+import asyncio
 import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
+from http.client import HTTPConnection
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
 import requests
+from aiohttp import web
 from browser_use_sdk.v3 import BrowserUse, BrowserUseError  # type: ignore[import-untyped] # it has no types
 from browserbase import AuthenticationError, Browserbase
+from urllib3.exceptions import ProtocolError
 
-from exporter.simulator.fleet import BROWSER_USE, BROWSERBASE, SECOND, Fleet, Life, life_of, truth
-from exporter.simulator.rows import browser_use_row, browserbase_row
-from exporter.simulator.server import FAULTS, Fault, Server, create_app, parse_fault, scaled_clock
+from exporter.simulator import browser_use, browserbase
+from exporter.simulator.expected import expected_totals
+from exporter.simulator.fleet import SECOND, Fleet, ProviderFacts, SimulatedSession, session_at
+from exporter.simulator.provider import Reply
+from exporter.simulator.server import FAULTS, SLOWNESS, Fault, Server, create_app, parse_fault, scaled_clock
 
+BROWSERBASE, BROWSER_USE = browserbase.FACTS, browser_use.FACTS
 ORIGIN = 1_767_225_600 * SECOND + 123_456
 FLEET = Fleet(origin=ORIGIN, history=200, error_ratio=0.1, timeout_ratio=0.1)
-NOW = life_of(FLEET, BROWSERBASE, 60).created + 987_654  # that one is pending
+NOW = session_at(FLEET, BROWSERBASE, 60).created + 987_654  # that one is pending
 SESSIONS, BROWSERS = "/v1/sessions", "/api/v3/browsers"
 KEYS = {"X-BB-API-Key": "bb-key", "X-Browser-Use-API-Key": "bu-key"}
 STATUSES = {"PENDING", "RUNNING", "ERROR", "TIMED_OUT", "COMPLETED"}
@@ -64,9 +72,9 @@ def get(url: str, **params: str | int) -> requests.Response:
     return requests.get(url, params=params, headers=KEYS, timeout=10)
 
 
-def lives(provider: str, fleet: Fleet = FLEET, now: int = NOW) -> list[Life]:
+def sessions(provider: ProviderFacts, fleet: Fleet = FLEET, now: int = NOW) -> list[SimulatedSession]:
     """The sessions listed now, newest first."""
-    return [life_of(fleet, provider, index) for index in reversed(fleet.listed(provider, now))]
+    return [session_at(fleet, provider, index) for index in reversed(fleet.listed(provider, now))]
 
 
 def at(t: int) -> datetime:
@@ -76,7 +84,7 @@ def at(t: int) -> datetime:
 def test_browserbase_lists_every_session_newest_first(url: str) -> None:
     response = get(url + SESSIONS)
     assert response.headers["Content-Type"] == "application/json"
-    assert response.json() == [browserbase_row(life, NOW) for life in lives(BROWSERBASE)]
+    assert response.json() == [browserbase.row(session, NOW) for session in sessions(BROWSERBASE)]
     assert {row["status"] for row in response.json()} == STATUSES
 
 
@@ -88,13 +96,13 @@ def test_browser_use_lists_page_by_page(url: str) -> None:
     rows = [row for page in pages for row in page.items]
     assert [(page.page_number, page.page_size) for page in pages] == [(1, 100), (2, 100), (3, 100)]
     assert {page.total_items for page in pages} == {len(rows)}
-    assert rows == [browser_use_row(life, NOW) for life in lives(BROWSER_USE)]
+    assert rows == [browser_use.row(session, NOW) for session in sessions(BROWSER_USE)]
 
 
 def test_the_same_seed_and_time_give_the_same_bytes() -> None:
     answers = []
     for _ in range(2):
-        life_of.cache_clear()
+        session_at.cache_clear()
         with served() as url:
             answers.append([get(url + path).content for path in (SESSIONS, BROWSERS, "/truth")])
     assert answers[0] == answers[1]
@@ -108,15 +116,17 @@ def test_the_date_header_is_the_clock_in_whole_seconds(url: str) -> None:
 
 @pytest.mark.parametrize("status", sorted(STATUSES))
 def test_browserbase_filters_by_status(url: str, status: str) -> None:
-    wanted = [life.id for life in lives(BROWSERBASE) if life.status(NOW) == status.lower()]
+    wanted = [session.id for session in sessions(BROWSERBASE) if session.status(NOW) == status.lower()]
     assert [row["id"] for row in get(url + SESSIONS, status=status).json()] == wanted != []
 
 
 def test_browserbase_queries_metadata(url: str) -> None:
     query = "user_metadata['env']:'staging'"
-    wanted = [life for life in lives(BROWSERBASE) if life.metadata["env"] == "staging"]
-    assert [row["id"] for row in get(url + SESSIONS, q=query).json()] == [life.id for life in wanted] != []
-    ended = [life.id for life in wanted if life.status(NOW) == "completed"]
+    wanted = [session for session in sessions(BROWSERBASE) if session.metadata["env"] == "staging"]
+    assert (
+        [row["id"] for row in get(url + SESSIONS, q=query).json()] == [session.id for session in wanted] != []
+    )
+    ended = [session.id for session in wanted if session.status(NOW) == "completed"]
     assert [row["id"] for row in get(url + SESSIONS, q=query, status="COMPLETED").json()] == ended != []
     assert get(url + SESSIONS, q="user_metadata['nobody']:'has'").json() == []
 
@@ -143,13 +153,13 @@ def test_browser_use_defaults_to_the_first_ten(url: str) -> None:
 
 def test_browser_use_has_nothing_beyond_its_last_page(url: str) -> None:
     page = msgspec.json.decode(get(url + BROWSERS, pageNumber=10**15).content, type=Page)
-    assert (page.items, page.total_items) == ([], len(lives(BROWSER_USE)))
+    assert (page.items, page.total_items) == ([], len(sessions(BROWSER_USE)))
 
 
 @pytest.mark.parametrize("status", ["active", "stopped"])
 def test_browser_use_filters_by_status(url: str, status: str) -> None:
     page = msgspec.json.decode(get(url + BROWSERS, filterBy=status, pageSize=100).content, type=Page)
-    wanted = [life.id for life in lives(BROWSER_USE) if life.status(NOW) == status]
+    wanted = [session.id for session in sessions(BROWSER_USE) if session.status(NOW) == status]
     assert page.total_items == len(wanted)
     assert [row["id"] for row in page.items] == wanted[:100] != []
 
@@ -219,12 +229,14 @@ def test_an_empty_account_answers_with_nothing() -> None:
 
 
 def test_the_truth_is_the_fleets(url: str) -> None:
-    names = (BROWSERBASE, BROWSER_USE)
+    both = (BROWSERBASE, BROWSER_USE)
     told = get(url + "/truth").json()
-    assert told == {"time": NOW} | {name: msgspec.to_builtins(truth(FLEET, name, NOW)) for name in names}
-    for name in names:
-        sums: Counter[str] = sum((Counter(each["listed"]) for each in told[name]), Counter())
-        assert sums == Counter(life.status(NOW) for life in lives(name))
+    assert told == {"time": NOW} | {
+        facts.name: msgspec.to_builtins(expected_totals(FLEET, facts, NOW)) for facts in both
+    }
+    for facts in both:
+        sums: Counter[str] = sum((Counter(each["listed"]) for each in told[facts.name]), Counter())
+        assert sums == Counter(session.status(NOW) for session in sessions(facts))
 
 
 @pytest.mark.parametrize(
@@ -242,21 +254,59 @@ def test_there_is_nothing_else(url: str, method: str, path: str, status: int) ->
     assert response.json() == {"detail": response.reason}
 
 
+def test_head_tells_the_length_without_the_body(url: str) -> None:
+    for path in (SESSIONS, BROWSERS, "/truth"):
+        answer = requests.head(url + path, headers=KEYS, timeout=10)
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["Content-Length"] == str(len(get(url + path).content))
+
+
+def test_a_kept_connection_answers_request_after_request(url: str) -> None:
+    address = urlsplit(url)
+    with closing(HTTPConnection(str(address.hostname), address.port, timeout=10)) as connection:
+        connection.connect()
+        kept = connection.sock
+        for path in (SESSIONS, BROWSERS, "/nothing", SESSIONS):
+            connection.request("GET", path, headers=KEYS)
+            connection.getresponse().read()
+            assert connection.sock is kept
+
+
+def test_a_further_provider_is_one_more_value() -> None:
+    facts = msgspec.structs.replace(BROWSER_USE, name="toy")
+    toy = msgspec.structs.replace(
+        browser_use.PROVIDER,
+        facts=facts,
+        base_path="/toy",
+        path="/list",
+        key_header="X-Toy-Key",
+        list_sessions=lambda fleet, params, t: Reply([params, len(fleet.listed(facts, t))]),
+    )
+    with served(providers=[toy], faults=[Fault("503", 0)]) as url:
+        answer = requests.get(f"{url}/toy/list?a=1", headers={"X-Toy-Key": "any"}, timeout=10)
+        refused = requests.get(f"{url}/toy/list", timeout=10)
+        told = get(url + "/truth").json()
+        assert get(url + SESSIONS).status_code == 404
+    assert answer.json() == [{"a": "1"}, len(FLEET.listed(facts, NOW))]
+    assert (refused.status_code, refused.json()) == (401, {"detail": "Missing x-toy-key header"})
+    assert set(told) == {"time", "toy"}
+
+
 def test_browserbases_own_sdk_reads_it(url: str) -> None:
     with Browserbase(
         api_key="bb-key", base_url=url, max_retries=0, _strict_response_validation=True
     ) as client:
         rows = client.sessions.list()
         running = client.sessions.list(status="RUNNING", q="user_metadata['team']:'pricing'")
-    for row, life in zip(rows, lives(BROWSERBASE), strict=True):
-        assert (row.id, row.project_id, row.region) == (life.id, life.project, life.region)
-        assert row.status == life.status(NOW).upper()
-        assert row.created_at == at(life.created)
-        assert row.started_at == at(life.started if life.started <= NOW else life.created)
-        assert row.ended_at == (at(life.ended) if life.ended <= NOW else None)
-        assert row.expires_at == at(life.expires)
-        assert row.proxy_bytes == life.proxy_bytes(NOW)
-        assert row.user_metadata == life.metadata
+    for row, session in zip(rows, sessions(BROWSERBASE), strict=True):
+        assert (row.id, row.project_id, row.region) == (session.id, session.project, session.region)
+        assert row.status == session.status(NOW).upper()
+        assert row.created_at == at(session.created)
+        assert row.started_at == at(session.started if session.started <= NOW else session.created)
+        assert row.ended_at == (at(session.ended) if session.ended <= NOW else None)
+        assert row.expires_at == at(session.expires)
+        assert row.proxy_bytes == session.proxy_bytes(NOW)
+        assert row.user_metadata == session.metadata
         assert (row.model_extra or {}) == {}
     shown = [
         row.id for row in rows if row.status == "RUNNING" and (row.user_metadata or {})["team"] == "pricing"
@@ -277,14 +327,14 @@ def test_browser_uses_own_sdk_reads_it(url: str) -> None:
         pages = [client.browsers.list(page_size=100, page_number=number) for number in (1, 2, 3)]
         active = client.browsers.list(page_size=100, filter_by="active")
     rows = [row for page in pages for row in page.items]
-    for row, life in zip(rows, lives(BROWSER_USE), strict=True):
-        assert (str(row.id), row.status.value) == (life.id, life.status(NOW))
-        assert (row.started_at, row.timeout_at) == (at(life.started), at(life.expires))
-        assert row.finished_at == (at(life.ended) if life.ended <= NOW else None)
-        assert Decimal(row.proxy_used_mb) * 2**20 == life.proxy_bytes(NOW)
-        assert Decimal(row.proxy_cost) == life.proxy_cost(NOW)
-        assert Decimal(row.browser_cost) == life.browser_cost(NOW)
-        assert row.metadata == life.metadata
+    for row, session in zip(rows, sessions(BROWSER_USE), strict=True):
+        assert (str(row.id), row.status.value) == (session.id, session.status(NOW))
+        assert (row.started_at, row.timeout_at) == (at(session.started), at(session.expires))
+        assert row.finished_at == (at(session.ended) if session.ended <= NOW else None)
+        assert Decimal(row.proxy_used_mb) * 2**20 == session.proxy_bytes(NOW)
+        assert Decimal(row.proxy_cost) == session.proxy_cost(NOW)
+        assert Decimal(row.browser_cost) == session.browser_cost(NOW)
+        assert row.metadata == session.metadata
     assert [row.id for row in active.items] == [row.id for row in rows if row.status.value == "active"] != []
 
 
@@ -319,11 +369,14 @@ def test_a_failing_provider_fails_in_its_own_words(kind: str) -> None:
         assert get(url + "/truth").status_code == 200
 
 
-def test_a_cut_answer_ends_before_its_length(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_cut_answer_ends_after_half_its_length(caplog: pytest.LogCaptureFixture) -> None:
     with served(faults=[Fault("cut", 1)]) as url:
         for path in (SESSIONS, BROWSERS):
-            with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
-                get(url + path)
+            answer = requests.get(url + path, headers=KEYS, timeout=10, stream=True)
+            with pytest.raises(ProtocolError, match="IncompleteRead") as cut:
+                answer.raw.read()
+            whole, (_, error) = int(answer.headers["Content-Length"]), cut.value.args
+            assert (len(error.partial), error.expected) == (whole // 2, whole - whole // 2)
     assert not any(record.exc_info for record in caplog.records)
 
 
@@ -333,7 +386,33 @@ def test_a_slow_answer_keeps_its_client_waiting_and_not_the_server() -> None:
             requests.get(url + SESSIONS, headers=KEYS, timeout=0.1)
         assert get(url + "/truth").status_code == 200
         left = time.monotonic()
-    assert time.monotonic() - left < 3
+    assert time.monotonic() - left < SLOWNESS
+
+
+def refuses(address: tuple[str, int]) -> bool:
+    """Whether nobody accepts connections there any more."""
+    try:
+        socket.create_connection(address).close()
+    except ConnectionError:
+        return True
+    return False
+
+
+def test_an_answer_under_way_at_the_end_is_given() -> None:
+    begun, answers = threading.Event(), list[int]()
+
+    async def held(_: web.BaseRequest) -> web.StreamResponse:
+        begun.set()
+        while not await asyncio.to_thread(refuses, server.address):
+            pass
+        return web.Response(status=204)
+
+    with Server(held) as server:
+        client = threading.Thread(target=lambda: answers.append(get(server.url).status_code))
+        client.start()
+        assert begun.wait(10)
+    client.join()
+    assert answers == [204]
 
 
 def statuses(faults: list[Fault], requests_sent: int = 300, seed: int = 1) -> list[int]:
@@ -354,7 +433,7 @@ def test_faults_strike_their_shares_of_requests_and_the_same_ones_each_time() ->
 
 def test_faults_share_the_requests() -> None:
     thirds = [Fault("500", 0.1)] * 10
-    assert create_app(FLEET, lambda: NOW, faults=thirds)
+    create_app(FLEET, lambda: NOW, faults=thirds)
     with pytest.raises(ValueError, match="at most 1 together"):
         create_app(FLEET, lambda: NOW, faults=[*thirds, Fault("cut", 0.01)])
 

@@ -8,19 +8,11 @@ from collections.abc import Iterator, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from functools import partial
 
-from exporter.simulator.fleet import (
-    BROWSER_USE,
-    BROWSERBASE,
-    HOUR,
-    MINUTE,
-    SECOND,
-    Fleet,
-    Life,
-    life_of,
-    truth,
-)
+from exporter.simulator import PROVIDERS as SIMULATED
+from exporter.simulator.expected import expected_totals
+from exporter.simulator.fleet import HOUR, MINUTE, SECOND, Fleet, SimulatedSession, session_at
 
-PROVIDERS = BROWSERBASE, BROWSER_USE
+PROVIDERS = BROWSERBASE, BROWSER_USE = "browserbase", "browser_use"
 NANO = 10**9
 USD_PER_HOUR, USD_PER_GB = Decimal("0.12"), Decimal(12)  # as configured
 
@@ -63,7 +55,7 @@ def expected(fleet: Fleet, t: int) -> dict[Key, float]:
     """What the counters must show at a time, but for zeros."""
     shown: dict[Key, float] = {}
     for provider in PROVIDERS:
-        for total in truth(fleet, provider, t):
+        for total in expected_totals(fleet, SIMULATED[provider].facts, t):
             at = partial(named, provider=provider, project=total.project, region=total.region)
             shown[at("sessions_started_total")] = total.started
             shown[at("session_seconds_total")] = total.time / SECOND
@@ -79,20 +71,21 @@ def expected(fleet: Fleet, t: int) -> dict[Key, float]:
     return nonzero(shown | _buckets(fleet, t) | _estimates(fleet, t))
 
 
-def _lives(fleet: Fleet, provider: str, t: int) -> Iterator[Life]:
+def _sessions(fleet: Fleet, provider: str, t: int) -> Iterator[SimulatedSession]:
     """All sessions that were listed at the fleet's origin, or have been created since."""
-    for index in range(fleet.listed(provider, fleet.origin).start, fleet.listed(provider, t).stop):
-        yield life_of(fleet, provider, index)
+    facts = SIMULATED[provider].facts
+    for index in range(fleet.listed(facts, fleet.origin).start, fleet.listed(facts, t).stop):
+        yield session_at(fleet, facts, index)
 
 
 def _buckets(fleet: Fleet, t: int) -> dict[Key, float]:
     """The histogram's, counted session by session."""
     counts: Counter[Key] = Counter()
     for provider in PROVIDERS:
-        for life in _lives(fleet, provider, t):
-            at = partial(named, provider=provider, project=life.project, region=life.region)
+        for session in _sessions(fleet, provider, t):
+            at = partial(named, provider=provider, project=session.project, region=session.region)
             for bound in BOUNDS:
-                if life.ended <= t and life.ended - life.started <= float(bound) * SECOND:
+                if session.ended <= t and session.ended - session.started <= float(bound) * SECOND:
                     counts[at("session_duration_seconds_bucket", le=bound)] += 1
     return dict(counts)
 
@@ -100,13 +93,13 @@ def _buckets(fleet: Fleet, t: int) -> dict[Key, float]:
 def _estimates(fleet: Fleet, t: int) -> dict[Key, float]:
     """What Browserbase's sessions cost at the configured prices, each in whole nano-dollars."""
     nano: Counter[Key] = Counter()
-    for life in _lives(fleet, BROWSERBASE, t):
+    for session in _sessions(fleet, BROWSERBASE, t):
         cost = partial(named, "cost_usd_total", provider=BROWSERBASE, source="estimated")
-        at = partial(cost, project=life.project, region=life.region)
-        if life.started <= t:
-            billed = max(life.ran(t, t // SECOND * SECOND), MINUTE)
+        at = partial(cost, project=session.project, region=session.region)
+        if session.started <= t:
+            billed = max(session.ran(t, t // SECOND * SECOND), MINUTE)
             nano[at(kind="browser")] += _rounded(USD_PER_HOUR * NANO * billed / HOUR)
-        nano[at(kind="proxy")] += _rounded(USD_PER_GB * life.proxy_bytes(t))
+        nano[at(kind="proxy")] += _rounded(USD_PER_GB * session.proxy_bytes(t))
     return {name: value / NANO for name, value in nano.items()}
 
 

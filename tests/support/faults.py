@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 import trustme
 
-from exporter.model import BROWSER_USE, BROWSERBASE
 from tests.support.misbehaviour import Reply, answer, broken_off, deaf, dripping, replying, reset, silent
 from tests.support.provider_servers import (
     AFTER,
@@ -29,6 +28,7 @@ from tests.support.provider_servers import (
     rows,
     truthful,
 )
+from tests.support.providers import BROWSER_USE, BROWSERBASE
 
 HOURS = 6 * 3600
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -232,7 +232,7 @@ FAULTS = (
     Fault("rows that are no sessions", "bad_payload", no_sessions),
     Fault("the same page again and again", "bad_payload", same_page, (BROWSER_USE,)),
     Fault(
-        "page after page of rows without sense",
+        "page after page of invalid rows",
         "bad_payload",
         pages(items=[7] * 100, totalItems=10**6),
         (BROWSER_USE,),
@@ -267,9 +267,7 @@ FAULTS = (
     Fault(
         "the same row again and again", None, pages(lambda place: rows(place, BEFORE) * 50), (BROWSERBASE,)
     ),
-    Fault(
-        "a row without sense", None, with_row({"createdAt": 7}, {"startedAt": 7}), rejected={"malformed": 1}
-    ),
+    Fault("an invalid row", None, with_row({"createdAt": 7}, {"startedAt": 7}), rejected={"malformed": 1}),
     Fault("a clock hours ahead", None, pages(clock=HOURS), course="clocks"),
     Fault("a clock hours behind", None, pages(clock=-HOURS), course="clocks"),
     Fault("a session from the future", None, early, course="clocks", listed=TWO_OPEN, counted=ONE_MORE),

@@ -8,7 +8,9 @@ from threading import Lock
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.simulator.fleet import HOUR, MINUTE, SECOND, Fleet, truth
+from exporter.simulator import PROVIDERS as SIMULATED
+from exporter.simulator.expected import expected_totals
+from exporter.simulator.fleet import HOUR, MINUTE, SECOND, Fleet
 from exporter.simulator.server import Server, create_app
 from tests.support.expected_totals import COUNTERS, PROVIDERS, Key, expected, key, named, nonzero
 from tests.support.processes import Exporter, configuration
@@ -50,7 +52,7 @@ class Course:
                     "sessions", provider=provider, project=one.project, region=one.region, status=status
                 ): count
                 for provider in PROVIDERS
-                for one in truth(FLEET, provider, self.now)
+                for one in expected_totals(FLEET, SIMULATED[provider].facts, self.now)
                 for status, count in one.listed.items()
             }
         )

@@ -17,7 +17,7 @@ import trustme
 import yaml
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from exporter.model import BROWSERBASE, Account
+from exporter.model import Account
 from tests.support.faults import Fault
 from tests.support.misbehaviour import serving
 from tests.support.processes import KEYS, PATIENCE, Exporter, exporter, until
@@ -32,6 +32,7 @@ from tests.support.provider_servers import (
     sample,
     truthful,
 )
+from tests.support.providers import BROWSERBASE
 
 SCRAPES = 3  # under each fault
 PRICES = {"browser_usd_per_hour": 3600, "proxy_usd_per_gb": 1_000_000, "minimum_seconds": 0}

@@ -15,8 +15,8 @@ from urllib.parse import parse_qsl
 import msgspec
 import trustme
 
-from exporter.model import BROWSER_USE, BROWSERBASE
 from tests.support.misbehaviour import Reply, Server, answer, replying
+from tests.support.providers import BROWSER_USE, BROWSERBASE
 
 BEFORE, MEANWHILE, AFTER = 0, 60, 120  # seconds after the base of a provider's clock
 BOTH = BROWSERBASE, BROWSER_USE

@@ -1,5 +1,6 @@
 """The installed command as its users meet it: over HTTP, by exit code and by signal."""
 
+import asyncio
 import http.client
 import signal
 import socket
@@ -13,21 +14,13 @@ from pathlib import Path
 
 import pytest
 import requests
-from starlette.concurrency import run_in_threadpool
-from starlette.types import ASGIApp, Receive, Scope, Send
+from aiohttp import web
 
-from exporter.simulator.fleet import (
-    BROWSER_USE,
-    BROWSERBASE,
-    HOUR,
-    MINUTE,
-    SECOND,
-    Fleet,
-    Life,
-    life_of,
-    truth,
-)
+from exporter.simulator import PROVIDERS as SIMULATED
+from exporter.simulator.expected import expected_totals
+from exporter.simulator.fleet import HOUR, MINUTE, SECOND, Fleet, SimulatedSession, session_at
 from exporter.simulator.server import Server, create_app
+from tests.support.expected_totals import BROWSER_USE, BROWSERBASE
 from tests.support.pages import FLEET, ORIGIN, Page
 from tests.support.processes import (
     COMMAND,
@@ -63,12 +56,11 @@ class Providers:
         self.asked: Counter[str] = Counter()
         self._gates: dict[str, threading.Event] = {}
         self._app = create_app(fleet, lambda: self.now, keys=KEYS.values())
-        self._app.add_middleware(self._gated)
 
     @contextmanager
     def served(self) -> Iterator[str]:
         """Its URL."""
-        with Server(self._app) as server:
+        with Server(self._gated) as server:
             yield server.url
 
     @contextmanager
@@ -82,15 +74,11 @@ class Providers:
             self._gates = {}
             gate.set()
 
-    def _gated(self, app: ASGIApp) -> ASGIApp:
-        async def gated(scope: Scope, receive: Receive, send: Send) -> None:
-            path = scope.get("path", "")
-            self.asked[path] += 1
-            if gate := self._gates.get(path):
-                await run_in_threadpool(gate.wait)
-            await app(scope, receive, send)
-
-        return gated
+    async def _gated(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.asked[request.path] += 1
+        if gate := self._gates.get(request.path):
+            await asyncio.to_thread(gate.wait)
+        return await self._app(request)
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +187,7 @@ def test_a_provider_that_never_answers_is_left_in_time_and_alone(tmp_path: Path)
 def assert_true(page: Page, fleet: Fleet = FLEET, now: int = ORIGIN, providers: Iterable[str] = BOTH) -> None:
     """The counters are those of the fleet at a time."""
     for provider in providers:
-        totals = truth(fleet, provider, now)
+        totals = expected_totals(fleet, SIMULATED[provider].facts, now)
         assert page.sum(provider, "up") == page.sum(provider, "history_complete") == 1
         assert page.sum(provider, "sessions_started_total") == sum(one.started for one in totals)
         assert page.sum(provider, "proxy_bytes_total") == sum(one.proxy_bytes for one in totals)
@@ -246,12 +234,13 @@ def test_a_skipped_history_counts_from_the_first_scrape(tmp_path: Path) -> None:
         )
 
 
-def seen_open(provider: str, now: int) -> Iterator[Life]:
+def seen_open(provider: str, now: int) -> Iterator[SimulatedSession]:
     """The sessions open at the origin, and those created since."""
-    for index in range(-FLEET.history, FLEET.after(provider, now)):
-        life = life_of(FLEET, provider, index)
-        if life.ended > ORIGIN:
-            yield life
+    facts = SIMULATED[provider].facts
+    for index in range(-FLEET.history, FLEET.after(facts, now)):
+        session = session_at(FLEET, facts, index)
+        if session.ended > ORIGIN:
+            yield session
 
 
 def test_counters_are_absent_until_the_first_import_is_complete(tmp_path: Path) -> None:

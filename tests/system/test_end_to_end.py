@@ -12,7 +12,9 @@ import msgspec
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from exporter.simulator.fleet import MINUTE, SECOND, Fleet, truth
+from exporter.simulator import PROVIDERS as SIMULATED
+from exporter.simulator.expected import expected_totals
+from exporter.simulator.fleet import MINUTE, SECOND, Fleet
 from exporter.simulator.server import Server, create_app
 from tests.support.expected_totals import COUNTERS, PROVIDERS, Key, expected, key, named, nonzero
 from tests.support.processes import (
@@ -120,7 +122,7 @@ def test_sessions_by_status_and_region_are_those_listed(course: Course) -> None:
     assert nonzero({key(one["metric"]): float(one["value"][1]) for one in shown}) == {
         named("sessions", provider=provider, project=total.project, region=total.region, status=status): count
         for provider in PROVIDERS
-        for total in truth(FLEET, provider, LAST)
+        for total in expected_totals(FLEET, SIMULATED[provider].facts, LAST)
         for status, count in total.listed.items()
     }
 

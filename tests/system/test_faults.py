@@ -8,11 +8,23 @@ from typing import Any
 import pytest
 
 from exporter.metrics.telemetry import REASONS
-from exporter.model import BROWSERBASE, Account
+from exporter.model import Account
 from tests.support.faults import FAULTS, HOURS, Fault
 from tests.support.outage import LIMIT, SCRAPES, WELL, Course, Page, course
 from tests.support.processes import PATIENCE
-from tests.support.provider_servers import AFTER, BEFORE, BOTH, MEANWHILE, expected, listed, sample
+from tests.support.provider_servers import (
+    AFTER,
+    BEFORE,
+    BOTH,
+    MEANWHILE,
+    SOURCES,
+    expected,
+    listed,
+    sample,
+    series,
+    told,
+)
+from tests.support.providers import BROWSERBASE
 
 # Seconds that the scrapes under the faults say they wait.
 COURSES = {"quick": PATIENCE, "greedy": PATIENCE, "clocks": PATIENCE, "slow": 3.0, "silent": 5.0}
@@ -22,7 +34,7 @@ BUCKETS = ("session_duration_seconds_bucket",)
 SUCCESS, LAST = ("collector_success",), ("last_success_timestamp_seconds",)
 ERRORS, REJECTED = ("exporter_errors_total",), ("exporter_rejected_sessions_total",)
 DOCS = Path(__file__).parents[2] / "docs" / "faults.md"
-SECTIONS = "Of a provider", "Of the ledger", "Of the exporter, its configuration and its front"
+SECTIONS = "Provider faults", "Ledger faults", "Exporter faults"
 ALOUD = "info", "warning", "error", "critical"
 
 
@@ -121,11 +133,33 @@ def test_whoever_is_well_beside_all_that_fail_is_read_as_ever(
     assert_well(request.getfixturevalue(name), account)
 
 
-@pytest.mark.parametrize("ahead", [-HOURS, HOURS])
-def test_a_machine_whose_own_clock_is_hours_off_shows_the_same(ahead: int, tmp_path: Path) -> None:
-    done = course(tmp_path, (), PATIENCE, ahead)
+def test_a_machine_whose_own_clock_is_hours_ahead_shows_the_same(tmp_path: Path) -> None:
+    done = course(tmp_path, (), PATIENCE, -HOURS)
     for account in WELL:
         assert_well(done, account)
+
+
+def test_a_machine_whose_own_clock_is_hours_behind_counts_time_late_and_never_too_high(
+    tmp_path: Path,
+) -> None:
+    """Open sessions have not begun by its clock: their time counts when they end."""
+    done = course(tmp_path, (), PATIENCE, HOURS)
+    for account in WELL:
+        for page, moment in zip(done.pages, [BEFORE, *[MEANWHILE] * SCRAPES, AFTER, AFTER], strict=True):
+            assert set(page.of(account, "up", *SUCCESS).values()) == {1}
+            assert page.above(account, *GAUGES) == listed(account.provider, moment, done.base)
+            assert page.above(account, *COUNTERS) == counted_late(account.provider, moment)
+            assert page.above(account, *ERRORS, *REJECTED) == {}
+
+
+def counted_late(provider: str, moment: int) -> dict[str, float]:
+    """The counters where no open session has run yet, and cost estimated from time is 0 for it too."""
+    still_open = [life for life in told(moment) if life.ended > moment]
+    ran, at = sum(life.ran(moment) for life in still_open), series(provider)
+    late = {at("session_seconds_total")}
+    if SOURCES[provider] == "estimated":
+        late.add(at("cost_usd_total", kind="browser", source="estimated"))
+    return {name: value - (ran if name in late else 0) for name, value in expected(provider, moment).items()}
 
 
 def test_who_fails_is_asked_three_times_a_scrape_at_most(quick: Course) -> None:
@@ -159,7 +193,7 @@ def documented(heading: str) -> list[list[str]]:
 
 def test_every_fault_stands_in_the_docs_with_its_reason() -> None:
     found: dict[str, str | None] = {}
-    for cells in documented("Of a provider"):
+    for cells in documented("Provider faults"):
         reason, faults = (cells[0].strip("`"), cells[1]) if len(cells) > 2 else (None, cells[0])
         found |= dict.fromkeys(faults.split("; "), reason)
     assert found == {fault.name: fault.reason for fault in FAULTS}

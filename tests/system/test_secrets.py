@@ -14,6 +14,7 @@ import yaml
 
 from exporter import log as logs
 from exporter.config import settings as config
+from exporter.providers import PROVIDERS
 from tests.support.misbehaviour import Reply, answer, broken_off, replying
 from tests.support.planted_secrets import CORES, KEYS, found, outputs, serving
 from tests.support.processes import COMMAND, LOCAL, run
@@ -180,7 +181,7 @@ def test_no_fault_of_a_configuration_shows_a_misplaced_secret(tmp_path: Path, wh
     path.write_bytes(MISPLACED[where].replace("SECRET", f"sk-live-{CORE}").encode("latin-1"))
     environ = {"HOME": "/", "GOOD": KEY, "TWO_LINES": f"{CORE}\n{CORE}"}
     with pytest.raises(config.ConfigError) as caught:
-        config.load(path, environ)
+        config.load(path, PROVIDERS, environ)
     error = caught.value
     texts = [str(error), repr(error), *error.faults, *traceback.format_exception(error)]
     assert str(path) in str(error)
@@ -214,7 +215,7 @@ def test_no_text_of_the_command_shows_the_environment(flag: str) -> None:
 
 def test_a_configuration_holds_no_key_in_any_form() -> None:
     environ = {"BROWSERBASE_API_KEY": KEY, "HOME": "/home/me"}
-    made = config.from_environment(environ)
+    made = config.from_environment(PROVIDERS, environ)
     forms = {
         "repr": repr(made),
         "str": str(made),

@@ -15,8 +15,8 @@ from threading import Lock
 
 import msgspec
 import requests
+from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
-from starlette.types import Receive, Scope, Send
 
 from exporter.simulator.fleet import HOUR, MINUTE, SECOND, Fleet
 from exporter.simulator.server import FAULTS, Fault, Server, create_app
@@ -53,8 +53,8 @@ class Weather:
         self._stormy, self._calm = (create_app(FLEET, self.clock, faults=faults) for faults in (STORM, ()))
         self.calm = True
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await (self._calm if self.calm else self._stormy)(scope, receive, send)
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        return await (self._calm if self.calm else self._stormy)(request)
 
     def clock(self) -> int:
         return self._now

@@ -56,7 +56,7 @@ def opened(tmp_path: Path, *, lifecycle: bool) -> Iterator[Site]:
     telemetry, provider = Telemetry(), Provider(listing(session(), listed={(WEST, "running"): 1}))
     with ExitStack() as stack:
         ledger = stack.enter_context(closing(Ledger(f"sqlite:///{tmp_path}/ledger.db")))
-        plan = ScrapePlan((provider.target(ONE),), sources={ONE: "estimated"})
+        plan = ScrapePlan((provider.target(ONE, cost=True),))
         scraper = stack.enter_context(closing(Scraper(plan, ledger, telemetry)))
         made = Site(provider, scraper, lifecycle=lifecycle)
         made.url = f"http://{LOCAL}:{stack.enter_context(Served(made)).port}"

@@ -5,9 +5,10 @@ from html.parser import HTMLParser
 from exporter.metrics.families import AccountResult
 from exporter.model import Account, Listing
 from exporter.scrape.inflight import ScrapeResult
-from exporter.scrape.plan import AccountTarget, ScrapePlan
+from exporter.scrape.plan import ScrapePlan
 from exporter.web.landing import html
-from tests.support.listings import EAST, RULES, WEST, listing
+from tests.support.listings import EAST, WEST, listing
+from tests.support.scripted_provider import Provider
 
 ONE, TWO, NEW = Account("browserbase", "one"), Account("browser_use", "two"), Account("browserbase", "new")
 LISTED = listing(listed={(WEST, "running"): 2, (EAST, "running"): 1, (EAST, "completed"): 40})
@@ -33,10 +34,7 @@ class Reader(HTMLParser):
 
 
 def plan(*accounts: Account) -> ScrapePlan:
-    def never(*_: object) -> Listing:
-        raise AssertionError
-
-    return ScrapePlan(tuple(AccountTarget(account, RULES, never) for account in accounts))
+    return ScrapePlan(tuple(Provider().target(account) for account in accounts))
 
 
 def result(account: Account, shown: Listing | None, error: str | None = None) -> AccountResult:
@@ -44,7 +42,7 @@ def result(account: Account, shown: Listing | None, error: str | None = None) ->
 
 
 def test_accounts_are_shown_as_the_last_scrape_found_them() -> None:
-    last = ScrapeResult(plan(ONE, TWO), (result(ONE, LISTED), result(TWO, None, "auth")), 1_767_225_600.9, {})
+    last = ScrapeResult(plan(ONE, TWO), (result(ONE, LISTED), result(TWO, None, "auth")), 1_767_225_600.9)
     texts = Reader(html(plan(ONE, TWO, NEW), last, LINKS)).texts
     assert "Last scrape: 2026-01-01 00:00:00 UTC" in texts
     assert texts[texts.index("one") :][:3] == ["one", "yes", "40 completed, 3 running"]
@@ -60,15 +58,15 @@ def test_before_the_first_scrape_nothing_is_claimed() -> None:
 
 
 def test_an_account_that_a_reload_took_away_is_not_shown() -> None:
-    last = ScrapeResult(plan(ONE, TWO), (result(ONE, LISTED), result(TWO, LISTED)), 0, {})
+    last = ScrapeResult(plan(ONE, TWO), (result(ONE, LISTED), result(TWO, LISTED)), 0)
     assert "two" not in Reader(html(plan(ONE), last, LINKS)).texts
 
 
 def test_nothing_is_taken_for_html() -> None:
     bad = "<script>'\"&"
     odd = Account("browserbase", bad)
-    last = ScrapeResult(plan(odd), (result(odd, listing(listed={(WEST, bad): 1}), bad),), 0, {})
-    plain = Reader(html(plan(ONE), ScrapeResult(plan(ONE), (result(ONE, LISTED, "auth"),), 0, {}), LINKS))
+    last = ScrapeResult(plan(odd), (result(odd, listing(listed={(WEST, bad): 1}), bad),), 0)
+    plain = Reader(html(plan(ONE), ScrapeResult(plan(ONE), (result(ONE, LISTED, "auth"),), 0), LINKS))
     page = Reader(html(plan(odd), last, {f"/{bad}": bad}))
     assert page.tags == plain.tags
     assert page.links == [f"/{bad}"]

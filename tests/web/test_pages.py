@@ -38,7 +38,7 @@ class Renderings(Collector):
 
 
 def result() -> ScrapeResult:
-    return ScrapeResult(ScrapePlan(()), (), 0, {})
+    return ScrapeResult(ScrapePlan(()), (), 0)
 
 
 @pytest.mark.parametrize(

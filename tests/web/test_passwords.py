@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.config.secrets import hash_in_text
+from exporter.config.secrets import parse_bcrypt_hash
 from exporter.web.passwords import (
     HEADER_BYTES,
     WAITING,
@@ -260,7 +260,7 @@ def test_any_password_that_bcrypt_takes_can_be_checked(password: bytes) -> None:
 @given(st.from_regex(r"\$2[aby]\$0[0-9]\$[./A-Za-z0-9]{53}", fullmatch=True))
 def test_every_hash_that_is_read_is_one_that_bcrypt_takes(text: str) -> None:
     try:
-        secret = hash_in_text(text)
+        secret = parse_bcrypt_hash(text)
     except ValueError:
         return
     bcrypt.checkpw(b"", secret.reveal().replace(text[:7], "$2b$04$").encode())

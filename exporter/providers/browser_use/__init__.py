@@ -1,1 +1,22 @@
 """Browser Use Cloud."""
+
+from exporter.model import UNKNOWN, ProviderTraits
+from exporter.providers.base import Provider
+from exporter.providers.browser_use.reader import PATH, BrowserUse
+from exporter.providers.browser_use.wire import OPEN, STOPPED, TIMED_OUT
+
+PROVIDER = Provider(
+    traits=ProviderTraits(
+        name="browser_use",
+        open_statuses=(OPEN,),
+        ended_statuses=(STOPPED,),
+        endings=(STOPPED, TIMED_OUT, UNKNOWN),
+        regions=(UNKNOWN,),
+        cost_source="reported",
+    ),
+    title="Browser Use Cloud",
+    base_url="https://api.browser-use.com/api/v3",
+    key_header="X-Browser-Use-API-Key",
+    endpoints=(PATH,),
+    open=lambda api, _options: BrowserUse(api),
+)

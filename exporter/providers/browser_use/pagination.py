@@ -1,13 +1,13 @@
-"""Which page of a list to read next, and when enough was read. Pure; the pages come from the caller.
+"""Decides which page of a list to request next, and when enough was read. Pure: the caller sends requests.
 
-The list may be ordered by time of creation in either direction, or not at all; within a page anything
-goes. Nobody documents it, so a walk believes what its pages show: it stops early only when pages came
-one older than the other, and when nothing it looks for contradicts what was seen before.
+The list may be ordered by creation time in either direction, or not at all, and the order within a page is
+arbitrary. None of this is documented, so the order is verified on every walk over the list: a walk stops
+early only when each page was older than the one before, and nothing contradicts what the last walk saw.
 
-The list shifts while it is read, and an item can slip from a page not yet read onto one that was. So
-each page must show an item of the one before, which proves that nothing lies between them: pages are
-asked for in sizes that make them overlap, and from further back where they do not. Indices count from
-the list's own first item, and only help to find the next page.
+The list shifts while it is read, and an item can move from an unread page to one that was already read. So
+consecutive pages must share an item, which proves that none lies between them: page sizes are chosen such
+that pages overlap, and where two do not, the next request goes further back. Indices count from the start
+of the list; they only serve to find the next page.
 """
 
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ from enum import Enum
 import msgspec
 from msgspec.structs import replace
 
-SIZE = 100  # the largest page there is
-OVERLAP = 3  # items that two pages are to share
-REPEATS = 3  # pages in a row that bring nothing new: the list has no end, or no pages
+SIZE = 100  # the API's largest page
+OVERLAP = 3  # items that two consecutive pages share
+REPEATS = 3  # pages in a row without a new item: the list has no end, or ignores pageNumber
 
 
 class Order(Enum):
@@ -31,11 +31,16 @@ class Order(Enum):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """A page: the index of its first item, how many items it has, and how many the list has.
+    """One page as it was read.
 
-    created: its sessions' times of creation by id; rows that made no sense are not among them.
-    late: ids that came onto the list after the walk began: where they stand tells nothing of the order.
-    size: how many items a page of its kind holds. malformed_ids: ids sought that stand in rows without sense.
+    Attributes:
+        start: index of its first item.
+        length: number of items.
+        total: number of items in the whole list.
+        created: creation times of its usable sessions, by id.
+        late: ids that entered the list after the walk began; their place says nothing of the order.
+        size: items on a full page.
+        malformed_ids: expected ids that stand in rows that cannot be used.
     """
 
     start: int
@@ -47,206 +52,224 @@ class Page(msgspec.Struct, frozen=True):
     malformed_ids: frozenset[str] = frozenset()
 
     @property
-    def old(self) -> Mapping[str, int]:
-        """Those that tell of the order."""
+    def comparable(self) -> Mapping[str, int]:
+        """Creation times of the sessions that were in the list when the walk began."""
         return {name: created for name, created in self.created.items() if name not in self.late}
 
 
 class PageCursor(msgspec.Struct, frozen=True):
-    """Where the reading of a list stands.
+    """The position and the findings of one walk over a list.
 
-    begun: the provider's time at its start. until: sessions created before it need not be read (None:
-    read all). seeks: ids that are expected, with their times. order: as believed. newest: the latest
-    creation that the walk before met. top: the latest that this one has. total: how many items there are.
-    limit: the largest page that is to be had. backwards: from the end to the beginning. edge: between
-    the indices read and those to read. slack: how many of those read to ask for again. last: the ids of
-    the last page. low, high: the span of its times. falling, rising: whether each page was older, newer
-    than the one before. compared: how often that was seen. turned: whether the end was tried.
+    Attributes:
+        begun: server time at the start of the walk.
+        until: sessions created before this time need not be read; None: read all.
+        expected_ids: ids that were not found yet, with their creation times.
+        order: the order assumed.
+        newest: latest creation time that the last walk met.
+        top: latest creation time that this walk met.
+        total: number of items in the list.
+        limit: largest page size that the server serves.
+        backwards: whether the walk runs from the end of the list to its start.
+        boundary: index between the items read and those still to read.
+        overlap: how many of the items read to request again.
+        last: ids on the last page.
+        low, high: earliest and latest creation time on the last page.
+        descending, ascending: whether each page was older, or newer, than the one before.
+        compared: how many pairs of pages were compared.
+        repeats: pages in a row without a new item.
+        direction_flipped: whether the walk has turned to the end of the list.
+        done: whether the walk is complete.
     """
 
     begun: int
     until: int | None = None
-    seeks: Mapping[str, int] = {}
+    expected_ids: Mapping[str, int] = {}
     order: Order = Order.UNKNOWN
     newest: int = 0
     top: int = 0
     total: int = 0
     limit: int = SIZE
     backwards: bool = False
-    edge: int = 0
-    slack: int = OVERLAP
+    boundary: int = 0
+    overlap: int = OVERLAP
     last: frozenset[str] = frozenset()
     low: int | None = None
     high: int | None = None
-    falling: bool = True
-    rising: bool = True
+    descending: bool = True
+    ascending: bool = True
     compared: int = 0
     repeats: int = 0
-    turned: bool = False
+    direction_flipped: bool = False
     done: bool = False
 
     @property
     def size(self) -> int:
-        """How many items to ask for: the page that takes the edge furthest."""
+        """The page size to request: the one that moves the boundary furthest."""
         sizes = range(self.limit, self.limit // 2, -1)
         return max(sizes, key=lambda size: -self._start(size) if self.backwards else self._start(size) + size)
 
     @property
     def number(self) -> int:
-        """The page to read next, counted from 1, of `size` items."""
+        """The page to request next, counted from 1, of `size` items."""
         return self._start(self.size) // self.size + 1
 
     @property
     def remaining(self) -> int:
-        """How many items are still to be read, at most."""
+        """An upper bound for the number of items still to read."""
         if self.done:
             return 0
-        return self.edge if self.backwards else max(0, self.total - self.edge)
+        return self.boundary if self.backwards else max(0, self.total - self.boundary)
 
     @property
-    def stuck(self) -> bool:
-        """Whether the pages bring nothing new any more."""
+    def no_progress(self) -> bool:
+        """Whether pages bring nothing new any more although the walk is not complete."""
         return self.repeats >= REPEATS and not self.done
 
     def _start(self, size: int) -> int:
-        """Where the page of this size begins that has the edge on it, and the slack."""
-        if self.backwards:  # leaves room on the list's last page: more may stand there when it is read
-            return (min(self.edge + self.slack, self.total + self.limit // 4) - 1) // size * size
-        return max(self.edge - self.slack, 0) // size * size
+        """Returns the start of the page of this size that holds the boundary and the overlap."""
+        if self.backwards:  # leaves room on the last page: the list may grow before it is read
+            return (min(self.boundary + self.overlap, self.total + self.limit // 4) - 1) // size * size
+        return max(self.boundary - self.overlap, 0) // size * size
 
 
 def begin(
-    begun: int, until: int | None, seeks: Mapping[str, int], past: PageCursor | None = None
+    begun: int, until: int | None, expected_ids: Mapping[str, int], past: PageCursor | None = None
 ) -> PageCursor:
-    """A new walk, which believes what the last one found.
+    """Starts a walk that assumes the order which the last one found.
 
-    It goes back until all sessions created at `until` or later were passed, and the sought ones too.
+    It reads until it has passed all sessions created at `until` or later, and all expected ones.
     """
-    bound = None if until is None else min([until, *seeks.values()])
-    walk = PageCursor(begun, bound, seeks)
+    bound = None if until is None else min([until, *expected_ids.values()])
+    cursor = PageCursor(begun, bound, expected_ids)
     if past is None:
-        return walk
-    walk = replace(walk, order=past.order, newest=past.newest, total=past.total)
-    return _backwards(walk) if walk.order is Order.OLDEST else walk
+        return cursor
+    cursor = replace(cursor, order=past.order, newest=past.newest, total=past.total)
+    return _turn_backwards(cursor) if cursor.order is Order.OLDEST else cursor
 
 
-def resume(walk: PageCursor) -> PageCursor:
-    """Go on after a pause in which the list has shifted: from further back."""
-    return replace(walk, slack=max(walk.slack, walk.limit // 4), repeats=0)
+def resume(cursor: PageCursor) -> PageCursor:
+    """Continues after a pause in which the list has shifted, from further back."""
+    return replace(cursor, overlap=max(cursor.overlap, cursor.limit // 4), repeats=0)
 
 
-def advance(walk: PageCursor, page: Page) -> PageCursor:
-    """The walk after a page."""
-    fresh = page.created.keys() - walk.last
+def advance(cursor: PageCursor, page: Page) -> PageCursor:
+    """Returns the cursor after a page was read."""
+    fresh = page.created.keys() - cursor.last
     shared = len(fresh) < len(page.created)
-    at_end = page.start + page.size >= page.total if walk.backwards else page.start == 0
+    at_end = page.start + page.size >= page.total if cursor.backwards else page.start == 0
     if at_end and not shared:
-        walk = _anew(walk)
-    useful = fresh or (page.length and not page.created) or page.total < walk.total
+        cursor = _reset(cursor)
+    useful = fresh or (page.length and not page.created) or page.total < cursor.total
+    found = page.created.keys() | page.malformed_ids
     noted = replace(
-        walk,
-        seeks={
-            name: walk.seeks[name] for name in walk.seeks.keys() - page.created.keys() - page.malformed_ids
-        },
-        top=max([walk.top, *page.created.values()]),
+        cursor,
+        expected_ids={name: cursor.expected_ids[name] for name in cursor.expected_ids.keys() - found},
+        top=max([cursor.top, *page.created.values()]),
         total=page.total,
-        limit=page.size if page.size < walk.size else walk.limit,
-        repeats=0 if useful else walk.repeats + 1,
+        limit=page.size if page.size < cursor.size else cursor.limit,
+        repeats=0 if useful else cursor.repeats + 1,
     )
-    if not (at_end or shared or _adjoins(walk, page)):
-        return _stepped_back(noted)
-    return _judged(_moved(_compared(noted, page), page))
+    if not (at_end or shared or _is_contiguous(cursor, page)):
+        return _step_back(noted)
+    return _next_step(_move(_compare(noted, page), page))
 
 
-def _adjoins(walk: PageCursor, page: Page) -> bool:
-    """Whether nothing can lie between the pages read and this one, though it shows none of the last.
+def _is_contiguous(cursor: PageCursor, page: Page) -> bool:
+    """Returns whether no item can lie between the pages read and this one, which shares none with the last.
 
-    In a list in order, a page with something newer than what was reached begins among what was read:
-    more came onto the list than a page holds. Where no row makes sense, the indices must do.
+    In an ordered list, a page with an item newer than what was reached begins among what was read: more items
+    entered the list than a page holds. Where no row can be used, the indices decide.
     """
-    if walk.last and page.created:
-        ordered = walk.falling and walk.compared > 0 and walk.low is not None
-        return ordered and max(page.old.values(), default=0) > (walk.low or 0)
-    if walk.backwards:
-        return page.start + page.length >= walk.edge + max(0, page.total - walk.total)
-    return page.start <= walk.edge and page.start < page.total
+    if cursor.last and page.created:
+        ordered = cursor.descending and cursor.compared > 0 and cursor.low is not None
+        return ordered and max(page.comparable.values(), default=0) > (cursor.low or 0)
+    if cursor.backwards:
+        return page.start + page.length >= cursor.boundary + max(0, page.total - cursor.total)
+    return page.start <= cursor.boundary and page.start < page.total
 
 
-def _stepped_back(walk: PageCursor) -> PageCursor:
-    """Look for the edge where it may be now: further back."""
-    return replace(walk, edge=min(walk.edge, walk.total), slack=2 * walk.slack)
+def _step_back(cursor: PageCursor) -> PageCursor:
+    """Looks for the boundary further back."""
+    return replace(cursor, boundary=min(cursor.boundary, cursor.total), overlap=2 * cursor.overlap)
 
 
-def _compared(walk: PageCursor, page: Page) -> PageCursor:
-    times = [created for name, created in page.old.items() if name not in walk.last]
-    joined = not walk.last.isdisjoint(page.created)
-    if times and joined and walk.low is not None and walk.high is not None:
-        walk = replace(
-            walk,
-            falling=walk.falling and max(times) <= walk.low,
-            rising=walk.rising and min(times) >= walk.high,
-            compared=walk.compared + 1,
+def _compare(cursor: PageCursor, page: Page) -> PageCursor:
+    """Notes whether the page is older or newer than the one before."""
+    times = [created for name, created in page.comparable.items() if name not in cursor.last]
+    joined = not cursor.last.isdisjoint(page.created)
+    if times and joined and cursor.low is not None and cursor.high is not None:
+        cursor = replace(
+            cursor,
+            descending=cursor.descending and max(times) <= cursor.low,
+            ascending=cursor.ascending and min(times) >= cursor.high,
+            compared=cursor.compared + 1,
         )
     if times:
-        walk = replace(walk, low=min(times), high=max(times))
-    return replace(walk, last=frozenset(page.created))
+        cursor = replace(cursor, low=min(times), high=max(times))
+    return replace(cursor, last=frozenset(page.created))
 
 
-def _moved(walk: PageCursor, page: Page) -> PageCursor:
-    """Move the edge over the page; one with fewer items than its kind may still have some after it."""
-    if walk.backwards:
-        edge, over = page.start, page.start == 0
+def _move(cursor: PageCursor, page: Page) -> PageCursor:
+    """Moves the boundary past the page. A page with fewer items than `size` need not be the last one."""
+    if cursor.backwards:
+        boundary, over = page.start, page.start == 0
     else:
-        edge = max(page.start + page.length, min(page.start + page.size, page.total))
-        over = edge >= page.total or not page.length
-    return replace(walk, edge=edge, slack=OVERLAP, done=over)
+        boundary = max(page.start + page.length, min(page.start + page.size, page.total))
+        over = boundary >= page.total or not page.length
+    return replace(cursor, boundary=boundary, overlap=OVERLAP, done=over)
 
 
-def _judged(walk: PageCursor) -> PageCursor:
-    if walk.done:
-        return _believing(walk)
-    if walk.backwards and not walk.falling:
-        return _restarted(walk)
-    if walk.until is None or walk.order is Order.NONE:
-        return walk
-    if walk.falling:
-        return _stopped(walk)
-    if walk.rising and not walk.turned:
-        return _backwards(replace(walk, newest=max(walk.newest, walk.top), turned=True))
-    return replace(walk, order=Order.NONE)
+def _next_step(cursor: PageCursor) -> PageCursor:
+    """Decides whether to stop, to go on, or to read from the other end."""
+    if cursor.done:
+        return _finish(cursor)
+    if cursor.backwards and not cursor.descending:
+        return _restart(cursor)
+    if cursor.until is None or cursor.order is Order.NONE:
+        return cursor
+    if cursor.descending:
+        return _stop_if_passed(cursor)
+    if cursor.ascending and not cursor.direction_flipped:
+        flipped = replace(cursor, newest=max(cursor.newest, cursor.top), direction_flipped=True)
+        return _turn_backwards(flipped)
+    return replace(cursor, order=Order.NONE)
 
 
-def _stopped(walk: PageCursor) -> PageCursor:
-    """Stop at a page with something older than all that is asked for, where the order allows that."""
-    passed = walk.low is not None and walk.until is not None and walk.low < walk.until
-    trusted = walk.order is not Order.UNKNOWN and not _surprising(walk)
-    return _believing(replace(walk, done=True)) if passed and (walk.compared or trusted) else walk
+def _stop_if_passed(cursor: PageCursor) -> PageCursor:
+    """Stops at a page with an item older than all that is wanted, where the order is certain enough."""
+    passed = cursor.low is not None and cursor.until is not None and cursor.low < cursor.until
+    trusted = cursor.order is not Order.UNKNOWN and not _contradicts_last_walk(cursor)
+    return _finish(replace(cursor, done=True)) if passed and (cursor.compared or trusted) else cursor
 
 
-def _surprising(walk: PageCursor) -> bool:
-    """Whether the first page is not what an ordered list would show: then a second one must tell."""
-    return walk.top < walk.newest or any(created > (walk.low or 0) for created in walk.seeks.values())
+def _contradicts_last_walk(cursor: PageCursor) -> bool:
+    """Returns whether an ordered list would not show this first page; then a second one must decide."""
+    return cursor.top < cursor.newest or any(
+        created > (cursor.low or 0) for created in cursor.expected_ids.values()
+    )
 
 
-def _believing(walk: PageCursor) -> PageCursor:
-    """What a finished walk tells the next one."""
-    order = walk.order
-    if walk.compared:
-        ordered = Order.OLDEST if walk.falling is walk.backwards else Order.NEWEST
-        order = ordered if walk.falling or walk.rising else Order.NONE
-    return replace(walk, order=order, newest=walk.top, last=frozenset())
+def _finish(cursor: PageCursor) -> PageCursor:
+    """Returns the finished cursor, with what the next walk will assume."""
+    order = cursor.order
+    if cursor.compared:
+        ordered = Order.OLDEST if cursor.descending is cursor.backwards else Order.NEWEST
+        order = ordered if cursor.descending or cursor.ascending else Order.NONE
+    return replace(cursor, order=order, newest=cursor.top, last=frozenset())
 
 
-def _backwards(walk: PageCursor) -> PageCursor:
-    """The newest are at the end: read from there."""
-    return _anew(replace(walk, order=Order.OLDEST, backwards=True, edge=walk.total, slack=SIZE))
+def _turn_backwards(cursor: PageCursor) -> PageCursor:
+    """Reads from the end of the list, where the newest items are."""
+    return _reset(replace(cursor, order=Order.OLDEST, backwards=True, boundary=cursor.total, overlap=SIZE))
 
 
-def _restarted(walk: PageCursor) -> PageCursor:
-    """The end is not where the newest are: look from the beginning."""
-    return _anew(replace(walk, order=Order.UNKNOWN, backwards=False, edge=0))
+def _restart(cursor: PageCursor) -> PageCursor:
+    """Reads from the start: the newest items are not at the end."""
+    return _reset(replace(cursor, order=Order.UNKNOWN, backwards=False, boundary=0))
 
 
-def _anew(walk: PageCursor) -> PageCursor:
-    """From an end of the list, with nothing compared yet."""
-    return replace(walk, top=0, last=frozenset(), low=None, high=None, falling=True, rising=True, compared=0)
+def _reset(cursor: PageCursor) -> PageCursor:
+    """Forgets all comparisons, to start from an end of the list."""
+    return replace(
+        cursor, top=0, last=frozenset(), low=None, high=None, descending=True, ascending=True, compared=0
+    )

@@ -1,12 +1,12 @@
-"""Browser Use's rows: what the API writes of browser sessions, in exact figures.
+"""The rows of Browser Use's API, decoded to exact figures.
 
-    page(body)               # an Answer; raises PayloadError
-    decode(raw)              # a Browser, of one of its items; raises RowError
-    session(browser, now)    # what it is at a time of the provider's; raises RowError
+    decode_page(body)       # a RawPage; raises PayloadError
+    decode_row(raw)         # a BrowserRow, of one of its items; raises RowError
+    to_session(row, now)    # the session at a server time; raises RowError
 
-Facts are from the OpenAPI page of List Browser Sessions and, where that is silent, from clients in the
-wild: an MB is 2^20 bytes; decimals have up to 28 digits and may be null; `liveUrl`, `cdpUrl` and
-`recordingUrl` open a user's browser to whoever has them, and are never read.
+Facts are from the OpenAPI page of List Browser Sessions and, where that is silent, from clients in the wild:
+an MB is 2^20 bytes; decimals have up to 28 digits and may be null. `liveUrl`, `cdpUrl` and `recordingUrl` are
+credentials for a user's browser, and are never decoded.
 """
 
 import re
@@ -24,19 +24,19 @@ from exporter.model import NANO_USD, SECOND, UNKNOWN, Series, Session, Usage, mi
 from exporter.providers.decoding import MAX_BYTES, MAX_DURATION, MAX_NANO_USD, repair_lone_surrogates
 
 OPEN, STOPPED, TIMED_OUT = "active", "stopped", "timed_out"
-MAX_PAGE_BYTES = 1 << 22  # of a hundred sessions: forty KiB for each
-MAX_FIELDS = 200_000  # on a page: ten times as many as a hundred sessions have with all their metadata
-MAX_ROWS = 1000  # on a page: ten times as many as are asked for
-MAX_SESSIONS = 10**12  # in a list: a float, and so a gauge, tells each number up to there
+MAX_PAGE_BYTES = 1 << 22  # for a page of 100 sessions: 40 KiB for each
+MAX_FIELDS = 200_000  # on a page: ten times as many as 100 sessions have with all their metadata
+MAX_ROWS = 1000  # on a page: ten times as many as are requested
+MAX_SESSIONS = 10**12  # in a list: a gauge's float is exact up to there
 MEGABYTE = 1 << 20
 SERIES = Series("", UNKNOWN)
 _EXACT = Context(prec=80, rounding=ROUND_HALF_EVEN)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_TEXT = re.compile(rb'"(?=([^"\\]{1,400})")')  # an id of a hundred characters, and what may stand for one
+_STRING = re.compile(rb'"(?=([^"\\]{1,400})")')  # an id has up to 100 characters of up to four bytes
 
 
-class Row(msgspec.Struct, frozen=True, gc=False, rename="camel"):
-    """A session as the API writes it, as far as it is needed."""
+class BrowserRow(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """The fields of a session in the API that are used."""
 
     id: Annotated[str, Meta(min_length=1, max_length=100)]
     status: Annotated[str, Meta(min_length=1)]
@@ -48,113 +48,98 @@ class Row(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     browser_cost: Decimal | None = None
 
 
-class Answer(msgspec.Struct, frozen=True, rename="camel"):
-    """A page as the API writes it."""
+class RawPage(msgspec.Struct, frozen=True, rename="camel"):
+    """A page of the API, its items not decoded yet."""
 
     items: Annotated[list[msgspec.Raw], Meta(max_length=MAX_ROWS)]
     total_items: Annotated[int, Meta(ge=0, le=MAX_SESSIONS)]
     page_size: Annotated[int, Meta(ge=1)] | None = None
 
 
-class Browser(msgspec.Struct, frozen=True, gc=False):
-    """What a row says, whatever time it is: small, however long the row.
-
-    Times are microseconds since 1970; that of `usage` is 0.
-    """
-
-    id: str
-    status: str
-    started: int
-    finished: int | None
-    timeout: int | None
-    usage: Usage
-
-
 class RowError(Exception):
-    """A row that makes no sense, and why: one of `REJECTIONS`."""
+    """A row cannot be used; `reason` is one of `REJECTIONS`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
 
 
-_ANSWER = msgspec.json.Decoder(Answer)
-_ROW = msgspec.json.Decoder(Row)
+_PAGE = msgspec.json.Decoder(RawPage)
+_ROW = msgspec.json.Decoder(BrowserRow)
 
 
-def page(body: bytes) -> Answer:
-    """A page, its items not yet looked at.
+def decode_page(body: bytes) -> RawPage:
+    """Decodes the envelope of a page.
 
     Raises:
-        PayloadError: for anything else, and for one that is too long to be looked at.
+        PayloadError: if the body is anything else, or too large to be decoded.
     """
     if len(body) > MAX_PAGE_BYTES or body.count(b",") > MAX_FIELDS:
         raise PayloadError("a page of browsers is far longer than any; check base_url")
     try:
-        return repair_lone_surrogates(_ANSWER.decode, body)
+        return repair_lone_surrogates(_PAGE.decode, body)
     except _UNREADABLE as error:
         raise PayloadError("a page of browsers is not what the API describes; check base_url") from error
 
 
-def decode(raw: bytes | msgspec.Raw) -> Browser:
-    """What a row says.
+def decode_row(raw: bytes | msgspec.Raw) -> BrowserRow:
+    """Decodes one item of a page.
 
     Raises:
-        RowError: for a row that makes no sense at any time.
+        RowError: if a field is missing or of another type.
     """
     try:
-        row = _ROW.decode(raw)
+        return _ROW.decode(raw)
     except _UNREADABLE as error:
         raise RowError("malformed") from error
-    return Browser(
-        id=row.id,
-        status=sanitize_label(row.status),
-        started=micros(row.started_at),
-        finished=None if row.finished_at is None else micros(row.finished_at),
-        timeout=None if row.timeout_at is None else micros(row.timeout_at),
-        usage=Usage(
-            proxy_bytes=_whole(row.proxy_used_mb, MEGABYTE, MAX_BYTES),
-            browser_cost=_whole(row.browser_cost, NANO_USD, MAX_NANO_USD),
-            proxy_cost=_whole(row.proxy_cost, NANO_USD, MAX_NANO_USD),
-        ),
-    )
 
 
-def named(raw: bytes | msgspec.Raw, sought: Container[str]) -> set[str]:
-    """Which of the ids sought stand in a row, also in one that makes no sense."""
-    texts = (match[1].decode(errors="replace") for match in _TEXT.finditer(raw))
-    return {text for text in texts if text in sought}
+def find_ids(raw: bytes | msgspec.Raw, ids: Container[str]) -> set[str]:
+    """Returns which of the ids stand as a string in a row, even in one that cannot be used."""
+    texts = (match[1].decode(errors="replace") for match in _STRING.finditer(raw))
+    return {text for text in texts if text in ids}
 
 
-def session(browser: Browser, now: int) -> Session:
-    """What a browser session is, by a time of the provider's.
+def to_session(row: BrowserRow, now: int) -> Session:
+    """Returns the session as of a server time.
 
     Raises:
-        RowError: for one that ends before it starts, or runs for many years.
+        RowError: if a figure is out of range, or the session ends before it starts or runs for years.
     """
-    status, started, finished = browser.status, browser.started, browser.finished
+    status, started = sanitize_label(row.status), micros(row.started_at)
+    finished, timeout = _optional_micros(row.finished_at), _optional_micros(row.timeout_at)
     is_open = status == OPEN or (status != STOPPED and finished is None)
     lasted = max(0, now - started) if is_open else (started if finished is None else finished) - started
+    usage = Usage(
+        time=lasted,
+        proxy_bytes=_whole(row.proxy_used_mb, MEGABYTE, MAX_BYTES),
+        browser_cost=_whole(row.browser_cost, NANO_USD, MAX_NANO_USD),
+        proxy_cost=_whole(row.proxy_cost, NANO_USD, MAX_NANO_USD),
+    )
     if not 0 <= lasted <= MAX_DURATION:
         raise RowError("times")
     return Session(
-        id=browser.id,
+        id=row.id,
         series=SERIES,
         status=status,
         created=started,
-        usage=msgspec.structs.replace(browser.usage, time=lasted),
+        usage=usage,
         started=started,
-        ended=None if is_open else _end(browser, now),
-        ending=None if is_open else _ending(browser),
-        expires=browser.timeout,
+        ended=None if is_open else _end(started, finished, timeout, now),
+        ending=None if is_open else _ending(status, finished, timeout),
+        expires=timeout,
     )
 
 
+def _optional_micros(moment: datetime | None) -> int | None:
+    return None if moment is None else micros(moment)
+
+
 def _whole(figure: Decimal | None, units: int, most: int) -> int:
-    """A decimal in whole units, rounded half to even; no float on the way.
+    """Returns a decimal times `units` as an integer, rounded half to even, without going through floats.
 
     Raises:
-        RowError: for a figure that is negative, absurd or no number.
+        RowError: if the figure is negative, above `most` or not a number.
     """
     if figure is None:
         return 0
@@ -163,15 +148,12 @@ def _whole(figure: Decimal | None, units: int, most: int) -> int:
     return int(_EXACT.to_integral_value(_EXACT.multiply(figure, Decimal(units))))
 
 
-def _end(browser: Browser, now: int) -> int:
-    """When it ended. A stopped session without `finishedAt` had by now, and by its timeout if it has one."""
-    if browser.finished is not None:
-        return browser.finished
-    return max(browser.started, min(now, browser.timeout or browser.started))
+def _end(started: int, finished: int | None, timeout: int | None, now: int) -> int:
+    """Returns the end. A stopped session without `finishedAt` has ended by now, and by its timeout."""
+    return finished if finished is not None else max(started, min(now, timeout or started))
 
 
-def _ending(browser: Browser) -> str:
-    """The API says `stopped` of every end; one at the timeout, but for a second, was the timeout's."""
-    finished, timeout = browser.finished, browser.timeout
+def _ending(status: str, finished: int | None, timeout: int | None) -> str:
+    """Returns the ending. The API says `stopped` of a timeout too: of an end 1 s before it or later."""
     timed_out = finished is not None and timeout is not None and finished >= timeout - SECOND
-    return TIMED_OUT if browser.status == STOPPED and timed_out else browser.status
+    return TIMED_OUT if status == STOPPED and timed_out else status

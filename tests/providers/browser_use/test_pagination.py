@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from exporter.providers.browser_use.pagination import SIZE, Order, Page, PageCursor, advance, begin, resume
 
 STEP = 10  # between one session's creation and the next one's
-ENOUGH = 500  # pages: more than any walk here may need
+ENOUGH = 500  # pages: more than any cursor here may need
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -67,49 +67,49 @@ class Provider:
         for _ in range(min(change.leave, len(self.sessions))):
             self.sessions.remove(min(self.sessions, key=lambda one: one.created))
 
-    def page(self, walk: PageCursor) -> Page:
-        size = min(walk.size, self.largest)
-        start = (walk.number - 1) * size
+    def page(self, cursor: PageCursor) -> Page:
+        size = min(cursor.size, self.largest)
+        start = (cursor.number - 1) * size
         items = sorted(self.sessions, key=KEYS[self.order])[start : start + size]
         if self.order.startswith("newest page"):
             items.reverse()
-        late = frozenset(one.id for one in items if one.ended >= walk.begun)
+        late = frozenset(one.id for one in items if one.ended >= cursor.begun)
         return Page(start, len(items), len(self.sessions), {one.id: one.created for one in items}, late, size)
 
 
-FAR_FUTURE = repeat(STILL)
+UNCHANGED = repeat(STILL)
 
 
-class Reading:
-    """A walk to its end, and what it showed; a pause, and two changes more, after so many pages."""
+class Walk:
+    """Reads a list to the end, and keeps what it showed; after every `pause` pages the list changes twice."""
 
     def __init__(
         self,
         provider: Provider,
-        walk: PageCursor,
-        changes: Iterator[Change] = FAR_FUTURE,
+        cursor: PageCursor,
+        changes: Iterator[Change] = UNCHANGED,
         pause: int = ENOUGH,
     ) -> None:
         self.shown: dict[str, int] = {}
         self.pages: list[Page] = []
-        while not walk.done:
-            page = provider.page(walk)
+        while not cursor.done:
+            page = provider.page(cursor)
             self.pages.append(page)
             self.shown |= page.created
-            walk = advance(walk, page)
-            assert not walk.stuck
+            cursor = advance(cursor, page)
+            assert not cursor.no_progress
             assert len(self.pages) < ENOUGH
-            if not walk.done:
+            if not cursor.done:
                 provider.happen(next(changes))
                 if len(self.pages) % pause == 0:
                     provider.happen(next(changes))
-                    walk = resume(walk)
-        self.walk = walk
+                    cursor = resume(cursor)
+        self.cursor = cursor
 
 
 def known(provider: Provider) -> PageCursor:
-    """What a walk through the whole list has found out."""
-    return Reading(provider, begin(provider.now, None, {})).walk
+    """Returns the cursor of a walk through the whole list."""
+    return Walk(provider, begin(provider.now, None, {})).cursor
 
 
 def recent(provider: Provider, count: int) -> int:
@@ -142,11 +142,11 @@ def test_a_walk_shows_all_that_is_asked_for_whatever_the_list_does(  # noqa: PLR
         if since is not None and (one.ended >= since > one.created or int(one.id[1:]) in held)
     }
     wanted = {one.id for one in provider.sessions if since is None or one.created >= since} | asked.keys()
-    reading = Reading(provider, begin(provider.now, since, asked | gone, past), cycle(changes), pause)
+    walk = Walk(provider, begin(provider.now, since, asked | gone, past), cycle(changes), pause)
     listed = {one.id for one in provider.sessions}
-    assert (wanted & listed) - reading.shown.keys() == set()
-    assert gone.keys() <= reading.walk.seeks.keys() <= gone.keys() | (asked.keys() - listed)
-    assert reading.walk.remaining == 0
+    assert (wanted & listed) - walk.shown.keys() == set()
+    assert gone.keys() <= walk.cursor.expected_ids.keys() <= gone.keys() | (asked.keys() - listed)
+    assert walk.cursor.remaining == 0
 
 
 @given(
@@ -163,9 +163,9 @@ def test_newest_first_takes_one_page_when_fewer_than_that_were_created(
     assert past.order is Order.NEWEST
     for change in [*changes, STILL]:
         provider.happen(change)
-    reading = Reading(provider, begin(provider.now, recent(provider, ended), {}, past))
-    assert len(reading.pages) == 1
-    assert reading.walk.order is Order.NEWEST
+    walk = Walk(provider, begin(provider.now, recent(provider, ended), {}, past))
+    assert len(walk.pages) == 1
+    assert walk.cursor.order is Order.NEWEST
 
 
 @given(count=st.integers(120, 3000), ended=st.integers(1, 60), new=st.integers(0, 20), left=st.integers(0, 9))
@@ -175,75 +175,75 @@ def test_oldest_first_is_read_from_its_end(count: int, ended: int, new: int, lef
     past = known(provider)
     assert past.order is Order.OLDEST
     provider.happen(Change(ages=tuple(range(new)), leave=left))
-    reading = Reading(provider, begin(provider.now, recent(provider, ended + new), {}, past))
-    assert len(reading.pages) <= (1 if ended + left <= 35 else 2)
-    assert reading.walk.order is Order.OLDEST
+    walk = Walk(provider, begin(provider.now, recent(provider, ended + new), {}, past))
+    assert len(walk.pages) <= (1 if ended + left <= 35 else 2)
+    assert walk.cursor.order is Order.OLDEST
 
 
 def test_without_an_order_all_pages_are_read_again_and_again() -> None:
     provider = Provider("none", 1000)
-    walk = known(provider)
+    cursor = known(provider)
     for _ in range(2):
-        assert walk.order is Order.NONE
-        reading = Reading(provider, begin(provider.now, recent(provider, 20), {}, walk))
-        assert len(reading.shown) == 1000
-        walk = reading.walk
+        assert cursor.order is Order.NONE
+        walk = Walk(provider, begin(provider.now, recent(provider, 20), {}, cursor))
+        assert len(walk.shown) == 1000
+        cursor = walk.cursor
 
 
 @pytest.mark.parametrize("order", [*NEWEST, "oldest first"])
 def test_an_unknown_order_is_found_out_before_it_is_relied_on(order: str) -> None:
     provider = Provider(order, 5000)
-    reading = Reading(provider, begin(provider.now, recent(provider, 20), {}))
-    assert len(reading.pages) == (2 if order in NEWEST else 3)
-    assert reading.walk.order is (Order.NEWEST if order in NEWEST else Order.OLDEST)
+    walk = Walk(provider, begin(provider.now, recent(provider, 20), {}))
+    assert len(walk.pages) == (2 if order in NEWEST else 3)
+    assert walk.cursor.order is (Order.NEWEST if order in NEWEST else Order.OLDEST)
 
 
 @pytest.mark.parametrize("before", [*NEWEST, "oldest first", "none"])
 @pytest.mark.parametrize("after", [*NEWEST, "oldest first", "none"])
 def test_an_order_that_changes_is_noticed(before: str, after: str) -> None:
-    """After one walk more, what is believed is what the list shows."""
+    """After one more walk, the order assumed is what the list shows."""
     provider = Provider(before, 2000)
     past = known(provider)
     provider.order = after
     provider.happen(Change(ages=(1, 2, 3)))
     since = recent(provider, 20)
-    reading = Reading(provider, begin(provider.now, since, {}, past))
-    assert {one.id for one in provider.sessions if one.created >= since} <= reading.shown.keys()
-    assert reading.walk.order is known(provider).order
-    assert len(reading.pages) <= 5 or "none" in {before, after}
+    walk = Walk(provider, begin(provider.now, since, {}, past))
+    assert {one.id for one in provider.sessions if one.created >= since} <= walk.shown.keys()
+    assert walk.cursor.order is known(provider).order
+    assert len(walk.pages) <= 5 or "none" in {before, after}
 
 
 def test_an_end_that_is_not_the_newest_one_is_found_out() -> None:
     """The first pages get newer, the last ones too, seen from the end: that is no order."""
     provider = Provider("newest in the middle", 1000)
-    reading = Reading(provider, begin(provider.now, recent(provider, 20), {}))
-    assert len(reading.shown) == 1000
-    assert reading.walk.order is Order.NONE
+    walk = Walk(provider, begin(provider.now, recent(provider, 20), {}))
+    assert len(walk.shown) == 1000
+    assert walk.cursor.order is Order.NONE
 
 
 def test_one_page_that_lacks_the_newest_session_seen_before_is_not_enough() -> None:
     provider = Provider("newest first", 300)
-    walk = begin(provider.now, 2500, {}, known(provider))
-    assert advance(walk, provider.page(walk)).done
+    cursor = begin(provider.now, 2500, {}, known(provider))
+    assert advance(cursor, provider.page(cursor)).done
     provider.sessions.pop()
-    assert not advance(walk, provider.page(walk)).done
+    assert not advance(cursor, provider.page(cursor)).done
 
 
 def test_a_page_is_not_enough_while_it_lacks_what_should_be_on_it() -> None:
     """A sought session may have left, or the order may be gone: the second page tells."""
     provider = Provider("newest first", 300)
-    walk = begin(provider.now, 2500, {"gone": 2700}, known(provider))
-    reading = Reading(provider, walk)
-    assert len(reading.pages) == 2
-    assert reading.walk.seeks == {"gone": 2700}
+    cursor = begin(provider.now, 2500, {"gone": 2700}, known(provider))
+    walk = Walk(provider, cursor)
+    assert len(walk.pages) == 2
+    assert walk.cursor.expected_ids == {"gone": 2700}
 
 
 def test_a_sought_session_is_looked_for_as_far_back_as_it_began() -> None:
     provider = Provider("newest first", 1000)
-    reading = Reading(provider, begin(provider.now, 9900, {"s400": 4000}, known(provider)))
-    assert reading.walk.seeks == {}
-    assert min(reading.shown.values()) < 4000
-    assert len(reading.pages) < 9
+    walk = Walk(provider, begin(provider.now, 9900, {"s400": 4000}, known(provider)))
+    assert walk.cursor.expected_ids == {}
+    assert min(walk.shown.values()) < 4000
+    assert len(walk.pages) < 9
 
 
 @pytest.mark.parametrize("order", list(KEYS))
@@ -251,55 +251,55 @@ def test_retention_that_endings_make_up_for_hides_nothing(order: str) -> None:
     """The list stays as long as it was, and yet each item may have moved by one."""
     provider = Provider(order, 1000)
     there = {one.id for one in provider.sessions}
-    reading = Reading(provider, begin(provider.now, None, {}), repeat(Change((0,), 1)))
-    assert there & {one.id for one in provider.sessions} <= reading.shown.keys()
+    walk = Walk(provider, begin(provider.now, None, {}), repeat(Change((0,), 1)))
+    assert there & {one.id for one in provider.sessions} <= walk.shown.keys()
 
 
 @pytest.mark.parametrize("order", list(KEYS))
 def test_a_list_that_gets_shorter_with_every_page_is_read_in_one_go(order: str) -> None:
     provider = Provider(order, 1000)
-    reading = Reading(provider, begin(provider.now, None, {}), repeat(Change((), 1)))
-    assert len(reading.pages) <= 14
+    walk = Walk(provider, begin(provider.now, None, {}), repeat(Change((), 1)))
+    assert len(walk.pages) <= 14
 
 
 @pytest.mark.parametrize("order", NEWEST)
 def test_what_ends_late_among_the_pages_does_not_spoil_the_order(order: str) -> None:
     provider = Provider(order, 1000)
-    reading = Reading(provider, begin(provider.now, None, {}), repeat(Change(tuple(range(0, 10_000, 500)))))
-    assert reading.walk.order is Order.NEWEST
+    walk = Walk(provider, begin(provider.now, None, {}), repeat(Change(tuple(range(0, 10_000, 500)))))
+    assert walk.cursor.order is Order.NEWEST
 
 
 @pytest.mark.parametrize("order", NEWEST)
 def test_a_page_with_nothing_new_on_it_does_no_harm(order: str) -> None:
     provider = Provider(order, 1000)
-    reading = Reading(provider, begin(provider.now, None, {}), chain([Change((0,) * 97)], FAR_FUTURE))
-    assert {f"s{i}" for i in range(1000)} <= reading.shown.keys()
+    walk = Walk(provider, begin(provider.now, None, {}), chain([Change((0,) * 97)], UNCHANGED))
+    assert {f"s{i}" for i in range(1000)} <= walk.shown.keys()
 
 
 @pytest.mark.parametrize("order", NEWEST)
 def test_more_than_a_page_that_came_in_a_pause_does_not_set_a_walk_back(order: str) -> None:
     provider = Provider(order, 1000)
-    walk = begin(provider.now, None, {})
+    cursor = begin(provider.now, None, {})
     for _ in range(5):
-        walk = advance(walk, provider.page(walk))
+        cursor = advance(cursor, provider.page(cursor))
     provider.happen(Change(ages=(0,) * 250))
-    reading = Reading(provider, resume(walk))
-    assert min(one.start for one in reading.pages) > 300
-    assert reading.walk.order is Order.NEWEST
-    assert {f"s{i}" for i in range(500)} <= reading.shown.keys()
+    walk = Walk(provider, resume(cursor))
+    assert min(one.start for one in walk.pages) > 300
+    assert walk.cursor.order is Order.NEWEST
+    assert {f"s{i}" for i in range(500)} <= walk.shown.keys()
 
 
 @pytest.mark.parametrize("order", list(KEYS))
 @pytest.mark.parametrize("left", [100, 450, 960, 1000])
 def test_a_list_that_got_much_shorter_in_a_pause_is_read_to_its_end(order: str, left: int) -> None:
     provider = Provider(order, 1000)
-    walk, shown = begin(provider.now, None, {}), set[str]()
+    cursor, shown = begin(provider.now, None, {}), set[str]()
     for _ in range(8):
-        seen = provider.page(walk)
-        walk, shown = advance(walk, seen), shown | seen.created.keys()
+        seen = provider.page(cursor)
+        cursor, shown = advance(cursor, seen), shown | seen.created.keys()
     provider.happen(Change(leave=left))
-    reading = Reading(provider, resume(walk))
-    assert {one.id for one in provider.sessions} <= shown | reading.shown.keys()
+    walk = Walk(provider, resume(cursor))
+    assert {one.id for one in provider.sessions} <= shown | walk.shown.keys()
 
 
 @pytest.mark.parametrize("order", list(KEYS))
@@ -308,27 +308,25 @@ def test_a_list_that_gets_shorter_than_what_was_read_is_read_to_its_end(
     order: str, count: int, leave: int
 ) -> None:
     provider = Provider(order, count)
-    reading = Reading(
-        provider, begin(provider.now, None, {}), chain(repeat(Change((), leave), 4), FAR_FUTURE)
-    )
-    assert {one.id for one in provider.sessions} <= reading.shown.keys()
+    walk = Walk(provider, begin(provider.now, None, {}), chain(repeat(Change((), leave), 4), UNCHANGED))
+    assert {one.id for one in provider.sessions} <= walk.shown.keys()
 
 
 def test_an_order_that_changes_in_a_pause_is_noticed() -> None:
     provider = Provider("newest first", 2000)
-    walk = begin(provider.now, 5000, {}, known(provider))
+    cursor = begin(provider.now, 5000, {}, known(provider))
     for _ in range(5):
-        walk = advance(walk, provider.page(walk))
+        cursor = advance(cursor, provider.page(cursor))
     provider.order = "oldest first"
-    reading = Reading(provider, resume(walk))
-    assert {f"s{i}" for i in range(500, 2000)} <= reading.shown.keys()
+    walk = Walk(provider, resume(cursor))
+    assert {f"s{i}" for i in range(500, 2000)} <= walk.shown.keys()
 
 
 def test_sessions_created_at_the_same_moment_may_stand_on_several_pages() -> None:
     provider = Provider("newest first", 2000)
     past = known(provider)
     provider.sessions = [Ended(f"s{i}", 20_000 if i > 1750 else 10_000, 20_100) for i in range(2000)]
-    assert len(Reading(provider, begin(provider.now, 20_000, {}, past)).shown) > 249
+    assert len(Walk(provider, begin(provider.now, 20_000, {}, past)).shown) > 249
 
 
 @pytest.mark.parametrize("order", list(KEYS))
@@ -336,19 +334,19 @@ def test_sessions_created_at_the_same_moment_may_stand_on_several_pages() -> Non
 def test_a_provider_whose_pages_are_smaller_is_read_in_such_pages(order: str, largest: int) -> None:
     provider = Provider(order, 300, largest)
     there = {one.id for one in provider.sessions}
-    reading = Reading(provider, begin(provider.now, 0, {}, known(provider)), repeat(Change((0, 99), 1)))
-    assert there & {one.id for one in provider.sessions} <= reading.shown.keys()
-    assert len(reading.pages) <= 500 // largest
+    walk = Walk(provider, begin(provider.now, 0, {}, known(provider)), repeat(Change((0, 99), 1)))
+    assert there & {one.id for one in provider.sessions} <= walk.shown.keys()
+    assert len(walk.pages) <= 500 // largest
 
 
 def test_what_is_left_gets_less() -> None:
     for order in ("newest first", "oldest first"):
         provider = Provider(order, 1000)
-        walk = begin(provider.now, 0, {}, known(provider))
+        cursor = begin(provider.now, 0, {}, known(provider))
         left = []
-        while not walk.done:
-            walk = advance(walk, provider.page(walk))
-            left.append(walk.remaining)
+        while not cursor.done:
+            cursor = advance(cursor, provider.page(cursor))
+            left.append(cursor.remaining)
         assert left[0] > 880
         assert left == sorted(left, reverse=True)
         assert left[-1] == 0
@@ -358,17 +356,19 @@ def test_what_is_left_gets_less() -> None:
 @pytest.mark.parametrize("order", list(KEYS))
 def test_a_list_of_one_page_takes_one_request(order: str, count: int) -> None:
     provider = Provider(order, count)
-    first = Reading(provider, begin(provider.now, None, {}))
-    second = Reading(provider, begin(provider.now, provider.now, {}, first.walk))
+    first = Walk(provider, begin(provider.now, None, {}))
+    second = Walk(provider, begin(provider.now, provider.now, {}, first.cursor))
     assert (len(first.pages), len(second.pages)) == (1, 1)
-    assert second.walk.order is Order.UNKNOWN
+    assert second.cursor.order is Order.UNKNOWN
 
 
 @pytest.mark.parametrize("until", [None, 5])
 def test_the_same_page_again_and_again_is_found_out(until: int | None) -> None:
-    walk, pages = begin(0, until, {}), 0
-    while not walk.stuck:
-        walk = advance(walk, Page((walk.number - 1) * walk.size, 3, 1000, {"a": 7, "b": 8, "c": 9}, size=100))
+    cursor, pages = begin(0, until, {}), 0
+    while not cursor.no_progress:
+        cursor = advance(
+            cursor, Page((cursor.number - 1) * cursor.size, 3, 1000, {"a": 7, "b": 8, "c": 9}, size=100)
+        )
         pages += 1
     assert pages < 6
 
@@ -377,27 +377,27 @@ def test_the_same_page_again_and_again_is_found_out(until: int | None) -> None:
 def test_a_total_that_is_not_true_ends_somewhere(past: str | None) -> None:
     """From the beginning at the first page with nothing on it; from an end that is nowhere, as stuck."""
     provider = Provider(past or "newest first", 250)
-    walk = begin(provider.now, 0, {}, known(provider) if past else None)
+    cursor = begin(provider.now, 0, {}, known(provider) if past else None)
     for _ in range(9):
-        if not (walk.done or walk.stuck):
-            walk = advance(walk, msgspec.structs.replace(provider.page(walk), total=10**9))
-    assert walk.stuck if past == "oldest first" else walk.done
+        if not (cursor.done or cursor.no_progress):
+            cursor = advance(cursor, msgspec.structs.replace(provider.page(cursor), total=10**9))
+    assert cursor.no_progress if past == "oldest first" else cursor.done
 
 
 @pytest.mark.parametrize("order", ["newest first", "oldest first"])
 def test_a_total_that_is_a_little_too_high_does_no_harm(order: str) -> None:
     provider = Provider(order, 250)
-    walk = begin(provider.now, recent(provider, 9), {}, known(provider))
-    assert advance(walk, msgspec.structs.replace(provider.page(walk), total=255)).done
+    cursor = begin(provider.now, recent(provider, 9), {}, known(provider))
+    assert advance(cursor, msgspec.structs.replace(provider.page(cursor), total=255)).done
 
 
 def test_pages_without_one_row_that_makes_sense_are_passed() -> None:
     provider = Provider("newest first", 1000)
-    walk, shown = begin(provider.now, None, {}), set[str]()
-    while not walk.done:
-        one = provider.page(walk)
+    cursor, shown = begin(provider.now, None, {}), set[str]()
+    while not cursor.done:
+        one = provider.page(cursor)
         unread = [name for name, created in one.created.items() if 2000 < created < 8000]
         one = msgspec.structs.replace(one, created={n: c for n, c in one.created.items() if n not in unread})
-        walk, shown = advance(walk, one), shown | one.created.keys()
-        assert not walk.stuck
+        cursor, shown = advance(cursor, one), shown | one.created.keys()
+        assert not cursor.no_progress
     assert len(shown) == 1000 - 599

@@ -14,17 +14,17 @@ from exporter.providers.browser_use.wire import (
     MAX_FIELDS,
     MAX_PAGE_BYTES,
     RowError,
-    decode,
-    named,
-    page,
-    session,
+    decode_page,
+    decode_row,
+    find_ids,
+    to_session,
 )
 from exporter.providers.decoding import MAX_DURATION
 from tests.support.browser_use_rows import NOW, STARTED, at, row
 
 
 def only(**fields: Any) -> Session:
-    return session(decode(json.dumps(row(**fields)).encode()), NOW)
+    return to_session(decode_row(json.dumps(row(**fields)).encode()), NOW)
 
 
 @pytest.mark.parametrize(
@@ -128,10 +128,10 @@ def test_a_session_that_starts_after_the_providers_clock_has_not_run() -> None:
 def test_what_a_row_names_is_found_however_little_sense_it_makes() -> None:
     sought = {"one", "\u00e9t\u00e9", "s3cret", "on", "id", "x" * 100}
     text = json.dumps(row(id="\u00e9t\u00e9", metadata=[["x" * 100, 7], "a\\"]), ensure_ascii=False)
-    assert named(text.encode(), sought) == {"\u00e9t\u00e9", "id", "x" * 100}
-    assert named(b'"one"', sought) == {"one"}
-    assert named(b'["\xff", "\\"", "one"]', sought) == {"one"}
-    assert named(b"7", sought) == set()
+    assert find_ids(text.encode(), sought) == {"\u00e9t\u00e9", "id", "x" * 100}
+    assert find_ids(b'"one"', sought) == {"one"}
+    assert find_ids(b'["\xff", "\\"", "one"]', sought) == {"one"}
+    assert find_ids(b"7", sought) == set()
 
 
 @pytest.mark.parametrize(
@@ -143,4 +143,4 @@ def test_what_a_row_names_is_found_however_little_sense_it_makes() -> None:
 )
 def test_a_page_far_too_long_is_refused_before_it_is_looked_at(body: bytes) -> None:
     with pytest.raises(PayloadError, match="far longer than any"):
-        page(body)
+        decode_page(body)

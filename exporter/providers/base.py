@@ -1,0 +1,63 @@
+"""What the rest of the exporter knows of a provider: one value of `Provider` for each."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from exporter.client.api import Api
+from exporter.config.settings import NoOptions, Pricing
+from exporter.model import Listing, ProviderTraits, ReadWindow
+
+
+class SessionReader(Protocol):
+    """Reads one account's list of sessions."""
+
+    def read(self, window: ReadWindow, deadline: float) -> Listing:
+        """Returns the sessions that the window includes, by a deadline on the clock `boottime`, in seconds.
+
+        Raises:
+            ApiError: when the account could not be read.
+        """
+
+    def committed(self) -> None:
+        """The listing that was returned last is in the ledger."""
+
+
+class Provider(msgspec.Struct, frozen=True):
+    """A provider of cloud browsers.
+
+    Args:
+        traits: its name, and what is known of its sessions in advance.
+        title: its name as people write it.
+        base_url: where its API is, unless an account says otherwise.
+        key_header: the request header that carries the API key.
+        endpoints: the paths that are requested: the `endpoint` label of request metrics.
+        open: makes an account's reader, of the account's API and options.
+        options: the configuration keys that only this provider takes. A field `pricing` holds a `Pricing`.
+            Two providers that share a key give it the same type.
+    """
+
+    traits: ProviderTraits
+    title: str
+    base_url: str
+    key_header: str
+    endpoints: tuple[str, ...]
+    open: Callable[[Api, Any], SessionReader]
+    options: type[msgspec.Struct] = NoOptions
+
+    @property
+    def name(self) -> str:
+        """The `provider` label, and the word for it in the configuration."""
+        return self.traits.name
+
+
+def pricing_of(options: msgspec.Struct) -> Pricing | None:
+    """Returns the prices among an account's options; None where there are none."""
+    pricing: Pricing | None = getattr(options, "pricing", None)
+    return pricing
+
+
+def request_options(options: msgspec.Struct) -> msgspec.Struct:
+    """Returns the options on which requests depend: all but the prices."""
+    return msgspec.structs.replace(options, pricing=None) if pricing_of(options) is not None else options

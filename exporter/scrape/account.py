@@ -1,0 +1,197 @@
+"""One account's side of a scrape: read it, record what was read, and say what failed."""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from threading import Lock
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from exporter.client.errors import ApiError
+from exporter.clocks import boottime
+from exporter.labels import SeenLabelValues, limit_cardinality
+from exporter.ledger.queries import FAR_FUTURE, AccountState
+from exporter.ledger.store import Ledger, LedgerError, Reading
+from exporter.metrics.families import AccountResult
+from exporter.model import Account, Listing, ReadWindow
+from exporter.providers.base import SessionReader
+from exporter.scrape.plan import AccountTarget
+
+TIMEOUT = "timeout"
+INTERNAL = "internal"
+
+# Shares of the time that an account has. By the end of each its part must be done.
+STATE_SHARE = 0.1  # loading the account's state from the ledger
+READING_SHARE = 0.9  # the provider's answers; the rest is for the ledger
+LEDGER_SHARE = 0.95  # recording; the rest is for rendering
+
+log = structlog.get_logger()
+
+
+class ScrapeTelemetry(Protocol):
+    """Counts what goes wrong; called from several threads."""
+
+    def scrape_failed(self, account: Account, reason: str) -> None:
+        """A scrape of an account failed, or a part of it."""
+
+    def rejected(self, account: Account, rows: Mapping[str, int]) -> None:
+        """Rows were left out, by reason."""
+
+    def ledger_failed(self) -> None:
+        """The ledger could not be written."""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why an account failed: the reason as it is counted, and a sentence for the log."""
+
+    reason: str
+    detail: str
+
+
+LATE = Failure(TIMEOUT, "read, but too late for its scrape")
+FAULT = Failure(INTERNAL, "a fault of the exporter, please report it")
+UNKNOWN_STATE = "the ledger could be read only after the provider was; the next scrape counts"
+
+
+class AccountScraper:
+    """Scrapes one account, and owns what is known of it: it lives as long as the process, across reloads.
+
+    `scrape` runs in a thread of the account; `timed_out` and `not_started` run on the event loop, and never
+    wait for a scrape. What several threads touch is guarded by two locks:
+
+    * `_turn` is held throughout `scrape`, so that at most one thread reads the account. It guards `_target`,
+      whose reader keeps connections and its place in a long import.
+    * `_lock` guards what the event loop touches too: `_state`, which the ledger returned last, and `_reason`,
+      which was reported last. Both are immutable, and replaced as a whole.
+
+    Args:
+        account: which one.
+        ledger: where its sessions are recorded.
+        telemetry: counts failures.
+        clock: seconds, for deadlines; the readers' deadlines are on it.
+        wall: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        ledger: Ledger,
+        telemetry: ScrapeTelemetry,
+        clock: Callable[[], float] = boottime,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._account, self._ledger, self._telemetry = account, ledger, telemetry
+        self._clock, self._wall = clock, wall
+        self._turn, self._lock = Lock(), Lock()
+        self._target: AccountTarget | None = None
+        self._state: AccountState | None = None
+        self._reason: str | None = None
+
+    def scrape(self, target: AccountTarget, deadline: float) -> AccountResult:
+        """Wait until no other thread reads the account; then read it and record what was read.
+
+        Failures are in the result. An account that was read after the deadline is counted as a timeout,
+        but its result is good: a later scrape may show it.
+        """
+        with self._turn:
+            begun, listing, failure = self._clock(), None, None
+            try:
+                listing, seen = self._read(target, begun, deadline - begun)
+                self._record(target, listing, seen, begun + LEDGER_SHARE * (deadline - begun))
+            except ApiError as error:
+                failure = Failure(error.reason, str(error))
+            except LedgerError as error:
+                failure = Failure("ledger", str(error))
+            except Exception:  # an account's outermost edge: a bug here must not fail the other accounts
+                failure = FAULT
+                log.exception("account failed", **self._labels())
+            late = failure is None and self._clock() >= deadline
+            self._report(LATE if late else failure)
+            return self._result(listing, failure, self._clock() - begun)
+
+    def timed_out(self, seconds: float) -> AccountResult:
+        """Return the result of a scrape that ends before this account's; `scrape` counts the timeout."""
+        return self._result(None, LATE, seconds)
+
+    def not_started(self, error: RuntimeError) -> AccountResult:
+        """Count and return the result of a scrape for which there was no thread."""
+        failure = Failure(INTERNAL, f"no thread for the account: {error}; check the limit of processes")
+        self._report(failure)
+        return self._result(None, failure, 0)
+
+    def _read(self, target: AccountTarget, begun: float, seconds: float) -> tuple[Listing, SeenLabelValues]:
+        """The listing as it is shown. Without a ledger no history is read, which could not be counted."""
+        with suppress(LedgerError):  # `_record` raises it again, when the gauges are safe
+            self._load_state(STATE_SHARE * seconds)
+        state = self._known()
+        window = ReadWindow(FAR_FUTURE) if state is None else state.window(target.policy)
+        listing = self._reader(target).read(window, begun + READING_SHARE * seconds)
+        self._telemetry.rejected(self._account, listing.rejected)
+        seen = SeenLabelValues() if state is None else state.words
+        return limit_cardinality(listing, target.description.traits, seen)
+
+    def _reader(self, target: AccountTarget) -> SessionReader:
+        """The reader of before while the requests are the same, with what it knows; else the target's."""
+        if self._target is None or self._target.fetch_key != target.fetch_key:
+            self._target = target
+        return self._target.reader
+
+    def _record(self, target: AccountTarget, listing: Listing, seen: SeenLabelValues, ends: float) -> None:
+        try:
+            known = self._state_before_reading(ends - self._clock())
+            reading = Reading(listing, known, seen, self._wall())
+            self._keep(self._ledger.record(self._account, reading, target.policy, ends - self._clock()))
+        except LedgerError:
+            self._telemetry.ledger_failed()
+            raise
+        self._reader(target).committed()
+
+    def _state_before_reading(self, seconds: float) -> AccountState:
+        state = self._known()
+        if state is None:
+            self._load_state(seconds)
+            raise LedgerError(UNKNOWN_STATE)
+        return state
+
+    def _load_state(self, seconds: float) -> None:
+        """Load the state anew before each reading: another process may have recorded since."""
+        self._keep(self._ledger.state(self._account, seconds))
+
+    def _known(self) -> AccountState | None:
+        with self._lock:
+            return self._state
+
+    def _keep(self, state: AccountState) -> None:
+        with self._lock:
+            self._state = state
+
+    def _result(self, listing: Listing | None, failure: Failure | None, seconds: float) -> AccountResult:
+        state = self._known()
+        complete = None if state is None else state.progress is not None and state.progress.complete
+        return AccountResult(
+            account=self._account,
+            listing=listing,
+            totals=state.totals if state is not None and complete else None,
+            complete=complete,
+            rows=None if state is None else state.rows,
+            last_success=None if state is None else state.last_success,
+            error=None if failure is None else failure.reason,
+            seconds=seconds,
+        )
+
+    def _report(self, failure: Failure | None) -> None:
+        """Count a failure; log the outcome, at level debug where it is that of the scrape before."""
+        reason = None if failure is None else failure.reason
+        with self._lock:
+            changed, self._reason = reason != self._reason, reason
+        if failure is None:
+            (log.info if changed else log.debug)("account is read", **self._labels())
+            return
+        self._telemetry.scrape_failed(self._account, failure.reason)
+        write = log.warning if changed else log.debug
+        write("account failed", **self._labels(), reason=failure.reason, error=failure.detail)
+
+    def _labels(self) -> dict[str, str]:
+        return {"provider": self._account.provider, "account": self._account.name}

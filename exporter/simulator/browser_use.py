@@ -1,0 +1,116 @@
+"""Browser Use Cloud's API: sessions in pages, in the fleet's order; times show microseconds.
+
+Figures are plain decimals, without an exponent.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+from uuid import UUID, uuid5
+
+import msgspec
+from msgspec import Meta
+
+from exporter.simulator.fleet import SECOND, Fleet, ProviderFacts, SimulatedSession, session_at
+from exporter.simulator.provider import Reply, SimulatedProvider, encoded_rows, timestamp
+
+FACTS = ProviderFacts(
+    name="browser_use",
+    tick=1,
+    pending_status="active",
+    open_status="active",
+    completed="stopped",
+    ended_status="stopped",
+    has_errors=False,
+    early_timeout=SECOND,
+    reports_cost=True,
+)
+RETRY_AFTER = 5  # seconds
+
+
+class BrowsersQuery(msgspec.Struct, frozen=True, rename="camel"):
+    """The parameters of `GET /api/v3/browsers`."""
+
+    page_size: Annotated[int, Meta(ge=1, le=100)] = 10
+    page_number: Annotated[int, Meta(ge=1)] = 1
+    filter_by: Literal["active", "stopped"] | None = None
+
+
+def row(session: SimulatedSession, t: int) -> dict[str, object]:
+    """A `BrowserSessionItemView` of the OpenAPI page, and its newer field `metadata`."""
+    ended, bits = t >= session.ended, session.random_bits
+    return {
+        "id": session.id,
+        "status": session.status(t),
+        "liveUrl": None if ended else f"https://live.invalid/{session.id}",
+        "cdpUrl": None if ended else f"wss://cdp.invalid/{session.id}",
+        "timeoutAt": timestamp(session.expires),
+        "startedAt": timestamp(session.started),
+        "finishedAt": timestamp(session.ended) if ended else None,
+        "proxyUsedMb": f"{session.proxy_mb(t):f}",
+        "proxyCost": f"{session.proxy_cost(t):f}",
+        "browserCost": f"{session.browser_cost(t):f}",
+        "agentSessionId": str(uuid5(UUID(session.id), "agent")) if bits % 4 == 0 else None,
+        "recordingUrl": f"https://recordings.invalid/{session.id}" if ended and bits % 3 == 0 else None,
+        "metadata": session.metadata,
+    }
+
+
+def page(
+    fleet: Fleet, t: int, number: int, size: int, status: str | None = None
+) -> tuple[int, Sequence[int]]:
+    """Page `number`, from 1: how many sessions there are in all, and the indices of those on the page."""
+    older, recent = _with_status(fleet, t, status)
+    total = len(older) + len(recent)
+    places = range(total) if fleet.order == "oldest" else range(total)[::-1]
+    places = places[(number - 1) * size : number * size]
+    if fleet.order == "newest-page":
+        places = places[::-1]
+    if fleet.order == "none":
+        everything = sorted([*older, *recent], key=lambda index: session_at(fleet, FACTS, index).id)
+        return total, [everything[place] for place in places]
+    return total, [older[p] if p < len(older) else recent[p - len(older)] for p in places]
+
+
+def _with_status(fleet: Fleet, t: int, status: str | None) -> tuple[range, Sequence[int]]:
+    """The listed sessions of a status, oldest first: those too old to be open, then the others."""
+    listed = fleet.listed(FACTS, t)
+    older = range(listed.start, max(listed.start, fleet.after(FACTS, t - fleet.longest)))
+    recent = range(older.stop, listed.stop)
+    if status is None:
+        return older, recent
+    chosen = [index for index in recent if session_at(fleet, FACTS, index).status(t) == status]
+    return (older if status == "stopped" else range(0)), chosen
+
+
+def _list_sessions(fleet: Fleet, params: Mapping[str, str], t: int) -> Reply:
+    try:
+        query = msgspec.convert(params, BrowsersQuery, strict=False)
+    except msgspec.ValidationError as error:
+        message, _, name = str(error).rpartition(" - at `$.")
+        problem = {"loc": ["query", name.rstrip("`")], "msg": message, "type": "value_error"}
+        return Reply({"detail": [problem]}, 422)
+    total, indices = page(fleet, t, query.page_number, query.page_size, query.filter_by)
+    items = encoded_rows(fleet, FACTS, row, indices, t)
+    numbers = {"pageNumber": query.page_number, "pageSize": query.page_size}
+    return Reply({"items": items, "totalItems": total} | numbers)
+
+
+def _error_body(status: int, message: str) -> dict[str, object]:
+    if status == 429:
+        return {"error": "rate_limited", "limit_rps": 25, "retry_after_seconds": RETRY_AFTER}
+    if status == 402:
+        return {"detail": {"code": "api_key_monthly_spend_limit_reached", "message": message}}
+    return {"detail": message}
+
+
+PROVIDER = SimulatedProvider(
+    facts=FACTS,
+    title="Browser Use",
+    base_path="/api/v3",
+    path="/browsers",
+    key_header="X-Browser-Use-API-Key",
+    retry_after=RETRY_AFTER,
+    tells_rate_limit=True,
+    list_sessions=_list_sessions,
+    error_body=_error_body,
+)
