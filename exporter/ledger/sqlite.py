@@ -72,6 +72,7 @@ class Database:
             event.listen(engine, "begin", _begin)
         # SQLite's own busy wait is unfair, so that threads queue here; it serves for other processes only.
         self._write_lock = Lock()
+        self._paths = {end: Path(self._path + end) for end in ("", "-wal", "-shm")}
         self._files: dict[str, tuple[int, int]] = {}
         self._damage: str | None = None
 
@@ -155,7 +156,7 @@ class Database:
         """
         if self._damage is not None:
             raise LedgerRefusedError(self._damage)
-        gone = [end for end, known in [*self._files.items()] if _identity(self._path + end) != known]
+        gone = [end for end, known in [*self._files.items()] if _identity(self._paths[end]) != known]
         if "" in gone:
             raise LedgerError(f"{self._path}: deleted or replaced while in use; put it back, or restart")
         if gone:
@@ -184,8 +185,8 @@ class Database:
 
     def _record_file_identity(self) -> None:
         """Remember the identity of the files in use: a pooled connection keeps the WAL and its index open."""
-        for end in ("", "-wal", "-shm"):
-            found = _identity(self._path + end)
+        for end, path in self._paths.items():
+            found = _identity(path)
             if found is not None:
                 self._files.setdefault(end, found)
 
@@ -223,9 +224,9 @@ def _advice(name: str) -> str:
     return next(found, "counters stay as they are until it can be written again")
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = Path(path).stat()
+        found = path.stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino

@@ -126,6 +126,9 @@ class RowDecoder(Generic[Row]):
         return self._struct(**values), is_partial
 
 
+_FLOAT, _DATETIME = msgspec.json.Decoder(float), msgspec.json.Decoder(datetime)
+
+
 def _decoders(kind: Any) -> Iterator[Any]:
     """Yields the decoder of a type, and those of the forms in which the same values may be written."""
     yield msgspec.json.Decoder(kind).decode
@@ -136,7 +139,7 @@ def _decoders(kind: Any) -> Iterator[Any]:
 
 
 def _whole_float(text: bytes) -> int:
-    figure = msgspec.json.decode(text, type=float)
+    figure = _FLOAT.decode(text)
     if not figure.is_integer():
         raise msgspec.ValidationError("not a whole number")
     return int(figure)
@@ -144,7 +147,7 @@ def _whole_float(text: bytes) -> int:
 
 def _without_zone(text: bytes) -> datetime:
     """Decodes a time that names no zone: it is UTC."""
-    return msgspec.json.decode(text, type=datetime).replace(tzinfo=UTC)
+    return _DATETIME.decode(text).replace(tzinfo=UTC)
 
 
 def _first(decoders: list[Any], text: bytes | msgspec.Raw) -> object:

@@ -62,6 +62,13 @@ def test_an_ended_session_shown_open_for_hours_never_counts_as_another() -> None
     assert (total(memory, TIME), total(memory, STARTED)) == (MINUTE, 2)
 
 
+def test_an_ended_session_that_left_and_is_then_shown_open_for_hours_never_counts_as_another() -> None:
+    lacking = [at(minute, NEWER, missing=("s1",)) for minute in (3, 18)]
+    stale = [at(minute, session(usage=Usage(minute * MINUTE)), NEWER) for minute in range(20, 300, 10)]
+    memory = counted(at(1.5, done(), NEWER), *lacking, *stale)
+    assert (total(memory, TIME), total(memory, STARTED)) == (MINUTE, 2)
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_of_two_readings_in_one_listing_the_ended_one_counts_with_its_own_figures(order: int) -> None:
     both = [done(100 * SECOND), session(usage=Usage(600 * SECOND, 5))]
@@ -165,7 +172,9 @@ def test_a_row_that_was_never_usable_counts_when_it_is_however_late() -> None:
 
 
 def test_a_session_that_was_counted_and_forgotten_never_counts_again_after_its_row_was_unusable() -> None:
-    memory = counted(at(2, done(), NEWER), at(80, NEWER, done()), at(81, NEWER, rejected_ids=frozenset({"s1"})))
+    memory = counted(
+        at(2, done(), NEWER), at(80, NEWER, done()), at(81, NEWER, rejected_ids=frozenset({"s1"}))
+    )
     assert "s1" not in memory.kept
     memory.record(at(82, NEWER, done()), RULES)
     assert total(memory, STARTED) == 2
@@ -179,8 +188,8 @@ def test_of_more_rejected_rows_than_are_remembered_the_oldest_are_forgotten() ->
     assert {"new", "old7"} <= memory.rejected.keys()
 
 
-def releasing(**fields: object) -> Session:
-    return done(status="releasing", ending=None, **fields)
+def releasing() -> Session:
+    return done(status="releasing", ending=None)
 
 
 def test_the_end_of_an_unknown_status_counts_under_the_known_one_that_follows() -> None:

@@ -233,7 +233,7 @@ def _listing(  # noqa: PLR0913 - all that was read
     # A page may show a session as open that another shows as ended.
     sessions = [one for one in [*pages.sessions, *hidden] if one.ended is not None or one.id not in ended]
     found = {one.id for one in sessions}
-    statuses = {one.id: one.status for one in [*sessions, *hidden] if one.ended is None or one in hidden}
+    statuses = {one.id: one.status for one in sessions if one.ended is None or one in hidden}
     statuses |= {name: status for name, status in pages.statuses.items() if name in ended and status != OPEN}
     listed = Counter(statuses.values())
     listed[STOPPED] += max(0, cursor.total - len(pages.statuses))

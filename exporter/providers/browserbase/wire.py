@@ -116,13 +116,14 @@ def _repaired(rows: list[SessionRow], now: datetime, rejections: Rejections) -> 
 
 
 def _is_plausible(row: SessionRow, now: datetime) -> bool:
-    """Returns whether nothing of a row has to be looked at again; nearly all rows are so."""
+    """Returns whether a row can be used as it is, as nearly all can.
+
+    An end before 2000 fails as one before the start; for an open session it means nothing.
+    """
+    begun = row.started_at or row.created_at
     if row.proxy_bytes and not 0 < row.proxy_bytes <= MAX_BYTES:
         return False
-    begun = row.started_at or row.created_at
-    if begun < EARLIEST or (row.ended_at or begun) < EARLIEST or row.created_at < EARLIEST:
-        return False
-    if (row.expires_at or begun) < EARLIEST or (row.updated_at or begun) < EARLIEST:
+    if begun < EARLIEST or row.created_at < EARLIEST or (row.expires_at or begun) < EARLIEST:
         return False
     return -_NOISE < (end_of(row) or max(now, begun)) - begun <= _LONGEST
 

@@ -164,13 +164,14 @@ def test_a_row_that_was_rejected_is_read_when_a_page_shows_it_sound_however_late
     cloud.stopped = history(90)
     cloud.stopped[-1]["proxyUsedMb"] = "many"
     window = ReadWindow(NOW - HOUR // 60)
-    assert (ids(cloud.read(window)), cloud.read(window).rejected_ids) == (set(), {"s0"})
+    listing = cloud.read(window)
+    assert (ids(listing), set(listing.rejected_ids)) == (set(), {"s0"})
     cloud.stopped[-1]["proxyUsedMb"] = "1"
     remembered = ReadWindow(window.watermark, rejected=frozenset({"s0"}))
     assert ids(cloud.read(remembered)) == {"s0"}
     cloud.stopped[-1]["proxyUsedMb"] = ""
     listing = cloud.read(remembered)
-    assert (ids(listing), listing.rejected, listing.rejected_ids) == ({"s0"}, {"field": 1}, set())
+    assert (ids(listing), listing.rejected, len(listing.rejected_ids)) == ({"s0"}, {"field": 1}, 0)
 
 
 def test_an_ended_session_that_cannot_have_settled_is_read_whenever_it_was_created(cloud: Cloud) -> None:

@@ -152,7 +152,9 @@ def test_a_zero_time_is_as_if_absent(zero: str, status: str, name: str) -> None:
     assert decoded(status=status, **{name: zero})[1]
 
 
-ODD = st.sampled_from(["", "n/a", 7, None, True, [], "0001-01-01T00:00:00Z", at(3600)])
+ODD: st.SearchStrategy[object] = st.sampled_from(
+    ["", "n/a", 7, None, True, [], "0001-01-01T00:00:00Z", at(3600)]
+)
 
 
 @given(ODD, ODD, ODD)
