@@ -1,9 +1,12 @@
 """Calls in daemon threads: the end of the process does not wait for them, as it does for a thread pool's."""
 
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
+from queue import SimpleQueue
 from threading import Thread
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 Result = TypeVar("Result")
 ThreadStarter = Callable[[str, Callable[[], None]], object]
@@ -39,11 +42,54 @@ def in_thread(
     future.set_running_or_notify_cancel()
 
     def run() -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - it is raised again where the result is asked for
-            future.set_exception(error)
+        _call(future, call)
         then()
 
     start(name, run)
     return future
+
+
+class DaemonPool(Generic[Result]):
+    """Calls in a few daemon threads, which start as they are needed and end when the pool is dropped."""
+
+    def __init__(self, name: str, size: int, start: ThreadStarter = start_daemon) -> None:
+        self._name, self._size, self._start = name, size, start
+        self._threads = 0
+        self._queue: SimpleQueue[tuple[Future[Result], Callable[[], Result]] | None] = SimpleQueue()
+        weakref.finalize(self, _end, self._queue, size)
+
+    def submit(self, call: Callable[[], Result]) -> Future[Result]:
+        """Call it in one of the threads; the future has its result or its exception.
+
+        Raises:
+            RuntimeError: when no thread can be started, and there is none.
+        """
+        if self._threads < self._size:
+            try:
+                self._start(self._name, partial(_work, self._queue))
+                self._threads += 1
+            except RuntimeError:
+                if not self._threads:
+                    raise
+        future: Future[Result] = Future()
+        future.set_running_or_notify_cancel()
+        self._queue.put((future, call))
+        return future
+
+
+def _work(queue: "SimpleQueue[tuple[Future[Result], Callable[[], Result]] | None]") -> None:
+    while (item := queue.get()) is not None:
+        _call(*item)
+        del item  # else it would be kept until the next one comes
+
+
+def _end(queue: "SimpleQueue[tuple[Future[Result], Callable[[], Result]] | None]", threads: int) -> None:
+    for _ in range(threads):
+        queue.put(None)
+
+
+def _call(future: Future[Result], call: Callable[[], Result]) -> None:
+    try:
+        future.set_result(call())
+    except BaseException as error:  # noqa: BLE001 - it is raised again where the result is asked for
+        future.set_exception(error)

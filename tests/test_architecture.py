@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "app": {"accounts", "config", "ledger", "log", "metrics", "providers", "reload", "scrape", "web"},
     "accounts": {"client", "config", "ledger", "metrics", "model", "providers", "scrape"},
     "reload": {"config", "scrape", "threads"},
-    "web": {"config", "metrics", "model", "scrape"},
+    "web": {"config", "metrics", "model", "scrape", "threads"},
     "scrape": {"client", "clocks", "labels", "ledger", "metrics", "model", "providers", "threads"},
     "providers": {"client", "config", "labels", "model", "threads"},
     "client": {"clocks", "model"},

@@ -42,7 +42,7 @@ from exporter.model import SECOND
 ATTEMPTS = 3
 BACKOFF_SECONDS = 0.2
 CHUNK = 1 << 18
-CONNECTIONS = 4
+CONNECTIONS = 5  # four pages of an import, and a request of a scrape
 RETRIED = {408, 500, 502, 503, 504}  # a 429 is not: what it limits would only come later
 
 
@@ -101,17 +101,20 @@ class Api:
         self._http.headers["Accept"] = "application/json"
         self._http.headers["User-Agent"] = f"cloud-browser-exporter/{__version__}"
 
-    def get(self, path: str, params: Mapping[str, str | int], deadline: float) -> Answer:
+    def get(
+        self, path: str, params: Mapping[str, str | int], deadline: float, *, background: bool = False
+    ) -> Answer:
         """The answer to `GET base_url + path`, by a deadline on `clock`.
 
-        The path is also the `endpoint` under which the request is counted.
+        The path is also the `endpoint` under which the request is counted. In the background, it leaves room
+        in the rate limit for others.
 
         Raises:
             ApiError: the last attempt's; `errors` draws their tree.
         """
         attempt = 1
         while True:
-            with self._slot(deadline), self._limiter.request(deadline):
+            with self._slot(deadline), self._limiter.request(deadline, background=background):
                 self._gate.check(self.clock())
                 try:
                     return self._measured(path, params, deadline)

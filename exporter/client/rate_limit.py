@@ -1,5 +1,6 @@
 """The rate of requests: a sliding window of a second, and what the provider's rate-limit headers say."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from threading import Lock
 from exporter.client.errors import ThrottledError
 
 WINDOW = 1.0  # seconds
+RESERVED = 1  # requests in any second that are not for the background
 MAX_RESET = 3600  # seconds: one bad header must not blind a monitor for years
 
 
@@ -16,6 +18,7 @@ class RateLimiter:
 
     A request takes its place in the window until a second after it has ended. So the provider, who receives
     it at some time in between, receives no more than `per_second` in any second, whatever the network does.
+    Requests in the background leave a place, so that one that a scrape waits for need not queue behind them.
 
     Args:
         per_second: requests in any second; None for no limit but that of the headers.
@@ -32,13 +35,13 @@ class RateLimiter:
         self._closed_until = 0.0
 
     @contextmanager
-    def request(self, deadline: float) -> Iterator[None]:
+    def request(self, deadline: float, *, background: bool = False) -> Iterator[None]:
         """One request: waits until it may be sent.
 
         Raises:
             ThrottledError: if that would be after the deadline.
         """
-        while (wait := self._try_begin()) > 0:
+        while (wait := self._try_begin(background=background)) > 0:
             if self._clock() + wait >= deadline:
                 raise ThrottledError(wait)
             self._sleep(wait)
@@ -58,7 +61,7 @@ class RateLimiter:
                 self._closed_until = max(self._closed_until, self._clock() + reset)
         return remaining
 
-    def _try_begin(self) -> float:
+    def _try_begin(self, *, background: bool) -> float:
         """Take a place in the window. Returns 0, or the seconds after which to try again."""
         with self._lock:
             now = self._clock()
@@ -66,10 +69,15 @@ class RateLimiter:
                 self._ended.popleft()
             if self._closed_until > now:
                 return self._closed_until - now
-            if self._per_second is not None and self._running + len(self._ended) >= self._per_second:
+            if self._running + len(self._ended) >= self._most(background=background):
                 return self._ended[0] + WINDOW - now if self._ended else WINDOW
             self._running += 1
             return 0
+
+    def _most(self, *, background: bool) -> float:
+        if self._per_second is None:
+            return math.inf
+        return max(1, self._per_second - RESERVED) if background else self._per_second
 
 
 def _whole(header: str) -> int | None:

@@ -107,7 +107,7 @@ def apply_listing(  # noqa: PLR0913 - all that is known when one listing is coun
 
     Args:
         progress: of the account; None before its first listing.
-        rows: at least those not settled, and those whose sessions are in the listing.
+        rows: at least those of all ids in the listing.
         listing: what was read.
         policy: how to count it.
         rejected: the rejected rows that are remembered.

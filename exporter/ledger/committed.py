@@ -1,5 +1,7 @@
 """An account as its last commit left it, kept in memory, so that a scrape does not read it anew. Pure."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from exporter.labels import SeenLabelValues
@@ -12,6 +14,7 @@ from exporter.ledger.accounting import (
     apply_listing,
 )
 from exporter.ledger.queries import MOST, AccountKey, AccountState, deletes_before, is_deletable
+from exporter.metrics.counters import CounterKey
 from exporter.model import Listing
 
 
@@ -75,28 +78,58 @@ class Committed(msgspec.Struct, frozen=True):
             self, state=msgspec.structs.replace(self.state, last_success=last_success)
         )
 
-    def after(self, key: AccountKey, update: LedgerUpdate, recorded: RecordedListing) -> "Committed":
-        """What is left when an update was committed; only of an account whose rows are all known."""
-        bound = deletes_before(update.progress)
-        rows = {**(self.rows or {}), **{row.id: row for row in update.changed}}
-        rows = {name: row for name, row in rows.items() if not is_deletable(row, bound)}
+    def after(
+        self, key: AccountKey, update: LedgerUpdate, recorded: RecordedListing, known: Mapping[str, Row]
+    ) -> "Committed":
+        """What is left when an update was committed; `known` are the rows that it was worked out from."""
         rejected = {**self.rejected, **update.rejected}
         for name in update.forgotten:
             del rejected[name]
-        totals = dict(self.state.totals)
-        for counter, rise in update.added.items():
-            totals[counter] = min(totals.get(counter, 0) + rise, MOST)
+        rows = None if self.rows is None else self._rows_after(update, self.rows)
+        if rows is None:
+            count = self.state.rows + sum(row.id not in known for row in update.changed)
+            unsettled, departed = self._unsettled_after(update), self._departed_after(update)
+        else:
+            count, unsettled = len(rows), {name: row.created for name, row in rows.items() if not row.settled}
+            departed = frozenset(name for name, row in rows.items() if _is_departed(row))
         state = AccountState(
             progress=update.progress,
-            totals=totals,
-            unsettled={name: row.created for name, row in rows.items() if not row.settled},
-            departed=frozenset(name for name, row in rows.items() if row.settled and row.missing is not None),
+            totals=self._totals_after(update),
+            unsettled=unsettled,
+            departed=departed,
             rejected=frozenset(rejected),
             words=_union(self.state.words, recorded.shown),
-            rows=len(rows),
+            rows=count,
             last_success=recorded.at,
         )
         return Committed(key, state, rows, rejected)
+
+    def _rows_after(self, update: LedgerUpdate, rows: dict[str, Row]) -> dict[str, Row]:
+        bound = deletes_before(update.progress)
+        rows = {**rows, **{row.id: row for row in update.changed}}
+        return {name: row for name, row in rows.items() if not is_deletable(row, bound)}
+
+    def _unsettled_after(self, update: LedgerUpdate) -> dict[str, int]:
+        unsettled = {**self.state.unsettled, **{row.id: row.created for row in update.changed}}
+        for row in update.changed:
+            if row.settled:
+                del unsettled[row.id]
+        return unsettled
+
+    def _departed_after(self, update: LedgerUpdate) -> frozenset[str]:
+        changed = {row.id for row in update.changed}
+        departed = {row.id for row in update.changed if _is_departed(row)}
+        return (self.state.departed - changed) | departed
+
+    def _totals_after(self, update: LedgerUpdate) -> dict[CounterKey, int]:
+        totals = dict(self.state.totals)
+        for counter, rise in update.added.items():
+            totals[counter] = min(totals.get(counter, 0) + rise, MOST)
+        return totals
+
+
+def _is_departed(row: Row) -> bool:
+    return row.settled and row.missing is not None
 
 
 def _union(one: SeenLabelValues, other: SeenLabelValues) -> SeenLabelValues:

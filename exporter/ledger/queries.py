@@ -27,7 +27,6 @@ _NAMED = (accounts.c.provider == bindparam("provider")) & (accounts.c.name == bi
 FIND = select(accounts.c.id, accounts.c.changes, accounts.c.listings).where(_NAMED)
 PROGRESS = select(*_PROGRESS, accounts.c.last_success).where(accounts.c.id == _ACCOUNT)
 ROWS = select(*sessions.c).where(sessions.c.account == _ACCOUNT)
-UNSETTLED_ROWS = ROWS.where(~sessions.c.settled)
 ROWS_BY_ID = ROWS.where(sessions.c.id.in_(bindparam("ids", expanding=True)))
 UNSETTLED = select(sessions.c.id, sessions.c.created).where(
     sessions.c.account == _ACCOUNT, ~sessions.c.settled
@@ -136,8 +135,8 @@ def load_rows(
         return {}
     if progress.complete:
         return load_all_rows(db, key)
-    rows = _rows(db.execute(UNSETTLED_ROWS, {"account": key.id}))
-    ids = [*{session.id for session in listing.sessions} | listing.rejected_ids]
+    rows: dict[str, Row] = {}
+    ids = [*{session.id for session in listing.sessions} | listing.rejected_ids | {*listing.missing}]
     for start in range(0, len(ids), IDS_PER_QUERY):
         some = ids[start : start + IDS_PER_QUERY]
         # The driver would keep a statement for each length.
@@ -211,7 +210,8 @@ def save_rows(db: Connection, key: int, known: Collection[str], ledger_update: L
     kept = [row for row in ledger_update.changed if row.id in known or not is_deletable(row, before)]
     if kept:
         db.execute(SAVE_ROW, [_columns(key, row) for row in kept])
-    db.execute(DELETE_SETTLED, {"account": key, "since": before, "missing_since": before - RETENTION})
+    if ledger_update.progress.watermark is not None:
+        db.execute(DELETE_SETTLED, {"account": key, "since": before, "missing_since": before - RETENTION})
 
 
 def _columns(key: int, row: Row) -> dict[str, Any]:

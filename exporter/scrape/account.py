@@ -91,7 +91,7 @@ class AccountScraper:
         self._account, self._ledger, self._telemetry = account, ledger, telemetry
         self._clock, self._wall = clock, wall
         self.turn, self._lock = Turn(), Lock()
-        self._may_import = False  # whether the last scrape succeeded
+        self._may_import = False  # whether the last scrape succeeded, but for its timeout
         self._target: AccountTarget | None = None
         self._state: AccountState | None = None
         self._reason: str | None = None
@@ -115,7 +115,7 @@ class AccountScraper:
                 failure = FAULT
                 log.exception("account failed", **self._labels())
             late = failure is None and self._clock() >= deadline
-            self._may_import = failure is None
+            self._may_import = failure is None or failure.reason == TIMEOUT
             self._report(LATE if late else failure)
             return self._result(listing, failure, self._clock() - begun)
 

@@ -55,13 +55,27 @@ def test_as_many_requests_as_the_limit_are_sent_at_once_and_the_next_a_second_la
     assert clock.slept == [1, 1]
 
 
+def test_requests_in_the_background_leave_a_place() -> None:
+    clock = Clock()
+    limiter = RateLimiter(25, clock, clock.sleep)
+    for _ in range(24):
+        with limiter.request(FAR, background=True):
+            pass
+    late = limiter.request(clock.now + 0.9, background=True)
+    with pytest.raises(ThrottledError):
+        late.__enter__()
+    with limiter.request(clock.now + 0.9):
+        assert clock.slept == []
+
+
 def test_requests_that_are_not_answered_yet_count() -> None:
     clock = Clock()
     limiter = RateLimiter(2, clock, clock.sleep)
-    with limiter.request(FAR), limiter.request(FAR), pytest.raises(ThrottledError):
+    with limiter.request(FAR), limiter.request(FAR):
         clock.now += 10
-        limiter.request(clock.now + 0.9).__enter__()
-    assert clock.slept == []
+        late = limiter.request(clock.now + 0.9)
+        with pytest.raises(ThrottledError):
+            late.__enter__()
 
 
 def test_without_a_limit_nothing_is_held_back() -> None:

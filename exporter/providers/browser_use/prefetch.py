@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import TypeVar
 
 from exporter.client.api import Answer
 from exporter.providers.browser_use.pagination import PageCursor
-from exporter.threads import in_thread
+from exporter.threads import DaemonPool, in_thread
 
 IN_FLIGHT = 4  # requests at once
 
@@ -17,8 +18,8 @@ Result = TypeVar("Result")
 class Prefetch:
     """The answers to requests for pages of one list, which are sent from other threads.
 
-    Its methods are called by one thread. A page that is not needed any more is forgotten; its request ends by
-    itself.
+    Its methods are called by one thread; its own threads end when it is dropped. A page that is not needed
+    any more is forgotten; its request ends by itself.
 
     Attributes:
         answers: those that are there, or will be, by page.
@@ -26,6 +27,7 @@ class Prefetch:
 
     def __init__(self) -> None:
         self._status: str | None = None
+        self._pool: DaemonPool[Answer] = DaemonPool("page", IN_FLIGHT)
         self.answers: dict[Place, Future[Answer]] = {}
 
     def request(self, status: str | None, places: Sequence[Place], get: Callable[[Place], Answer]) -> None:
@@ -33,14 +35,12 @@ class Prefetch:
 
         The first one is always requested.
         """
-        if status != self._status:
-            self.clear()
-        self._status = status
-        self.answers = {place: self.answers[place] for place in places if place in self.answers}
+        kept = self.answers if status == self._status else {}
+        self._status, self.answers = status, {place: kept[place] for place in places if place in kept}
         running = sum(not answer.done() for answer in self.answers.values())
         for place in places:
             if place not in self.answers and (running < IN_FLIGHT or place == places[0]):
-                self.answers[place] = in_background(lambda place=place: get(place))  # type: ignore[misc]  # mypy infers no type for a default
+                self.answers[place] = self._pool.submit(partial(get, place))
                 running += 1
 
     def holds(self, status: str | None, cursor: PageCursor) -> bool:
@@ -53,10 +53,6 @@ class Prefetch:
             return None
         answer = self.answers[cursor.number, cursor.size]
         return answer.result() if answer.done() and answer.exception() is None else None
-
-    def clear(self) -> None:
-        """Forget all pages."""
-        self.answers = {}
 
 
 def in_background(call: Callable[[], Result]) -> Future[Result]:

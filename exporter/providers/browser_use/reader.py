@@ -75,10 +75,13 @@ class BrowserUse:
                 listing = self._read_chunk(walk, window, stop)
                 if listing is not None:
                     yield listing
+            if walk is not None and walk.cursor.done:
+                self._ahead = Prefetch()  # its threads end
         except FilterError:
             self._filters_hold = False
+            self._ahead = Prefetch()
         except ApiError:
-            self._ahead.clear()
+            self._ahead = Prefetch()
             raise
 
     def committed(self) -> None:
@@ -95,7 +98,7 @@ class BrowserUse:
         hidden: list[Session] = []
         if cursor.done and walk.status is not None:
             hidden = self._read_hidden(_missing(pages, cursor), window, self._api.clock() + PAGE_SECONDS)
-        return _listing(pages, self._latest, window, hidden, complete=cursor.done)
+        return self._listing(pages, cursor, window, hidden, complete=cursor.done)
 
     def _resumed(self, walk: _Walk) -> PageCursor:
         """Returns the cursor to go on with: from further back, unless the next page has been requested."""
@@ -109,30 +112,32 @@ class BrowserUse:
         """Returns the listing; None if the filters do not hold, or may not."""
         pages = Pages(self._api, window, deadline)
         try:
+            going_on = self._walk_between_scrapes(pages)
             counts = None if self._totals_agree else (pages.count(None), pages.count(STOPPED))
             total, complete = pages.read_open()
             if counts is not None and not self._agree(counts, total, pages):
                 return None
-            cursor = self._follow_ended(pages, window)
+            if going_on is not None:
+                cursor = pages.follow_answered(STOPPED, going_on, self._ahead)
+            else:
+                cursor = pages.follow(STOPPED, self._cursor(STOPPED, pages, window))
         except FilterError:
             self._filters_hold = False
             return None
         self._latest = _Walk(STOPPED, cursor) if complete else self._committed
         complete = complete and cursor.done
         hidden = self._read_hidden(_missing(pages, cursor), window, deadline) if complete else []
-        walk = _Walk(STOPPED, cursor)
         _check_usable(pages)
-        return _listing(pages, walk, window, hidden, complete=complete, resume_at=self._latest)
+        return self._listing(pages, cursor, window, hidden, complete=complete)
 
-    def _follow_ended(self, pages: Pages, window: ReadWindow) -> PageCursor:
-        """Goes on with the walk over the ended sessions, or begins one.
-
-        One that is read on between scrapes takes no time of a scrape.
-        """
+    def _walk_between_scrapes(self, pages: Pages) -> PageCursor | None:
+        """Returns the cursor of a walk that is read on between scrapes; its requests go on meanwhile."""
         walk = self._committed
-        if self._is_read_on and walk is not None and walk.status == STOPPED and not walk.cursor.done:
-            return pages.follow_answered(STOPPED, walk.cursor, self._ahead)
-        return pages.follow(STOPPED, self._cursor(STOPPED, pages, window))
+        if not self._is_read_on or walk is None or walk.status != STOPPED or walk.cursor.done:
+            return None
+        cursor = self._resumed(walk)
+        pages.request_ahead(STOPPED, cursor, self._ahead)
+        return cursor
 
     def _agree(self, counts: tuple[Future[int], Future[int]], total: int, pages: Pages) -> bool:
         """Returns whether the two filtered lists hold as many sessions as the list without a filter.
@@ -140,9 +145,10 @@ class BrowserUse:
         Where they do not, that list is counted again: sessions may have begun meanwhile. Where the API does
         not answer without a filter, there is nothing to compare.
         """
-        before, filtered = _result(counts[0]), total + counts[1].result()
+        before = _result(counts[0])
         if before is None:
             return True
+        filtered = total + counts[1].result()
         after = before if filtered == before else _result(pages.count(None))
         self._totals_agree = after is None or min(before, after) <= filtered <= max(before, after)
         self._mismatches = 0 if self._totals_agree else self._mismatches + 1
@@ -173,7 +179,39 @@ class BrowserUse:
         self._filters_hold = self._filters_hold and not _has_other_statuses(pages)
         self._latest = _Walk(None, cursor)
         _check_usable(pages)
-        return _listing(pages, self._latest, window, [], complete=cursor.done)
+        return self._listing(pages, cursor, window, [], complete=cursor.done)
+
+    def _listing(
+        self,
+        pages: Pages,
+        cursor: PageCursor,
+        window: ReadWindow,
+        hidden: list[Session],
+        *,
+        complete: bool,
+    ) -> Listing:
+        """Makes the listing of what was read."""
+        ended = pages.ended_ids | {one.id for one in hidden if one.ended is not None}
+        # A page may show a session as open that another shows as ended.
+        sessions = [one for one in [*pages.sessions, *hidden] if one.ended is not None or one.id not in ended]
+        found = {one.id for one in sessions}
+        statuses = {one.id: one.status for one in sessions if one.ended is None or one in hidden}
+        statuses |= {
+            name: status for name, status in pages.statuses.items() if name in ended and status != OPEN
+        }
+        listed = Counter(statuses.values())
+        listed[STOPPED] += max(0, cursor.total - len(pages.statuses))
+        return Listing(
+            time=pages.time,
+            sessions=tuple(sessions),
+            listed={(SERIES, status): count for status, count in listed.items() if count},
+            covers=cursor.begun if complete else None,
+            missing=tuple(_missing(pages, cursor).keys() - found) if complete else (),
+            remaining=cursor.remaining,
+            position=None if complete else _position(self._latest),
+            rejected=dict(pages.rejections.counts),
+            rejected_ids=pages.rejections.bounded_ids(window.unsettled.keys() | window.rejected) - found,
+        )
 
     def _cursor(self, status: str | None, pages: Pages, window: ReadWindow) -> PageCursor:
         """Returns the cursor of a walk that was not finished, or of a new one."""
@@ -184,6 +222,10 @@ class BrowserUse:
         found = {one.id for one in pages.sessions} | pages.rejections.ids | window.rejected
         expected = {name: window.unsettled[name] for name in window.unsettled.keys() - found}
         return begin(pages.time, window.watermark, expected, past)
+
+
+def _position(walk: _Walk | None) -> str | None:
+    return None if walk is None else msgspec.json.encode(walk).decode()
 
 
 def _restored(position: str | None) -> _Walk | None:
@@ -216,35 +258,3 @@ def _check_usable(pages: Pages) -> None:
     """Raises PayloadError if there were rows, and none of them can be used."""
     if pages.rejections.rows and not pages.usable:
         raise PayloadError(INVALID_PAGES.format("all"))
-
-
-def _listing(  # noqa: PLR0913 - all that was read
-    pages: Pages,
-    walk: _Walk,
-    window: ReadWindow,
-    hidden: list[Session],
-    *,
-    complete: bool,
-    resume_at: _Walk | None = None,
-) -> Listing:
-    """Makes the listing of what was read. A walk that is not complete is gone on with at `resume_at`."""
-    cursor = walk.cursor
-    ended = pages.ended_ids | {one.id for one in hidden if one.ended is not None}
-    # A page may show a session as open that another shows as ended.
-    sessions = [one for one in [*pages.sessions, *hidden] if one.ended is not None or one.id not in ended]
-    found = {one.id for one in sessions}
-    statuses = {one.id: one.status for one in sessions if one.ended is None or one in hidden}
-    statuses |= {name: status for name, status in pages.statuses.items() if name in ended and status != OPEN}
-    listed = Counter(statuses.values())
-    listed[STOPPED] += max(0, cursor.total - len(pages.statuses))
-    return Listing(
-        time=pages.time,
-        sessions=tuple(sessions),
-        listed={(SERIES, status): count for status, count in listed.items() if count},
-        covers=cursor.begun if complete else None,
-        missing=tuple(_missing(pages, cursor).keys() - found) if complete else (),
-        remaining=cursor.remaining,
-        position=None if complete else msgspec.json.encode(resume_at or walk).decode(),
-        rejected=dict(pages.rejections.counts),
-        rejected_ids=pages.rejections.bounded_ids(window.unsettled.keys() | window.rejected) - found,
-    )
