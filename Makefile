@@ -6,7 +6,7 @@ BIN := .venv/bin
 # --upgrade would let pip choose; the lock files choose.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo stack test check soak coverage audit bench dashboards lint-dashboards lock clean
+.PHONY: help demo stack test check soak coverage audit bench dashboards lint-dashboards tools lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo "make bench            measure speed and memory: five minutes; AGAINST=CHECKOUT compares with another"
 	@echo "make dashboards       write grafana/dashboards from grafana/*.py"
 	@echo "make lint-dashboards  lint the dashboards and the alerting rules; needs Go 1.24"
+	@echo "make tools            build promtool 3 for the rule tests; needs Go 1.26, takes minutes once"
 	@echo "make lock             update the pinned dependencies"
 	@echo "make clean            remove the virtual environment and all caches"
 
@@ -83,6 +84,11 @@ lint-dashboards:
 	done
 	go -C deploy/prometheus/lint tool pint --offline --config pint.hcl lint \
 		--min-severity warning --fail-on warning ../rules
+
+# Tests run the rules with promtool 3 too, which no Debian has yet. It needs no service discovery.
+tools: .tools/promtool3
+.tools/promtool3: deploy/prometheus/promtool/go.mod deploy/prometheus/promtool/go.sum
+	go -C deploy/prometheus/promtool build -tags remove_all_sd -o "$(CURDIR)/$@" github.com/prometheus/prometheus/cmd/promtool
 
 # The lock files name no index, so that each machine uses its own.
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \

@@ -90,9 +90,8 @@ def test_help_and_version_belong_to_every_command(name: str, capsys: pytest.Capt
 def test_help_names_the_registered_providers(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"], {**PROVIDERS, TOY.name: TOY})
-    assert "cloud browsers: Browserbase, Browser Use Cloud, Toy." in capsys.readouterr().out.replace(
-        "\n", " "
-    )
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "cloud browsers: Browserbase, Browser Use Cloud, Toy." in shown
 
 
 @pytest.mark.parametrize(

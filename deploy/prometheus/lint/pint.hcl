@@ -1,4 +1,4 @@
-# What pint is to hold of the rules; without a server to ask, its other checks are left to tests/test_rules.py.
+# What pint checks. It has no server to ask, so tests/deploy/ holds the rules against the metrics.
 rule {
   match {
     kind = "alerting"
