@@ -20,7 +20,7 @@ help:
 	@echo "make bench            measure speed and memory: five minutes; AGAINST=CHECKOUT compares with another"
 	@echo "make dashboards       write grafana/dashboards from grafana/*.py"
 	@echo "make lint-dashboards  lint the dashboards and the alerting rules; needs Go 1.24"
-	@echo "make tools            build promtool 3 for the rule tests; needs Go 1.26, takes minutes once"
+	@echo "make tools            build promtool 3 for the rule tests: minutes, once; needs Go 1.26"
 	@echo "make lock             update the pinned dependencies"
 	@echo "make clean            remove the virtual environment and all caches"
 

@@ -72,7 +72,9 @@ class Session(msgspec.Struct, frozen=True):
     """One session as a provider lists it.
 
     `created` orders sessions and ages them; `started` is None until it runs. `ended` is None while the
-    session is open; `ending` is the status under which its end counts.
+    session is open; `ending` is the status under which its end counts, None also for an ended session
+    whose status is not known in advance. `end_is_known` is False where the provider gives no end of an ended
+    session, and `ended` is an estimate.
     """
 
     id: str
@@ -85,6 +87,7 @@ class Session(msgspec.Struct, frozen=True):
     ending: str | None = None
     expires: int | None = None
     keep_alive: bool = False
+    end_is_known: bool = True
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -96,9 +99,10 @@ class Listing(msgspec.Struct, frozen=True):
     covers: None while something that the window asked for is still to be read (see `remaining`); else
         the time at which this reading began: every session created before it has been read, has
         settled, or has left the list.
-    missing: ids that the window holds and a complete reading did not find, rejected rows included.
+    missing: unsettled ids of the window that a complete reading did not find, in rejected rows neither.
     remaining: how many sessions are still to be read.
     rejected: how many rows made no sense, by reason.
+    rejected_ids: ids of rows that were left out, as far as they could be read; at most 10,000.
     """
 
     time: int
@@ -108,34 +112,42 @@ class Listing(msgspec.Struct, frozen=True):
     missing: tuple[str, ...] = ()
     remaining: int = 0
     rejected: Mapping[str, int] = {}
+    rejected_ids: frozenset[str] = frozenset()
 
 
 class ReadWindow(msgspec.Struct, frozen=True):
     """Which sessions a scrape has to read.
 
-    Sessions created before `watermark` have settled (None: nothing has), except the `unsettled`, which may
-    still change: their ids with the times they were created. The `departed` left the list before they
-    ended; they need not be sought, but count on should they come back.
+    watermark: sessions created before it have settled, except the unsettled (None: nothing has settled).
+    unsettled: sessions that may still change: their ids and the times they were created.
+    departed: sessions that left the list, or whose rows became unusable, before they had settled. They need
+        not be sought, but count on should they come back.
+    rejected: ids of rows that were never usable. They need not be sought either.
+    ended_after: a session that ended later than this may not have settled yet, whenever it was created.
     """
 
     watermark: int | None = None
     unsettled: Mapping[str, int] = {}
     departed: frozenset[str] = frozenset()
+    rejected: frozenset[str] = frozenset()
+    ended_after: int | None = None
 
-    def includes(self, name: str, created: int, *, is_open: bool) -> bool:
+    def includes(self, name: str, created: int, *, is_open: bool, ended: int | None = None) -> bool:
         """Returns whether a listed session can still change what was counted."""
         return (
             self.watermark is None
             or created >= self.watermark
             or is_open
+            or (ended is not None and self.ended_after is not None and ended > self.ended_after)
             or name in self.unsettled
             or name in self.departed
+            or name in self.rejected
         )
 
 
-# Why a row makes no sense: a field is missing or of another type; a figure is negative or absurd; it
-# ends before it starts, or runs for many years.
-REJECTIONS = ("malformed", "out_of_range", "times")
+# Why a row is rejected: a field is missing or of another type; a figure is absurd; it ends before it starts,
+# or runs for many years. `field`: the row was used, but for a field that cannot be.
+REJECTIONS = ("malformed", "out_of_range", "times", "field")
 
 
 def micros(moment: datetime) -> int:

@@ -49,7 +49,8 @@ def test_less_than_the_level_is_not_said(capsys: pytest.CaptureFixture[str]) -> 
 def test_a_library_speaks_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("debug", "logfmt")
     logging.getLogger("some.library").warning("odd")
-    logging.getLogger("urllib3").debug("not its every step")
+    for name in ("urllib3", "aiohttp.server", "aiohttp.access"):
+        logging.getLogger(name).error("it may quote a key or a password")
     assert written(capsys).endswith(" level=warning msg=odd\n")
 
 

@@ -1,56 +1,66 @@
-"""Turns a listing into what to add to the totals, so that they stay exact whatever the list does.
+"""Turns a listing into what to add to the totals, so that they are exact whatever the list does.
 
-Pure: the rows known of an account and a `Listing` go in, changed rows and additions come out. A total
-is the sum, over all sessions ever seen, of the highest figure seen of each; so an addition is always
-the rise of one session's highest figure, and is never negative.
+Pure: the rows known of an account and a `Listing` go in, changed rows and additions come out. A total is the
+sum, over all sessions ever seen, of the highest figure seen of each.
+
+Rows of sessions that have settled are deleted once they lie before the watermark. A session that counted
+must never count again, so these hold at every commit:
+
+- A session that was counted has a row, unless it was created before the watermark and had settled by
+  `latest`: it was read `settle_after` or later after its end. (Rows of sessions that left the list before
+  that, or whose rows became unusable, are kept for a month longer.)
+- So a session without a row has not been counted if it was created at or after the watermark, if it is
+  open, or if its end, as the provider gives it, lies less than `settle_after` before `latest` and the time of
+  the listing. Where the provider gives no end, nothing can be told, and it does not count.
+- The watermark and `latest` never fall, also when a clock does. The watermark is at least `settle_after`
+  older than the listing that moved it, and at most the newest session's creation.
+- Of a row that is rejected, the watermark and `latest` at its first rejection are remembered. If it becomes
+  sound and has no row, the same is decided by these: since then nobody can have counted it.
+
+An ended session that a stale answer shows open after its row was deleted cannot be told from an open one that
+is listed for the first time, and counts as such.
 """
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from operator import lt
 
 import msgspec
 
-from exporter.metrics.counters import (
-    ACCOUNT_WIDE,
-    COST,
-    DURATION,
-    DURATION_BUCKETS,
-    DURATION_SUM,
-    ENDED,
-    PROXY_BYTES,
-    REVISIONS,
-    STARTED,
-    TIME,
-    CounterKey,
+from exporter.ledger.rows import (
+    AccountingPolicy,
+    Row,
+    Tally,
+    billable,
+    bucket,
+    highest,
+    mark_missing,
+    read_row,
+    read_stale_row,
 )
-from exporter.model import HOUR, SECOND, UNKNOWN, Listing, Series, Session, Usage
+from exporter.metrics.counters import STARTED, CounterKey
+from exporter.model import SECOND, Listing, Session, Usage
 
-GIGABYTE = 10**9
+__all__ = [
+    "AccountProgress",
+    "AccountingPolicy",
+    "LedgerUpdate",
+    "Rejection",
+    "Row",
+    "apply_listing",
+    "bucket",
+]
 
-
-class AccountingPolicy(msgspec.Struct, frozen=True):
-    """How an account is to be counted.
-
-    `skip` counts from the ledger's beginning only. Prices, in nano-dollars for an hour and for 10^9
-    bytes, are for sessions whose provider reports no cost; `minimum` is the least time billed for one.
-    """
-
-    settle_after: int
-    skip: bool = False
-    browser_per_hour: int = 0
-    proxy_per_gb: int = 0
-    minimum: int = 0
+MAX_REMEMBERED = 10_000  # rejected rows of an account
 
 
 class AccountProgress(msgspec.Struct, frozen=True):
-    """How far the counting of an account has come.
+    """How far an account's list has been counted.
 
-    began: the time of the first listing. complete: whether the history has been read to its end.
-    watermark: what was created before it has settled, but for the rows held (None: nothing).
+    began: the time of the first listing. complete: whether the whole history has been read.
+    watermark: everything created before it has settled, except sessions with a row (None: nothing has).
     newest: the latest creation seen (None: no session was).
-    listings: how many were counted, but for those that another overtook.
+    listings: how many listings were counted, except stale ones.
+    latest: the latest time of a listing (None: of a ledger that did not keep it).
     """
 
     began: int
@@ -58,205 +68,143 @@ class AccountProgress(msgspec.Struct, frozen=True):
     watermark: int | None = None
     newest: int | None = None
     listings: int = 0
+    latest: int | None = None
 
 
-class Row(msgspec.Struct, frozen=True):
-    """What is remembered of a session that may still change.
+class Rejection(msgspec.Struct, frozen=True):
+    """When a row without a counted session was first rejected: the latest time, and the watermark then."""
 
-    series: as first seen, for a session's usage must not move between series.
-    high: the highest figures seen. billed: the most time charged for at our prices.
-    lowered: which figures stood below their highest when last read, a bit for each.
-    ending: the status under which its end was counted. missing: since when it has not been listed.
-    """
-
-    id: str
-    series: Series
-    created: int
-    high: Usage = Usage()
-    billed: int = 0
-    lowered: int = 0
-    ended: int | None = None
-    ending: str | None = None
-    missing: int | None = None
-    settled: bool = False
+    at: int
+    watermark: int | None
 
 
 class LedgerUpdate(msgspec.Struct, frozen=True):
-    """What one listing changes. Rows that have settled and lie before `progress.watermark` may then go.
+    """What one listing changes.
 
-    But those of sessions that had left the list must stay a while: come back, they would count again.
+    changed: rows that are new or different. added: what the totals rise by.
+    rejected: ids of rejected rows to remember. forgotten: those that need not be remembered any more.
     """
 
     progress: AccountProgress
     changed: tuple[Row, ...]
     added: Mapping[CounterKey, int]
+    rejected: Mapping[str, Rejection] = {}
+    forgotten: frozenset[str] = frozenset()
 
 
-def apply_listing(
+def apply_listing(  # noqa: PLR0913 - all that is known when one listing is counted
     progress: AccountProgress | None,
     rows: Mapping[str, Row],
     listing: Listing,
     policy: AccountingPolicy,
     *,
+    rejected: Mapping[str, Rejection] | None = None,
     is_stale: bool = False,
 ) -> LedgerUpdate:
     """Count a listing.
 
     Args:
-        progress: where the account stands; None before its first listing.
+        progress: of the account; None before its first listing.
         rows: at least those not settled, and those whose sessions are in the listing.
         listing: what was read.
         policy: how to count it.
-        is_stale: whether another was counted since this one was asked for, and may be newer: what has
-            left, was lowered, or has settled and gone is then the other's to say.
+        rejected: the rejected rows that are remembered.
+        is_stale: whether another listing was counted since this one was asked for, and may be newer: it
+            decides what has left the list, was lowered, or has settled and was deleted.
     """
     progress = progress or AccountProgress(began=listing.time)
-    added: Counter[CounterKey] = Counter()
-    changed = {}
-    read = _read_late if is_stale else _read
-    for session in _merged(listing.sessions).values():
-        known = rows.get(session.id)
-        if known is None and not (is_stale and _may_be_already_settled(progress, session, policy)):
-            known = _new_row(progress, session, policy, added)
-        if known is not None:
-            changed[session.id] = read(known, session, listing.time, policy, added)
-    for lost in () if is_stale else listing.missing:
-        if lost in rows and lost not in changed:
-            changed[lost] = _mark_missing(rows[lost], listing.time, policy, added)
-    fresh = (row for row in changed.values() if row != rows.get(row.id))
-    progress = _advance_watermark(progress, listing, policy, progress.listings + (not is_stale))
-    return LedgerUpdate(progress, tuple(fresh), {k: n for k, n in added.items() if n})
+    remembered = rejected or {}
+    now = Rejection(max(listing.time, progress.latest or listing.time), progress.watermark)
+    tally = Tally(listing.time, policy, Counter())
+    changed: dict[str, Row] = {}
+    read, sessions = read_stale_row if is_stale else read_row, _merged(listing.sessions)
+    for name, session in sessions.items():
+        row = rows.get(name)
+        if row is None:
+            first = remembered.get(name, now)
+            row = _new_row(progress, session, first, tally, is_stale=is_stale)
+        if row is not None:
+            changed[name] = read(row, session, tally)
+    for name in () if is_stale else {*listing.missing, *listing.rejected_ids} & rows.keys() - sessions.keys():
+        changed[name] = mark_missing(rows[name], tally)
+    held, forgotten = _remember(remembered, listing.rejected_ids, rows.keys() | sessions.keys(), now)
+    fresh = tuple(row for row in changed.values() if row != rows.get(row.id))
+    progress = _advance(progress, listing, policy, now.at, progress.listings + (not is_stale))
+    return LedgerUpdate(progress, fresh, {key: n for key, n in tally.added.items() if n}, held, forgotten)
 
 
 def _merged(sessions: Iterable[Session]) -> dict[str, Session]:
-    """One reading of each session: where pages overlap, its end and its highest figures win."""
+    """One reading of each session: an end wins, best one that the provider gives; of equals, the figures."""
     merged: dict[str, Session] = {}
     for session in sessions:
         twin = merged.get(session.id)
-        if twin is not None:
-            later = twin if twin.ended is not None and session.ended is None else session
-            session = msgspec.structs.replace(later, usage=_highest(twin.usage, session.usage))  # noqa: PLW2901 - one name for the reading, merged or not
-        merged[session.id] = session
+        merged[session.id] = session if twin is None else _merge(twin, session)
     return merged
 
 
-def _highest(one: Usage, other: Usage) -> Usage:
-    return Usage(*map(max, msgspec.structs.astuple(one), msgspec.structs.astuple(other)))
-
-
-def _may_be_already_settled(progress: AccountProgress, session: Session, policy: AccountingPolicy) -> bool:
-    """Whether a session without a row may be one that was counted, or left out, and let go of."""
-    marks = [progress.began if policy.skip else None, progress.watermark]
-    return any(mark is not None and session.created < mark for mark in marks)
+def _merge(one: Session, other: Session) -> Session:
+    ranks = [(session.ended is not None, session.end_is_known) for session in (one, other)]
+    if ranks[0] != ranks[1]:
+        return one if ranks[0] > ranks[1] else other
+    return msgspec.structs.replace(other, usage=highest(one.usage, other.usage))
 
 
 def _new_row(
-    progress: AccountProgress, session: Session, policy: AccountingPolicy, added: Counter[CounterKey]
+    progress: AccountProgress, session: Session, first: Rejection, tally: Tally, *, is_stale: bool
 ) -> Row | None:
-    """The row of a session not known yet; None if it has been counted, or is not to be."""
-    if progress.watermark is not None and session.created < progress.watermark and session.ended is not None:
-        return None  # it has settled; one that is open never has, however late it was first listed
+    """The row of a session not known yet; None if it was counted before, or is not to be counted."""
+    policy = tally.policy
+    if _may_have_settled(session, first, policy, is_stale=is_stale):
+        return None
     row = Row(session.id, session.series, session.created)
-    if policy.skip and session.created < progress.began:
-        # The provider's clock is read in whole seconds: it ended in the one that the ledger began in.
-        if session.ended is not None and session.ended < progress.began + SECOND:
-            return None
-        return msgspec.structs.replace(row, high=session.usage, billed=_billable(session, policy))
-    added[CounterKey(row.series, STARTED)] += 1
-    return row
-
-
-def _read(row: Row, session: Session, now: int, policy: AccountingPolicy, added: Counter[CounterKey]) -> Row:
-    lowered = _lowered(row, session)
-    added[CounterKey(ACCOUNT_WIDE, REVISIONS)] += (lowered & ~row.lowered).bit_count()
-    high, billed, ending = _apply_increase(row, session, policy, added)
-    settled = session.ended is not None and now >= session.ended + policy.settle_after
-    return Row(row.id, row.series, row.created, high, billed, lowered, session.ended, ending, settled=settled)
-
-
-def _read_late(
-    row: Row, session: Session, now: int, policy: AccountingPolicy, added: Counter[CounterKey]
-) -> Row:
-    """As a listing shows it that another overtook: an end is one, but that it is open tells nothing."""
-    high, billed, ending = _apply_increase(row, session, policy, added)
-    row = msgspec.structs.replace(row, high=high, billed=billed, ending=ending)
-    if session.ended is None:
+    if not policy.skip or session.created >= progress.began:
+        tally.added[CounterKey(row.series, STARTED)] += 1
         return row
-    settled = row.settled or now >= session.ended + policy.settle_after
-    return msgspec.structs.replace(row, ended=session.ended, settled=settled)
+    # The provider's clock has whole seconds: this one had ended in the second in which the ledger began.
+    if is_stale or (session.ended is not None and session.ended < progress.began + SECOND):
+        return None
+    usage = highest(session.usage, Usage())
+    return msgspec.structs.replace(row, high=usage, billed=billable(session, usage.time, policy))
 
 
-def _apply_increase(
-    row: Row, session: Session, policy: AccountingPolicy, added: Counter[CounterKey]
-) -> tuple[Usage, int, str | None]:
-    """The highest figures, the most time charged for and the ending, once what is new of them is added."""
-    high = _highest(row.high, session.usage)
-    billed = max(row.billed, _billable(session, policy))
-    _charge(row, high, billed, policy, added)
-    ending = row.ending
-    if session.ending is not None and ending is None:
-        ending = session.ending
-        _end(row.series, ending, high.time, added)
-    return high, billed, ending
+def _may_have_settled(
+    session: Session, first: Rejection, policy: AccountingPolicy, *, is_stale: bool
+) -> bool:
+    """Whether a session without a row may have been counted before its row was deleted."""
+    if first.watermark is None or session.created >= first.watermark:
+        return False
+    if session.ended is None:
+        return is_stale  # it may have ended since
+    return not session.end_is_known or first.at >= session.ended + policy.settle_after
 
 
-def _charge(row: Row, high: Usage, billed: int, policy: AccountingPolicy, added: Counter[CounterKey]) -> None:
-    past, series = row.high, row.series
-    browser = _rise(policy.browser_per_hour, row.billed, billed, HOUR)
-    proxy = _rise(policy.proxy_per_gb, past.proxy_bytes, high.proxy_bytes, GIGABYTE)
-    added[CounterKey(series, TIME)] += high.time - past.time
-    added[CounterKey(series, PROXY_BYTES)] += high.proxy_bytes - past.proxy_bytes
-    added[CounterKey(series, COST, "browser")] += high.browser_cost - past.browser_cost + browser
-    added[CounterKey(series, COST, "proxy")] += high.proxy_cost - past.proxy_cost + proxy
+def _remember(
+    remembered: Mapping[str, Rejection], rejected: Iterable[str], known: Iterable[str], now: Rejection
+) -> tuple[dict[str, Rejection], frozenset[str]]:
+    """The rejected rows to remember from now on, and those to forget: beyond the bound, the oldest.
+
+    Those that are still listed are forgotten last, else they would take turns.
+    """
+    listed, known = frozenset(rejected), frozenset(known)
+    new = dict.fromkeys(listed - known - remembered.keys(), now)
+    sound = remembered.keys() & known
+    left = (remembered.keys() - sound) | new.keys()
+    if len(left) <= MAX_REMEMBERED:
+        return new, frozenset(sound)
+    when = {**remembered, **new}
+    oldest = sorted(left, key=lambda name: (name in listed, when[name].at, name))
+    evicted = frozenset(oldest[: len(left) - MAX_REMEMBERED])
+    kept = {name: first for name, first in new.items() if name not in evicted}
+    return kept, frozenset(sound) | (evicted - new.keys())
 
 
-def _rise(price: int, past: int, amount: int, unit: int) -> int:
-    """The price of a rise. Whole amounts are rounded, not rises, so that these sum to the price of all."""
-    return (2 * price * amount + unit) // (2 * unit) - (2 * price * past + unit) // (2 * unit)
-
-
-def _billable(session: Session, policy: AccountingPolicy) -> int:
-    return max(session.usage.time, policy.minimum) if session.started is not None else 0
-
-
-def _lowered(row: Row, session: Session) -> int:
-    """Which figures the provider has taken back. While a session is open its time is our own sum."""
-    below = list(map(lt, msgspec.structs.astuple(session.usage), msgspec.structs.astuple(row.high)))
-    below[0] &= session.ended is not None and row.ended is not None
-    return sum(1 << bit for bit, low in enumerate(below) if low)
-
-
-def _end(series: Series, ending: str, duration: int, added: Counter[CounterKey]) -> None:
-    added[CounterKey(series, ENDED, ending)] += 1
-    added[CounterKey(series, DURATION, bucket(duration))] += 1
-    added[CounterKey(series, DURATION_SUM)] += duration
-
-
-def bucket(duration: int) -> str:
-    """The upper bound, in seconds, of the bucket that a duration falls into."""
-    bounds = [bound * SECOND for bound in DURATION_BUCKETS]
-    place = bisect_left(bounds, duration)
-    return str(DURATION_BUCKETS[place]) if place < len(bounds) else "+Inf"
-
-
-def _mark_missing(row: Row, now: int, policy: AccountingPolicy, added: Counter[CounterKey]) -> Row:
-    """A session that a complete listing lacks: closed as last seen once it has been gone long enough."""
-    missing = now if row.missing is None else row.missing
-    gone = now - missing >= policy.settle_after
-    ending = row.ending
-    if gone and ending is None:
-        ending = UNKNOWN
-        _end(row.series, ending, row.high.time, added)
-    return msgspec.structs.replace(row, missing=missing, ending=ending, settled=row.settled or gone)
-
-
-def _advance_watermark(
-    progress: AccountProgress, listing: Listing, policy: AccountingPolicy, listings: int
+def _advance(
+    progress: AccountProgress, listing: Listing, policy: AccountingPolicy, latest: int, listings: int
 ) -> AccountProgress:
     """Move the watermark: only after a complete listing, and never backwards.
 
-    It stays behind the newest session seen: were it to follow a provider's clock that has run ahead,
-    every session begun until that time would pass for settled, and not be counted.
+    It does not pass the newest session seen: were it to follow a provider's clock that has run ahead, every
+    session begun until that time would pass for settled, and not be counted.
     """
     created = [session.created for session in listing.sessions]
     newest = max(created if progress.newest is None else [*created, progress.newest], default=None)
@@ -264,5 +212,11 @@ def _advance_watermark(
     if listing.covers is not None:
         marks += [] if newest is None else [min(listing.covers - policy.settle_after, newest) + 1]
         marks += [progress.began - policy.settle_after] if policy.skip else []
-    complete = progress.complete or listing.covers is not None
-    return AccountProgress(progress.began, complete, max(marks, default=None), newest, listings)
+    return AccountProgress(
+        progress.began,
+        complete=progress.complete or listing.covers is not None,
+        watermark=max(marks, default=None),
+        newest=newest,
+        listings=listings,
+        latest=latest,
+    )

@@ -1,42 +1,92 @@
 """An account in the ledger's tables: what is read and written of it within a transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, case, delete, func, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, case, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from exporter.labels import SeenLabelValues
-from exporter.ledger.accounting import AccountingPolicy, AccountProgress, LedgerUpdate, Row
-from exporter.ledger.schema import accounts, sessions, totals, words
+from exporter.ledger.accounting import AccountingPolicy, AccountProgress, LedgerUpdate, Rejection, Row
+from exporter.ledger.schema import accounts, rejected, sessions, totals, words
 from exporter.metrics.counters import CounterKey
 from exporter.model import HOUR, Account, Listing, ReadWindow, Series, Usage
 
 IDS_PER_QUERY = 1000
 MOST = 2**63 - 1  # beyond it SQLite would make a float of a sum
 FAR_FUTURE = 2**62  # later than any session
-LABELS = (
-    "status",
-    "region",
-    "project",
-)  # as the words of each are kept; the order of SeenLabelValues' fields
+LABELS = ("status", "region", "project")  # under which `words` keeps SeenLabelValues' fields, in their order
 RETENTION = 31 * 24 * HOUR  # as long as a provider lists a session at most
+
+_ACCOUNT: BindParameter[int] = bindparam("account")
+_PROGRESS = [accounts.c[field] for field in AccountProgress.__struct_fields__]
+_NAMED = (accounts.c.provider == bindparam("provider")) & (accounts.c.name == bindparam("name"))
+
+FIND = select(accounts.c.id, accounts.c.changes, accounts.c.listings).where(_NAMED)
+PROGRESS = select(*_PROGRESS, accounts.c.last_success).where(accounts.c.id == _ACCOUNT)
+ROWS = select(*sessions.c).where(sessions.c.account == _ACCOUNT)
+UNSETTLED_ROWS = ROWS.where(~sessions.c.settled)
+ROWS_BY_ID = ROWS.where(sessions.c.id.in_(bindparam("ids", expanding=True)))
+UNSETTLED = select(sessions.c.id, sessions.c.created).where(
+    sessions.c.account == _ACCOUNT, ~sessions.c.settled
+)
+DEPARTED = select(sessions.c.id).where(
+    sessions.c.account == _ACCOUNT, sessions.c.settled, sessions.c.missing.is_not(None)
+)
+COUNT_ROWS = select(func.count()).where(sessions.c.account == _ACCOUNT)
+REJECTED = select(rejected.c.id, rejected.c.at, rejected.c.watermark).where(rejected.c.account == _ACCOUNT)
+TOTALS = select(totals.c.series, totals.c.counter, totals.c.detail, totals.c.value).where(
+    totals.c.account == _ACCOUNT
+)
+WORDS = select(words.c.label, words.c.value).where(words.c.account == _ACCOUNT)
+
+_NEW_ROW = insert(sessions)
+SAVE_ROW = _NEW_ROW.on_conflict_do_update(
+    index_elements=sessions.primary_key.columns,
+    set_={column.name: _NEW_ROW.excluded[column.name] for column in sessions.c},
+)
+DELETE_SETTLED = delete(sessions).where(
+    sessions.c.account == _ACCOUNT,
+    sessions.c.settled,
+    sessions.c.created < bindparam("since"),
+    func.coalesce(sessions.c.missing, -FAR_FUTURE) < bindparam("missing_since"),
+)
+_NEW_TOTAL = insert(totals)
+ADD_TO_TOTAL = _NEW_TOTAL.on_conflict_do_update(
+    index_elements=totals.primary_key.columns,
+    set_={
+        "value": case(
+            (totals.c.value > MOST - _NEW_TOTAL.excluded.value, MOST),
+            else_=totals.c.value + _NEW_TOTAL.excluded.value,
+        )
+    },
+)
+ADD_WORD = insert(words).on_conflict_do_nothing()
+ADD_REJECTED = insert(rejected).on_conflict_do_nothing()
+FORGET_REJECTED = delete(rejected).where(
+    rejected.c.account == _ACCOUNT, rejected.c.id == bindparam("rejected_id")
+)
+ADD_ACCOUNT = insert(accounts).returning(accounts.c.id)
+SAVE_PROGRESS = update(accounts).where(accounts.c.id == _ACCOUNT)
 
 
 class AccountState(msgspec.Struct, frozen=True):
     """What the ledger knows of an account, as last committed.
 
-    unsettled: ids of those sessions, with their times of creation. departed: those of sessions that left the
-    list before they ended. rows: how many sessions are kept.
-    last_success: when a listing was last recorded, in seconds since 1970 by the exporter's clock.
+    unsettled: sessions that may still change: their ids and the times they were created. departed: those
+    that left the list, or whose rows became unusable, before they had settled.
+    rejected: ids of rows that were never usable. rows: how many sessions are kept.
+    last_success: when a listing was last recorded, in seconds since 1970 by the exporter's clock. It is
+    written with the next change only: after a restart it may be that of an earlier listing.
     """
 
     progress: AccountProgress | None = None
     totals: Mapping[CounterKey, int] = {}
     unsettled: Mapping[str, int] = {}
     departed: frozenset[str] = frozenset()
+    rejected: frozenset[str] = frozenset()
     words: SeenLabelValues = SeenLabelValues()
     rows: int = 0
     last_success: float | None = None
@@ -45,45 +95,63 @@ class AccountState(msgspec.Struct, frozen=True):
         """What the next scrape has to read."""
         if self.progress is None:
             return ReadWindow(FAR_FUTURE if policy.skip else None)
-        if self.progress.watermark is None and policy.skip:
-            return ReadWindow(self.progress.began, self.unsettled, self.departed)
-        return ReadWindow(self.progress.watermark, self.unsettled, self.departed)
+        watermark, latest = self.progress.watermark, self.progress.latest
+        return ReadWindow(
+            watermark=self.progress.began if watermark is None and policy.skip else watermark,
+            unsettled=self.unsettled,
+            departed=self.departed,
+            rejected=self.rejected,
+            ended_after=None if latest is None else latest - policy.settle_after,
+        )
 
 
-def find(db: Connection, account: Account) -> int | None:
-    """The key of an account in the tables; None before its first listing."""
-    named = (accounts.c.provider == account.provider) & (accounts.c.name == account.name)
-    return db.scalar(select(accounts.c.id).where(named))
+class AccountKey(msgspec.Struct, frozen=True):
+    """An account's key in the tables, and its version: two numbers that rise with what is committed of it."""
+
+    id: int
+    changes: int
+    listings: int
 
 
-def load_progress(db: Connection, key: int | None) -> AccountProgress | None:
-    """Where its progress stand."""
-    query = select(*(accounts.c[field] for field in AccountProgress.__struct_fields__))
-    found = db.execute(query.where(accounts.c.id == key)).one_or_none()
-    return AccountProgress(*found) if found else None
+def find(db: Connection, account: Account) -> AccountKey | None:
+    """The key of an account; None before its first listing."""
+    found = db.execute(FIND, {"provider": account.provider, "name": account.name}).one_or_none()
+    return None if found is None else AccountKey(*found)
+
+
+def load_progress(db: Connection, key: AccountKey | None) -> tuple[AccountProgress | None, float | None]:
+    """Its progress, and when a listing was last recorded."""
+    if key is None:
+        return None, None
+    *progress, last_success = db.execute(PROGRESS, {"account": key.id}).one()
+    return AccountProgress(*progress), last_success
 
 
 def load_rows(
-    db: Connection, key: int | None, progress: AccountProgress | None, listing: Listing
+    db: Connection, key: AccountKey | None, progress: AccountProgress | None, listing: Listing
 ) -> dict[str, Row]:
     """The rows that a listing may change: all that are kept, but during a first import those listed."""
-    if progress is None:
+    if key is None or progress is None:
         return {}
     if progress.complete:
-        return _select(db, sessions.c.account == key)
-    rows = _select(db, (sessions.c.account == key) & ~sessions.c.settled)
-    ids = [session.id for session in listing.sessions]
+        return load_all_rows(db, key)
+    rows = _rows(db.execute(UNSETTLED_ROWS, {"account": key.id}))
+    ids = [*{session.id for session in listing.sessions} | listing.rejected_ids]
     for start in range(0, len(ids), IDS_PER_QUERY):
         some = ids[start : start + IDS_PER_QUERY]
         # The driver would keep a statement for each length.
         some += some[-1:] * (IDS_PER_QUERY - len(some))
-        rows |= _select(db, (sessions.c.account == key) & sessions.c.id.in_(some))
+        rows |= _rows(db.execute(ROWS_BY_ID, {"account": key.id, "ids": some}))
     return rows
 
 
-def _select(db: Connection, where: Any) -> dict[str, Row]:
-    query = select(*sessions.c).where(where)
-    return {row.id: row for row in (_row(*found[1:]) for found in db.execute(query))}
+def load_all_rows(db: Connection, key: AccountKey) -> dict[str, Row]:
+    """All rows that are kept of an account."""
+    return _rows(db.execute(ROWS, {"account": key.id}))
+
+
+def _rows(found: Iterable[Any]) -> dict[str, Row]:
+    return {row.id: row for row in (_row(*columns[1:]) for columns in found)}
 
 
 def _row(name: str, series: str, created: int, *rest: Any) -> Row:
@@ -101,39 +169,48 @@ def _text(series: Series) -> str:
     return msgspec.json.encode(series).decode()
 
 
-def save_progress(
-    db: Connection, key: int | None, account: Account, progress: AccountProgress, at: float
-) -> int:
-    """Keep where the progress stand since the listing recorded `at`; the key, new if there was none."""
+def load_rejected(db: Connection, key: AccountKey | None) -> dict[str, Rejection]:
+    """The rejected rows that are remembered."""
+    if key is None:
+        return {}
+    found = db.execute(REJECTED, {"account": key.id})
+    return {name: Rejection(at, watermark) for name, at, watermark in found}
+
+
+def save(
+    db: Connection, key: AccountKey | None, account: Account, progress: AccountProgress, at: float
+) -> AccountKey:
+    """Write an account's progress and the time of its last listing; returns its new version."""
     values = {**msgspec.structs.asdict(progress), "last_success": at}
     if key is not None:
-        db.execute(update(accounts).where(accounts.c.id == key).values(values))
-        return key
-    name = {"provider": account.provider, "name": account.name}
-    return int(db.execute(insert(accounts).values(values | name).returning(accounts.c.id)).scalar_one())
+        db.execute(SAVE_PROGRESS, {**values, "changes": key.changes + 1, "account": key.id})
+        return AccountKey(key.id, key.changes + 1, progress.listings)
+    named = {"provider": account.provider, "name": account.name, "changes": 1}
+    return AccountKey(db.execute(ADD_ACCOUNT, values | named).scalar_one(), 1, progress.listings)
 
 
-def save_rows(db: Connection, key: int, known: Mapping[str, Row], ledger_update: LedgerUpdate) -> None:
-    """Keep the changed rows, and let go of those that settled and lie before the watermark.
+def deletes_before(progress: AccountProgress) -> int:
+    """The time before which settled sessions were created whose rows are not needed any more."""
+    return -FAR_FUTURE if progress.watermark is None else progress.watermark
+
+
+def is_deletable(row: Row, before: int) -> bool:
+    """Returns whether a row has settled and lies before the watermark.
 
     One that had left the list stays for a month: should it come back, it must not count again.
     """
-    since = -FAR_FUTURE if ledger_update.progress.watermark is None else ledger_update.progress.watermark
-    new = insert(sessions)
-    replace = new.on_conflict_do_update(
-        index_elements=sessions.primary_key.columns,
-        set_={column.name: new.excluded[column.name] for column in sessions.c},
-    )
+    is_past = row.settled and row.created < before
+    return is_past and (row.missing is None or row.missing < before - RETENTION)
+
+
+def save_rows(db: Connection, key: int, known: Collection[str], ledger_update: LedgerUpdate) -> None:
+    """Write the changed rows, and delete those that are not needed any more."""
+    before = deletes_before(ledger_update.progress)
     # What settles as it is first seen, as most of a history does, never becomes a row.
-    kept = [
-        row for row in ledger_update.changed if row.id in known or not row.settled or row.created >= since
-    ]
+    kept = [row for row in ledger_update.changed if row.id in known or not is_deletable(row, before)]
     if kept:
-        db.execute(replace, [_columns(key, row) for row in kept])
-    past = (sessions.c.account == key) & sessions.c.settled & (sessions.c.created < since)
-    db.execute(
-        delete(sessions).where(past, func.coalesce(sessions.c.missing, -FAR_FUTURE) < since - RETENTION)
-    )
+        db.execute(SAVE_ROW, [_columns(key, row) for row in kept])
+    db.execute(DELETE_SETTLED, {"account": key, "since": before, "missing_since": before - RETENTION})
 
 
 def _columns(key: int, row: Row) -> dict[str, Any]:
@@ -142,57 +219,59 @@ def _columns(key: int, row: Row) -> dict[str, Any]:
     return {**columns, **usage, "account": key, "series": _text(row.series)}
 
 
+def save_rejected(db: Connection, key: int, ledger_update: LedgerUpdate) -> None:
+    """Remember rejected rows, and forget others."""
+    new = [
+        {"account": key, "id": name, "at": first.at, "watermark": first.watermark}
+        for name, first in ledger_update.rejected.items()
+    ]
+    if new:
+        db.execute(ADD_REJECTED, new)
+    if ledger_update.forgotten:
+        forgotten = [{"account": key, "rejected_id": name} for name in ledger_update.forgotten]
+        db.execute(FORGET_REJECTED, forgotten)
+
+
 def add_to_totals(db: Connection, key: int, added: Mapping[CounterKey, int]) -> None:
     """Add to the totals; those that are not there begin. One that is at its most stays there."""
-    new = insert(totals)
-    rise = new.excluded.value
-    total = case((totals.c.value > MOST - rise, MOST), else_=totals.c.value + rise)
-    add = new.on_conflict_do_update(index_elements=totals.primary_key.columns, set_={"value": total})
     rows = [
-        {**_named(key_of_counter), "account": key, "value": min(rise, MOST)}
-        for key_of_counter, rise in added.items()
+        {
+            "account": key,
+            "series": _text(counter.series),
+            "counter": counter.counter,
+            "detail": counter.label,
+            "value": min(rise, MOST),
+        }
+        for counter, rise in added.items()
     ]
     if rows:
-        db.execute(add, rows)
-
-
-def _named(key_of_counter: CounterKey) -> dict[str, str]:
-    return {
-        "series": _text(key_of_counter.series),
-        "counter": key_of_counter.counter,
-        "detail": key_of_counter.label,
-    }
+        db.execute(ADD_TO_TOTAL, rows)
 
 
 def add_words(db: Connection, key: int, shown: SeenLabelValues) -> None:
-    """Keep the words shown; those once shown are never given up."""
+    """Keep the label values shown; those once shown are never given up."""
     labels = zip(LABELS, msgspec.structs.astuple(shown), strict=True)
     rows = [{"account": key, "label": label, "value": value} for label, values in labels for value in values]
     if rows:
-        db.execute(insert(words).on_conflict_do_nothing(), rows)
+        db.execute(ADD_WORD, rows)
 
 
-def load(db: Connection, key: int | None) -> AccountState:
+def load(db: Connection, key: AccountKey | None) -> AccountState:
     """All that is known of an account."""
     if key is None:
         return AccountState()
-    held = select(sessions.c.id, sessions.c.created).where(sessions.c.account == key, ~sessions.c.settled)
-    closed = (sessions.c.account == key) & sessions.c.settled & sessions.c.missing.is_not(None)
-    shown = db.execute(select(words.c.label, words.c.value).where(words.c.account == key)).all()
+    account = {"account": key.id}
+    progress, last_success = load_progress(db, key)
+    shown = db.execute(WORDS, account).all()
     return AccountState(
-        progress=load_progress(db, key),
-        totals=_totals(db, key),
-        unsettled={found.id: found.created for found in db.execute(held)},
-        departed=frozenset(db.scalars(select(sessions.c.id).where(closed))),
+        progress=progress,
+        totals={CounterKey(_series(one.series), *one[1:3]): one.value for one in db.execute(TOTALS, account)},
+        unsettled={found.id: found.created for found in db.execute(UNSETTLED, account)},
+        departed=frozenset(db.scalars(DEPARTED, account)),
+        rejected=frozenset(load_rejected(db, key)),
         words=SeenLabelValues(
             *(frozenset(value for label, value in shown if label == kind) for kind in LABELS)
         ),
-        rows=db.scalar(select(func.count()).where(sessions.c.account == key)) or 0,
-        last_success=db.scalar(select(accounts.c.last_success).where(accounts.c.id == key)),
+        rows=db.scalar(COUNT_ROWS, account) or 0,
+        last_success=last_success,
     )
-
-
-def _totals(db: Connection, key: int) -> dict[CounterKey, int]:
-    query = select(totals.c.series, totals.c.counter, totals.c.detail, totals.c.value)
-    found = db.execute(query.where(totals.c.account == key))
-    return {CounterKey(_series(series), counter, detail): value for series, counter, detail, value in found}

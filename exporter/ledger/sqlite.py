@@ -1,11 +1,11 @@
-"""One file of SQLite: transactions that end in time, and errors that say what to do.
+"""One SQLite file: transactions bounded in time, and errors that say what to do.
 
-Reading never writes to the file, waits for no writer, and goes on where nothing can be written. Writing
+Reading never writes to the file, does not wait for a writer, and works on a read-only medium. Writing
 takes the write lock before it reads, so that two processes on one file add one after the other. SQLite
-runs with a write-ahead log, and a sync at every commit.
+runs with a write-ahead log (WAL), and a sync at every commit.
 
-    LedgerError             the ledger cannot be used now: the disk is full, the file is locked ...
-    +-- LedgerRefusedError  it never can be: no ledger, a damaged or a later version's; left as it is
+    LedgerError             the ledger is unavailable: the disk is full, the file is locked ...
+    +-- LedgerRefusedError  the file is not a ledger, is damaged, or is a later version's; never modified
 """
 
 import sqlite3
@@ -20,10 +20,10 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-BUSY_SECONDS = 2  # how long to wait for another process's lock: our own threads queue meanwhile
-SMALLEST = 512  # bytes, of any database; SQLite itself takes a file of one byte for an empty one
+BUSY_SECONDS = 2  # how long to wait for another process's lock; other threads queue meanwhile
+MIN_DATABASE_BYTES = 512  # SQLite itself takes a file of one byte for an empty one
 
-# Reading takes its snapshot at once, so that what is wrong shows before anything is made of it.
+# Reading takes its snapshot at once, so that errors are raised before the caller uses the transaction.
 READ = ("BEGIN", "SELECT count(*) FROM sqlite_master")
 # Synchronous FULL makes a commit durable even when the power fails; the log of a large import is cut
 # back to 4 MiB.
@@ -33,7 +33,7 @@ WRITE = (
     "PRAGMA journal_mode = WAL",
     "BEGIN IMMEDIATE",
 )
-# auto_vacuum can be chosen for a new file only; the log comes when the file is known to be ours.
+# auto_vacuum can be chosen for a new file only; WAL follows when the file is known to be a ledger.
 CREATE = ("PRAGMA auto_vacuum = INCREMENTAL", "BEGIN IMMEDIATE")
 
 DAMAGED = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
@@ -50,7 +50,7 @@ ADVICE = {
 
 
 class LedgerError(Exception):
-    """The ledger cannot be read or written now; nothing of the transaction is shown."""
+    """The ledger cannot be read or written now; the transaction was rolled back."""
 
 
 class LedgerRefusedError(LedgerError):
@@ -58,7 +58,7 @@ class LedgerRefusedError(LedgerError):
 
 
 class Database:
-    """A file that all threads of the process share; `seconds` bound a call's waiting for others."""
+    """A file that all threads of the process share; `seconds` bounds how long a call waits for others."""
 
     def __init__(self, url: str) -> None:
         self._path = make_url(url).database or url
@@ -70,8 +70,9 @@ class Database:
         )
         for engine in (self._writer, self._reader, self._frozen):
             event.listen(engine, "begin", _begin)
-        # SQLite's own wait is unfair; our threads queue here, and it is for other processes only.
-        self._turn = Lock()
+        # SQLite's own busy wait is unfair, so that threads queue here; it serves for other processes only.
+        self._write_lock = Lock()
+        self._paths = {end: Path(self._path + end) for end in ("", "-wal", "-shm")}
         self._files: dict[str, tuple[int, int]] = {}
         self._damage: str | None = None
 
@@ -79,30 +80,30 @@ class Database:
         return self._path
 
     def close(self) -> None:
-        """Release the file."""
+        """Close all connections."""
         self._dispose()
 
     def exists(self) -> bool:
-        """Whether there is something to read.
+        """Returns whether there is something to read.
 
         Raises:
-            LedgerRefusedError: for what cannot be a database.
+            LedgerRefusedError: if the path cannot be a database.
         """
         with self._translate_errors():
             path = Path(self._path)
             if path.is_dir():
                 raise LedgerRefusedError(f"{path}: is a folder; name a file with --ledger.url")
             size = path.stat().st_size if path.exists() else 0
-            if 0 < size < SMALLEST:
+            if 0 < size < MIN_DATABASE_BYTES:
                 raise self.damaged("file is not a database")
             return size > 0
 
     @contextmanager
     def reading(self, seconds: float) -> Iterator[Connection]:
-        """A transaction that sees one state of the file.
+        """A transaction that reads one snapshot of the file.
 
         Raises:
-            LedgerError: when it cannot be read.
+            LedgerError: if the file cannot be read.
         """
         with self._translate_errors(), ExitStack() as stack:
             try:
@@ -110,22 +111,22 @@ class Database:
             except SQLAlchemyError as error:
                 if not _name(error).startswith(WAL_UNAVAILABLE) or _size(f"{self._path}-wal"):
                     raise
-                # A process killed before there was a log left a journal, which only a writer can undo. Else
-                # nobody can write here, and no log is left: the file can be read alone.
-                cut_off = _size(f"{self._path}-journal")
-                engine = self._writer if cut_off else self._frozen
+                # A process killed before the file had a WAL left a journal, which only a writer can roll
+                # back. Else this is a read-only medium without a WAL: open immutable.
+                interrupted = _size(f"{self._path}-journal")
+                engine = self._writer if interrupted else self._frozen
                 db = stack.enter_context(_transaction(engine, READ, seconds))
             yield db
 
     @contextmanager
     def writing(self, seconds: float, begin: tuple[str, ...] = WRITE) -> Iterator[Connection]:
-        """A transaction that is durable when this is left; after an error nothing of it has happened.
+        """A transaction that is durable when the block ends; an error rolls it back.
 
         Raises:
-            LedgerError: when it cannot be written.
+            LedgerError: if the file cannot be written.
         """
         ends = time.monotonic() + seconds
-        if not self._turn.acquire(timeout=max(0.0, seconds)):
+        if not self._write_lock.acquire(timeout=max(0.0, seconds)):
             raise LedgerError(f"{self._path}: busy with other accounts until now; the next scrape counts")
         try:
             left = ends - time.monotonic()
@@ -133,43 +134,43 @@ class Database:
                 yield db
             self._record_file_identity()
         finally:
-            self._turn.release()
+            self._write_lock.release()
 
-    def outside(self, pragma: str) -> None:
-        """Run a pragma that SQLite takes only outside of a transaction; not while another process writes."""
+    def run_pragma(self, pragma: str) -> None:
+        """Run a pragma outside of a transaction; skipped while another process writes."""
         with (
             suppress(LedgerError),
             self._translate_errors(),
             closing(self._writer.raw_connection()) as connection,
         ):
-            # execute() would do one step of it.
+            # execute() would do a single step of an incremental vacuum.
             connection.cursor().executescript(f"PRAGMA busy_timeout = 0; {pragma}")
 
     def check(self) -> None:
         """Refuse a file that is known to be damaged, or is not the one that was opened.
 
-        What is written to a file that was deleted, or to a log that was, would not be found again.
+        What is written to a deleted file, or to a deleted WAL, would be lost.
 
         Raises:
-            LedgerError: says what has happened.
+            LedgerError: says what happened.
         """
         if self._damage is not None:
             raise LedgerRefusedError(self._damage)
-        gone = [end for end, known in [*self._files.items()] if _identity(self._path + end) != known]
+        gone = [end for end, known in [*self._files.items()] if _identity(self._paths[end]) != known]
         if "" in gone:
             raise LedgerError(f"{self._path}: deleted or replaced while in use; put it back, or restart")
         if gone:
-            self._dispose()  # which brings what the log holds into the file
+            self._dispose()  # closing the last connection checkpoints the WAL into the file
             raise LedgerError(f"{self._path}{gone[0]}: deleted while in use; the next scrape makes a new one")
 
     def damaged(self, what: str) -> LedgerRefusedError:
-        """The error for a damaged file, which from now on is left as it is."""
+        """Remember that the file is damaged, so that it is never written again; returns the error."""
         self._damage = f"{self._path}: {what}; {RESTORE}"
         return LedgerRefusedError(self._damage)
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
-        """Map the database's errors, once; each says which file it is and what can be done."""
+        """Map the database's errors to a LedgerError that names the file and what can be done."""
         self.check()
         try:
             yield
@@ -178,14 +179,14 @@ class Database:
             if name.startswith(DAMAGED):
                 raise self.damaged(str(cause)) from error
             if name.startswith(UNWRITABLE):
-                self._dispose()  # SQLite would not see by itself that it can be written again
+                self._dispose()  # an open connection would not notice that the file is writable again
             raise LedgerError(f"{self._path}: {cause}; {_advice(name)}") from error
         self.check()
 
     def _record_file_identity(self) -> None:
-        """From now on these files are in use: a connection is kept, which keeps the log and its index."""
-        for end in ("", "-wal", "-shm"):
-            found = _identity(self._path + end)
+        """Remember the identity of the files in use: a pooled connection keeps the WAL and its index open."""
+        for end, path in self._paths.items():
+            found = _identity(path)
             if found is not None:
                 self._files.setdefault(end, found)
 
@@ -204,7 +205,7 @@ def _transaction(engine: Engine, begin: tuple[str, ...], seconds: float) -> Iter
 
 
 def _begin(db: Connection) -> None:
-    # The driver's own BEGIN would take the write lock only at the first write, after the reading.
+    # The driver's own BEGIN would take the write lock only at the first write, after the reads.
     for statement in db.get_execution_options()["begin"]:
         db.exec_driver_sql(statement).close()
 
@@ -214,7 +215,7 @@ def _connect(path: str, way: str) -> sqlite3.Connection:
 
 
 def _name(error: Exception) -> str:
-    """SQLite's name of an error."""
+    """SQLite's name of an error, such as SQLITE_BUSY."""
     return str(getattr(getattr(error, "orig", error), "sqlite_errorname", ""))
 
 
@@ -223,9 +224,9 @@ def _advice(name: str) -> str:
     return next(found, "counters stay as they are until it can be written again")
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = Path(path).stat()
+        found = path.stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino

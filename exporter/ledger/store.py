@@ -1,57 +1,52 @@
 """Keeps rows and totals: every figure that is shown was committed here before.
 
-One transaction for each listing: what it changes and where the progress then stand become durable
-together, or not at all. Other processes may record the same accounts in the same file: what a listing
-adds is found in the transaction that adds it.
+One transaction for each listing: what it adds to the totals, the rows it changes and the account's progress
+become durable together, or not at all. A listing that changes neither is not written: its watermark and time
+are worked out again from the next one.
+
+Other processes may record the same accounts in the same file. What an account's last commit left is kept in
+memory, and read again when another process has changed it, which an account's number of changes tells. What a
+listing adds is worked out under the write lock, or was worked out from the same commit.
 """
 
-import msgspec
+from sqlalchemy import Connection
 
-from exporter.labels import SeenLabelValues
-from exporter.ledger.accounting import AccountingPolicy, AccountProgress, apply_listing
+from exporter.ledger.accounting import AccountingPolicy, LedgerUpdate
+from exporter.ledger.committed import Committed, RecordedListing
+from exporter.ledger.migrations import ForeignDatabaseError, check, damage, migrate
 from exporter.ledger.queries import (
+    AccountKey,
     AccountState,
     add_to_totals,
     add_words,
     find,
     load,
-    load_progress,
+    load_all_rows,
+    load_rejected,
     load_rows,
-    save_progress,
+    save,
+    save_rejected,
     save_rows,
 )
-from exporter.ledger.schema import ForeignDatabaseError, check, damage, migrate
 from exporter.ledger.sqlite import BUSY_SECONDS, CREATE, Database, LedgerError, LedgerRefusedError
-from exporter.model import Account, Listing
+from exporter.model import Account
 
-__all__ = ["Ledger", "LedgerError", "LedgerRefusedError", "Reading"]
+__all__ = ["Ledger", "LedgerError", "LedgerRefusedError", "RecordedListing"]
 
 MAX_FREE_PAGES = 256  # 1 MiB of a file may be free
-VACUUM_PAGES = 2500  # beyond that, 10 MiB are given back after each scrape: it takes some 30 ms
-
-
-class Reading(msgspec.Struct, frozen=True):
-    """A listing to be counted.
-
-    known: what the ledger knew of the account before it was asked. shown: the words that it shows.
-    at: when it was read, in seconds since 1970 by the exporter's clock.
-    """
-
-    listing: Listing
-    known: AccountState
-    shown: SeenLabelValues
-    at: float
+VACUUM_PAGES = 2500  # beyond that, 10 MiB are given back after each write: it takes some 30 ms
 
 
 class Ledger:
     """A ledger at a database URL; opened at its first use, closed for good by `close`.
 
-    `seconds` bound a call's waiting for others, be they threads or processes.
+    `seconds` bounds how long a call waits for other threads and processes.
     """
 
     def __init__(self, url: str) -> None:
         self._file = Database(url)
         self._open = False
+        self._committed: dict[Account, Committed] = {}
 
     def open(self, seconds: float = BUSY_SECONDS) -> None:
         """Create the tables or bring them to this version; once open, check that it is still the same file.
@@ -64,7 +59,7 @@ class Ledger:
             self._file.check()
             return
         try:
-            if not (self._file.exists() and self._current(seconds)):
+            if not (self._file.exists() and self._is_current(seconds)):
                 with self._file.writing(seconds, CREATE) as db:
                     check(db)
                     migrate(db)
@@ -72,8 +67,8 @@ class Ledger:
             raise LedgerRefusedError(f"{self._file}: {error}; name another file with --ledger.url") from error
         self._open = True
 
-    def _current(self, seconds: float) -> bool:
-        """Whether the file is sound, ours and of this version; nothing is written to find out."""
+    def _is_current(self, seconds: float) -> bool:
+        """Whether the file is sound, a ledger and of this version; nothing is written to find out."""
         with self._file.reading(seconds) as db:
             current, found = check(db), damage(db)
         if found is not None:
@@ -81,7 +76,7 @@ class Ledger:
         return current
 
     def close(self) -> None:
-        """Release the file."""
+        """Close the file."""
         self._file.close()
 
     def state(self, account: Account, seconds: float = BUSY_SECONDS) -> AccountState:
@@ -92,10 +87,17 @@ class Ledger:
         """
         self.open(seconds)
         with self._file.reading(seconds) as db:
-            return load(db, find(db, account))
+            key, committed = find(db, account), self._committed.get(account)
+            if committed is None or committed.key != key:
+                committed = self._committed[account] = _load(db, key)
+        return committed.state
 
     def record(
-        self, account: Account, reading: Reading, policy: AccountingPolicy, seconds: float = BUSY_SECONDS
+        self,
+        account: Account,
+        recorded: RecordedListing,
+        policy: AccountingPolicy,
+        seconds: float = BUSY_SECONDS,
     ) -> AccountState:
         """Count a listing, and return what is then durable.
 
@@ -103,25 +105,47 @@ class Ledger:
             LedgerError: when it cannot be written; nothing was counted, and the next listing will.
         """
         self.open(seconds)
-        listing = reading.listing
-        with self._file.writing(seconds) as db:
-            key = find(db, account)
-            progress = load_progress(db, key)
-            rows = load_rows(db, key, progress, listing)
-            ledger_update = apply_listing(
-                progress, rows, listing, policy, is_stale=_is_stale(reading.known, progress)
-            )
-            key = save_progress(db, key, account, ledger_update.progress, reading.at)
-            save_rows(db, key, rows, ledger_update)
-            add_to_totals(db, key, ledger_update.added)
-            add_words(db, key, reading.shown)
-            state = load(db, key)
-            freed = db.exec_driver_sql("PRAGMA freelist_count").scalar_one()
-        if freed > MAX_FREE_PAGES:  # what a first import needed is given back by and by
-            self._file.outside(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
-        return state
+        before = self._committed.get(account, Committed())
+        update = None if before.rows is None else before.count(before.rows, recorded, policy)
+        if update is not None and not before.is_changed_by(update, recorded.shown):
+            after = before.at(recorded.at)
+        else:
+            with self._file.writing(seconds) as db:
+                after = _write(db, account, before, update, recorded, policy)
+                freed = db.exec_driver_sql("PRAGMA freelist_count").scalar_one()
+            if freed > MAX_FREE_PAGES:  # what a first import needed is given back step by step
+                self._file.run_pragma(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
+        self._committed[account] = after
+        return after.state
 
 
-def _is_stale(known: AccountState, progress: AccountProgress | None) -> bool:
-    """Whether another listing was counted since this was known."""
-    return progress is not None and (known.progress is None or known.progress.listings != progress.listings)
+def _load(db: Connection, key: AccountKey | None) -> Committed:
+    state = load(db, key)
+    is_complete = state.progress is not None and state.progress.complete
+    rows = load_all_rows(db, key) if key is not None and is_complete else None
+    return Committed(key, state, rows, load_rejected(db, key))
+
+
+def _write(  # noqa: PLR0913, PLR0917 - all that is known when one listing is written
+    db: Connection,
+    account: Account,
+    before: Committed,
+    update: LedgerUpdate | None,
+    recorded: RecordedListing,
+    policy: AccountingPolicy,
+) -> Committed:
+    """Write what a listing changes: `update`, if nobody has changed the account since `before`."""
+    key = find(db, account)
+    if before.key != key:
+        before, update = _load(db, key), None
+    rows = before.rows
+    if rows is None:
+        rows = load_rows(db, key, before.state.progress, recorded.listing)
+    if update is None:
+        update = before.count(rows, recorded, policy)
+    written = save(db, key, account, update.progress, recorded.at)
+    save_rows(db, written.id, rows, update)
+    save_rejected(db, written.id, update)
+    add_to_totals(db, written.id, update.added)
+    add_words(db, written.id, recorded.shown)
+    return _load(db, written) if before.rows is None else before.after(written, update, recorded)

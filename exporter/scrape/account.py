@@ -13,7 +13,7 @@ from exporter.client.errors import ApiError
 from exporter.clocks import boottime
 from exporter.labels import SeenLabelValues, limit_cardinality
 from exporter.ledger.queries import FAR_FUTURE, AccountState
-from exporter.ledger.store import Ledger, LedgerError, Reading
+from exporter.ledger.store import Ledger, LedgerError, RecordedListing
 from exporter.metrics.families import AccountResult
 from exporter.model import Account, Listing, ReadWindow
 from exporter.providers.base import SessionReader
@@ -141,7 +141,7 @@ class AccountScraper:
     def _record(self, target: AccountTarget, listing: Listing, seen: SeenLabelValues, ends: float) -> None:
         try:
             known = self._state_before_reading(ends - self._clock())
-            reading = Reading(listing, known, seen, self._wall())
+            reading = RecordedListing(listing, known, seen, self._wall())
             self._keep(self._ledger.record(self._account, reading, target.policy, ends - self._clock()))
         except LedgerError:
             self._telemetry.ledger_failed()

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck
 from exporter.ledger.accounting import AccountingPolicy, AccountProgress, LedgerUpdate, apply_listing, bucket
 from exporter.metrics.counters import COST, ENDED, PROXY_BYTES, REVISIONS, STARTED, TIME, CounterKey
 from exporter.model import HOUR, SECOND, Listing, Series, Usage
-from tests.support.accounting_machine import Memory, World, sums
+from tests.support.accounting_machine import Memory, World
 from tests.support.examples import examples
 from tests.support.listings import MINUTE, RULES, SETTLE, SKIP, T0, WEST, listing, session
 
@@ -114,15 +114,6 @@ def test_the_watermark_never_moves_back_and_never_on_a_partial_listing() -> None
     assert apply_listing(progress, {}, listing(), RULES).progress.watermark == T0 + HOUR
     later = listing(session(created=T0 + 9 * HOUR), time=T0 + 9 * HOUR, covers=None)
     assert apply_listing(progress, {}, later, RULES).progress.watermark == T0 + HOUR
-
-
-def test_an_ended_session_that_opens_again_ends_once() -> None:
-    done = session(status="completed", ending="completed", ended=T0 + MINUTE)
-    one = apply_listing(None, {}, listing(done), RULES)
-    two = after(one, listing(session(usage=Usage(5 * MINUTE)), time=T0 + 5 * MINUTE))
-    three = after(two, listing(done, time=T0 + 6 * MINUTE))
-    assert sums(one, two, three)[CounterKey(WEST, ENDED, "completed")] == 1
-    assert not two.changed[0].settled
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from exporter.ledger.accounting import AccountingPolicy, apply_listing
+from exporter.ledger.accounting import AccountingPolicy
 from exporter.metrics.counters import ACCOUNT_WIDE, ENDED, PROXY_BYTES, REVISIONS, STARTED, TIME, CounterKey
 from exporter.model import HOUR, SECOND, Listing, ReadWindow, Session, Usage
 from tests.support.accounting_machine import Memory
@@ -47,28 +47,23 @@ class Overtaking(RuleBasedStateMachine):
                 yield msgspec.structs.replace(one, usage=msgspec.structs.replace(one.usage, time=time))
 
     def complete(self, window: ReadWindow) -> Listing:
-        """What a provider's room reads of a window."""
+        """What a reader returns of a window."""
         rows = list(self.listed())
-        since, held = window.watermark, window.unsettled
         asked = [
             one
             for one in rows
-            if since is None or one.created >= since or one.ended is None or one.id in held
+            if window.includes(one.id, one.created, is_open=one.ended is None, ended=one.ended)
         ]
-        missing = tuple(held.keys() - {one.id for one in rows})
+        missing = tuple(window.unsettled.keys() - {one.id for one in rows})
         return Listing(self.now, tuple(asked), {}, self.now, missing)
 
     def count(self, asked: AccountScrape) -> None:
         counted = self.progress.progress.listings if self.progress.progress else 0
-        is_stale = counted != asked.known
-        progress, kept = self.progress.progress, self.progress.kept
-        self.progress.commit(apply_listing(progress, kept, asked.listing, self.policy, is_stale=is_stale))
+        self.progress.record(asked.listing, self.policy, is_stale=counted != asked.known)
 
     def asking(self) -> AccountScrape:
-        window = ReadWindow(self.progress.watermark(), self.progress.unsettled())
-        return AccountScrape(
-            self.complete(window), self.progress.progress.listings if self.progress.progress else 0
-        )
+        window, progress = self.progress.window(self.policy), self.progress.progress
+        return AccountScrape(self.complete(window), progress.listings if progress else 0)
 
     @rule(replica=st.sampled_from(REPLICAS))
     def ask(self, replica: int) -> None:
@@ -114,7 +109,7 @@ class Overtaking(RuleBasedStateMachine):
             self.final[name] = self.usage(self.live.pop(name))
 
     def settled(self, name: str) -> bool:
-        row, since = self.progress.kept.get(name), self.progress.watermark()
+        row, since = self.progress.kept.get(name), self.progress.window(self.policy).watermark
         gone = row is None and since is not None and self.live[name].created < since
         return gone or (row is not None and row.settled)
 
@@ -129,6 +124,21 @@ class Overtaking(RuleBasedStateMachine):
                 self.ask(replica)
             self.hidden = None
             self.ask_and_record()
+
+    @rule(replica=st.sampled_from(REPLICAS), since=st.integers(0, 14), length=st.integers(0, 60))
+    def list_late(self, replica: int, since: int, length: int) -> None:
+        """Lists lag: one replica sees a session that has ended, a newer reading of another does not yet."""
+        name, ended = f"s{len(self.live) + len(self.final)}", self.now - since * MINUTE
+        created = ended - length * MINUTE
+        self.live[name] = session(
+            id=name, created=created, started=created, usage=Usage(0, 1), ended=ended, status="completed",
+            ending="completed",
+        )  # fmt: skip
+        self.ask(replica)
+        self.hidden = name
+        self.ask_and_record()
+        self.hidden = None
+        self.record(replica)
 
     @rule(seconds=st.sampled_from([1, 60, 240, 901, 4000]))
     def pass_time(self, seconds: int) -> None:
@@ -178,7 +188,7 @@ def books_of(*steps: tuple[Listing, bool], policy: AccountingPolicy = RULES) -> 
     """The progress after these listings, each stale or not."""
     progress = Memory()
     for one, is_stale in steps:
-        progress.commit(apply_listing(progress.progress, progress.kept, one, policy, is_stale=is_stale))
+        progress.record(one, policy, is_stale=is_stale)
     return progress
 
 

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck
 from exporter.labels import SeenLabelValues
 from exporter.ledger.accounting import AccountingPolicy
 from exporter.ledger.queries import FAR_FUTURE, MOST, AccountState
-from exporter.ledger.store import Ledger, LedgerError, Reading
+from exporter.ledger.store import Ledger, LedgerError, RecordedListing
 from exporter.metrics.counters import COST, ENDED, PROXY_BYTES, STARTED, CounterKey
 from exporter.model import HOUR, SECOND, UNKNOWN, Account, Listing, ReadWindow, Usage
 from tests.support.accounting_machine import World
@@ -49,11 +49,8 @@ class Durable:
     def record(self, listing: Listing, policy: AccountingPolicy) -> None:
         self.state = record(self.ledger, listing, policy)
 
-    def unsettled(self) -> dict[str, int]:
-        return dict(self.state.unsettled)
-
-    def watermark(self) -> int | None:
-        return self.state.progress.watermark if self.state.progress else None
+    def window(self, policy: AccountingPolicy) -> ReadWindow:
+        return self.state.window(policy)
 
     def totals(self) -> dict[CounterKey, int]:
         return dict(self.state.totals)
@@ -103,7 +100,7 @@ def test_accounts_of_one_name_at_two_providers_are_two(ledger: Ledger) -> None:
 
 def test_words_once_shown_stay(ledger: Ledger, path: Path) -> None:
     words = SeenLabelValues(frozenset({"paused"}), frozenset({"mars-1"}), frozenset({"project"}))
-    ledger.record(ACCOUNT, Reading(listing(session()), AccountState(), words, at=1.0), RULES)
+    ledger.record(ACCOUNT, RecordedListing(listing(session()), AccountState(), words, at=1.0), RULES)
     with closing(Ledger(f"sqlite:///{path}")) as later:
         assert later.state(ACCOUNT).words == words
 
@@ -125,7 +122,9 @@ def test_a_listing_that_another_process_overtook_counts_no_session_twice(ledger:
     with closing(Ledger(f"sqlite:///{path}")) as replica:
         later = record(replica, listing(done, session(id="s2", created=T0 + HOUR), time=T0 + HOUR))
     assert later.rows == 1
-    state = ledger.record(ACCOUNT, Reading(listing(session()), known, SeenLabelValues(), at=1.5), RULES)
+    state = ledger.record(
+        ACCOUNT, RecordedListing(listing(session()), known, SeenLabelValues(), at=1.5), RULES
+    )
     assert (state.rows, state.totals) == (later.rows, later.totals)
 
 
@@ -191,7 +190,10 @@ def test_the_horizon_is_everything_then_the_watermark_and_what_is_held(ledger: L
     assert AccountState().window(RULES) == ReadWindow(None)
     assert AccountState().window(SKIP) == ReadWindow(FAR_FUTURE)
     state = record(ledger, listing(session(), session(id="s2", created=T0 + 2 * HOUR), time=T0 + 2 * HOUR))
-    assert state.window(RULES) == ReadWindow(T0 + 2 * HOUR - SETTLE + 1, {"s1": T0, "s2": T0 + 2 * HOUR})
+    settled = T0 + 2 * HOUR - SETTLE
+    assert state.window(RULES) == ReadWindow(
+        settled + 1, {"s1": T0, "s2": T0 + 2 * HOUR}, ended_after=settled
+    )
 
 
 WRITER = """
@@ -268,3 +270,55 @@ def test_totals_are_whole_beyond_what_a_float_holds(ledger: Ledger) -> None:
         state = record(ledger, listing(session(id=f"s{number}", usage=Usage(0, big + 1))))
     assert state.totals[CounterKey(WEST, PROXY_BYTES)] == 40 * (big + 1)
     assert Counter(state.totals)[CounterKey(WEST, STARTED)] == 40
+
+
+def test_a_listing_that_changes_nothing_is_not_written(ledger: Ledger, path: Path) -> None:
+    done = session(status="stopped", ending="stopped", ended=T0 + MINUTE)
+    for minute in (2, 20, 40):
+        state = record(ledger, listing(done, time=T0 + minute * MINUTE))
+    before = path.read_bytes(), Path(f"{path}-wal").read_bytes()
+    again = ledger.record(
+        ACCOUNT, RecordedListing(listing(time=T0 + HOUR), state, state.words, at=9.0), RULES
+    )
+    assert again == msgspec.structs.replace(state, last_success=9.0)
+    assert (path.read_bytes(), Path(f"{path}-wal").read_bytes()) == before
+    with closing(Ledger(f"sqlite:///{path}")) as later:
+        assert later.state(ACCOUNT).last_success == 1.5, "that of the last listing that changed something"
+
+
+def test_what_another_process_has_written_is_read_again(ledger: Ledger, path: Path) -> None:
+    record(ledger, listing(session(usage=Usage(SECOND, 5))))
+    with closing(Ledger(f"sqlite:///{path}")) as replica:
+        theirs = record(replica, listing(session(usage=Usage(SECOND, 9))))
+    assert ledger.state(ACCOUNT) == theirs
+    later = record(ledger, listing(session(usage=Usage(SECOND, 9))))
+    assert later.totals[CounterKey(WEST, PROXY_BYTES)] == 9
+
+
+def test_what_another_process_writes_between_reading_and_recording_is_not_counted_twice(
+    ledger: Ledger, path: Path
+) -> None:
+    known = record(ledger, listing(session(usage=Usage(SECOND, 5))))
+    with closing(Ledger(f"sqlite:///{path}")) as replica:
+        record(replica, listing(session(usage=Usage(SECOND, 9))))
+    mine = RecordedListing(listing(session(usage=Usage(SECOND, 12))), known, known.words, at=2.0)
+    state = ledger.record(ACCOUNT, mine, RULES)
+    assert state.totals[CounterKey(WEST, PROXY_BYTES)] == 12
+    assert ledger.state(ACCOUNT) == state
+
+
+def test_a_rejected_row_is_remembered_by_a_later_start_and_counts_when_it_is_sound(
+    ledger: Ledger, path: Path
+) -> None:
+    newer = session(id="s2", created=T0 + HOUR)
+    record(ledger, listing(newer, time=T0 + HOUR, rejected_ids=frozenset({"s1"})))
+    record(ledger, listing(newer, time=T0 + 9 * HOUR, rejected_ids=frozenset({"s1"})))
+    ledger.close()
+    with closing(Ledger(f"sqlite:///{path}")) as later:
+        assert later.state(ACCOUNT).window(RULES).rejected == {"s1"}
+        done = session(
+            status="stopped", ending="stopped", ended=T0 + HOUR, usage=Usage(HOUR, 70), end_is_known=True
+        )
+        state = record(later, listing(newer, done, time=T0 + 10 * HOUR))
+    assert state.rejected == frozenset()
+    assert state.totals[CounterKey(WEST, PROXY_BYTES)] == 70

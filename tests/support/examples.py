@@ -7,4 +7,6 @@ from hypothesis import settings
 
 def examples(number: int, **more: Any) -> settings:
     """Returns settings with so many examples in the profile `ci`, and a tenth of them in `dev`."""
-    return settings(max_examples=number * settings().max_examples // 100, **more)
+    profile = settings.default
+    assert profile is not None
+    return settings(max_examples=number * profile.max_examples // 100, **more)

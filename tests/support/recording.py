@@ -3,7 +3,7 @@
 from exporter.labels import SeenLabelValues
 from exporter.ledger.accounting import AccountingPolicy
 from exporter.ledger.queries import AccountState
-from exporter.ledger.store import Ledger, Reading
+from exporter.ledger.store import Ledger, RecordedListing
 from exporter.model import (
     Account,
     Listing,
@@ -16,4 +16,6 @@ ACCOUNT = Account("browserbase", "production")
 def record(
     ledger: Ledger, one: Listing, policy: AccountingPolicy = RULES, account: Account = ACCOUNT
 ) -> AccountState:
-    return ledger.record(account, Reading(one, ledger.state(account), SeenLabelValues(), at=1.5), policy)
+    return ledger.record(
+        account, RecordedListing(one, ledger.state(account), SeenLabelValues(), at=1.5), policy
+    )

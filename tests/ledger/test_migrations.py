@@ -9,9 +9,12 @@ import pytest
 from sqlalchemy import Connection, create_engine, insert, inspect, select, text
 from sqlalchemy.pool import StaticPool
 
-from exporter.ledger.schema import MIGRATIONS, ForeignDatabaseError, check, metadata, migrate, migrations
+from exporter.ledger.migrations import MIGRATIONS, ForeignDatabaseError, check, migrate
+from exporter.ledger.queries import AccountState
+from exporter.ledger.schema import metadata, migrations
 from exporter.ledger.store import Ledger, LedgerRefusedError
-from tests.support.listings import listing, session
+from exporter.model import HOUR, Account, Usage
+from tests.support.listings import MINUTE, T0, listing, session
 from tests.support.recording import record
 
 
@@ -119,3 +122,76 @@ def test_somebody_elses_database_is_refused_and_left_as_it_is(path: Path, statem
             other.execute(statement)
         refused(path, "other tables")
     refused(path, "other tables")
+
+
+FILES = Path(__file__).parent / "files"
+OURS = Account("browser_use", "ours")
+THIRTY = T0 + 30 * MINUTE  # when the files' last listing of OURS was read
+
+
+def restored(name: str, path: Path) -> dict[tuple[str, str], int]:
+    """Make the ledger of a schema; returns its totals of OURS, by counter and detail."""
+    with closing(sqlite3.connect(path)) as made:
+        made.executescript((FILES / f"{name}.sql").read_text())
+        found = made.execute("SELECT counter, detail, value FROM totals WHERE account = 1").fetchall()
+    return {(counter, detail): value for counter, detail, value in found}
+
+
+def shown(state: AccountState) -> dict[tuple[str, str], int]:
+    return {(key.counter, key.label): value for key, value in state.totals.items()}
+
+
+def test_a_file_is_kept_of_each_schema_that_ever_was() -> None:
+    assert sorted(path.stem for path in FILES.glob("*.sql")) == sorted(MIGRATIONS)
+
+
+@pytest.mark.parametrize("name", MIGRATIONS)
+def test_a_ledger_of_each_schema_opens_with_its_totals_and_counts_on(path: Path, name: str) -> None:
+    before = restored(name, path)
+    with closing(Ledger(f"sqlite:///{path}")) as ledger:
+        state = ledger.state(OURS)
+        assert shown(state) == before
+        assert {*state.unsettled} == {"open", "new"}
+        assert state.departed == {"left"}
+        ended = session(
+            id="open", status="stopped", ending="stopped", ended=THIRTY, usage=Usage(30 * MINUTE, 1000, 17, 5)
+        )
+        new = session(id="new", created=THIRTY - MINUTE, usage=Usage(2 * MINUTE, 1000))
+        later = record(ledger, listing(ended, new, time=THIRTY + MINUTE), account=OURS)
+    after = shown(later)
+    assert all(after[key] >= value for key, value in before.items())
+    assert after["ended", "stopped"] == before["ended", "stopped"] + 1
+    assert after["time", ""] == before["time", ""] + MINUTE
+    # A ledger of the first schema has counted what was charged upfront; it neither falls nor counts twice.
+    assert after["cost", "browser"] == before["cost", "browser"] + (0 if name == "1-tables" else 17)
+
+
+@pytest.mark.parametrize("name", MIGRATIONS)
+def test_a_session_of_an_older_ledger_that_was_counted_and_deleted_never_counts_again(
+    path: Path, name: str
+) -> None:
+    before = restored(name, path)
+    old = session(id="old", created=T0 - HOUR, ended=T0 - 50 * MINUTE, status="stopped", ending="stopped")
+    with closing(Ledger(f"sqlite:///{path}")) as ledger:
+        later = record(ledger, listing(old, time=T0), account=OURS)
+    assert shown(later)["started", ""] == before["started", ""]
+
+
+@pytest.mark.parametrize("name", MIGRATIONS)
+def test_every_schema_leads_to_the_same_tables_as_an_empty_file(
+    path: Path, tmp_path: Path, name: str
+) -> None:
+    restored(name, path)
+    fresh = tmp_path / "fresh.db"
+    for file in (path, fresh):
+        with closing(Ledger(f"sqlite:///{file}")) as ledger:
+            ledger.open()
+    assert _columns(path) == _columns(fresh)
+
+
+def _columns(path: Path) -> set[tuple[object, ...]]:
+    query = (
+        'SELECT m.name, c.name, c.type, c."notnull", c.pk FROM sqlite_master m, pragma_table_info(m.name) c'
+    )
+    with closing(sqlite3.connect(path)) as db:
+        return set(db.execute(query))
