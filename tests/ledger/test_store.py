@@ -64,7 +64,7 @@ class Durable:
         assert self.state == shown
 
 
-@pytest.mark.parametrize("examples", [60])
+@pytest.mark.parametrize("examples", [40])
 def test_books_in_a_file_equal_the_truth_over_random_histories(tmp_path: Path, examples: int) -> None:
     class DurableWorld(World):
         def make(self) -> Durable:
