@@ -1,25 +1,28 @@
-# Everything a developer runs. CI runs `make check`; nothing here needs more than Python 3.11 and make.
+# Everything a developer runs. CI runs `make check`. `make test` needs Python 3.11 and make alone; the slow tests
+# skip what needs a program that is not installed, such as Prometheus.
 
 PYTHON ?= python3
 BIN := .venv/bin
 # --upgrade would let pip choose; the lock files choose.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo stack test check soak audit bench dashboards lint-dashboards tools lock clean
+.PHONY: help demo stack test check soak coverage audit bench dashboards lint-dashboards tools lock clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo    see it run, with simulated providers; no keys needed"
-	@echo "make stack   the same with Prometheus, its rules, Alertmanager, and Grafana if installed"
-	@echo "make test    run the test suite"
-	@echo "make check   ruff, mypy, bandit and the tests, as CI does"
-	@echo "make soak    10,000 scrapes through faults, kills and restarts: some eight minutes"
-	@echo "make audit   ask for known vulnerabilities of the dependencies; needs the internet"
-	@echo "make bench   measure speed and size"
+	@echo "make demo             run the exporter on simulated providers; no keys needed"
+	@echo "make stack            the same with Prometheus, its rules, Alertmanager, and Grafana if installed"
+	@echo "make test             the quick tests: two minutes, needs Python alone"
+	@echo "make check            linters, types, the quick and the slow tests, as CI runs them: ten minutes"
+	@echo "make soak             10,000 scrapes through faults, kills and restarts: eight minutes"
+	@echo "make coverage         branch coverage of all tests, with the lines that no test reaches"
+	@echo "make audit            look for known vulnerabilities in the dependencies; needs the internet"
+	@echo "make bench            measure speed and memory: five minutes; AGAINST=CHECKOUT compares with another"
 	@echo "make dashboards       write grafana/dashboards from grafana/*.py"
-	@echo "make lint-dashboards  Grafana's linter on them, and pint on the rules; needs Go 1.24"
-	@echo "make tools   build promtool 3 for the rule tests; needs Go 1.26, takes minutes once"
-	@echo "make lock    choose newer dependencies"
+	@echo "make lint-dashboards  lint the dashboards and the alerting rules; needs Go 1.24"
+	@echo "make tools            build promtool 3 for the rule tests: minutes, once; needs Go 1.26"
+	@echo "make lock             update the pinned dependencies"
+	@echo "make clean            remove the virtual environment and all caches"
 
 .venv/pip:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11 ...")'
@@ -39,20 +42,29 @@ demo: .venv/run
 	$(BIN)/cloud-browser-exporter demo --speed 60
 
 stack: .venv/dev
-	$(BIN)/python deploy/stack.py
+	$(BIN)/python -m deploy.stack
+
+# A file's tests share what they start, so that each file runs in one worker.
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+WORKERS ?= 2
 
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not slow"
 
+# The slow tests wait more than they compute, so a third worker has something to do.
+check: WORKERS = 3
 check: .venv/dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml exporter bench
-	$(BIN)/python -m pytest
+	HYPOTHESIS_PROFILE=ci $(PYTEST) --durations=10
 
 soak: .venv/dev
 	SOAK_SCRAPES=10000 $(BIN)/python -m pytest -s tests/system/test_soak.py
+
+# Programs that tests start are measured, too.
+coverage: .venv/dev
+	$(PYTEST) --cov --cov-report=term-missing:skip-covered
 
 # Asks an outside service for known vulnerabilities, so it is no part of `check`.
 audit: .venv/dev
@@ -60,7 +72,7 @@ audit: .venv/dev
 	$(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements.txt
 
 bench: .venv/dev
-	$(BIN)/python -m bench.run
+	$(BIN)/python -m bench.run $(if $(AGAINST),--against $(AGAINST))
 
 dashboards: .venv/dev
 	$(BIN)/python -m grafana
@@ -87,4 +99,4 @@ lock: .venv/dev
 	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) --extra dev --output-file requirements-dev.txt pyproject.toml
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

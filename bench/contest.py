@@ -31,7 +31,7 @@ def in_turns(rounds: int, providers: Collection[Provider], contestants: Sequence
     The order is drawn anew each round: whoever always followed the same one, would pay for what that one
     leaves behind, such as a disk still busy (measured among equals: up to a tenth).
     """
-    draw = Random(1)  # noqa: S311 - no secret  # nosec B311
+    draw = Random(1)  # noqa: S311 - no secret
     scrapes: list[list[Scrape]] = [[] for _ in contestants]
     for _ in range(rounds):
         for provider in providers:

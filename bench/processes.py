@@ -1,7 +1,5 @@
-"""The processes that a bench starts and ends: providers, rivals, and the exporter as its users run it."""
+"""The processes of a benchmark: providers, rivals, and the exporter as its users run it."""
 
-import re
-import subprocess
 import sys
 import time
 from contextlib import closing
@@ -12,7 +10,8 @@ from typing import Self
 import msgspec
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-COMMAND = Path(sys.executable).with_name("cloud-browser-exporter")
+from devtools.processes import COMMAND, TIMEOUT, ExporterProcess, Process
+
 # As Prometheus asks; it allows more time than usual, for a first import's sake.
 HEADERS = {
     "Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5",
@@ -20,7 +19,6 @@ HEADERS = {
     "X-Prometheus-Scrape-Timeout-Seconds": "120",
 }
 STEP = 15  # seconds between scrapes, as the provider's clock has it
-PATIENCE = 30.0  # seconds for a process to come up, or to leave
 MEBIBYTE = 1 << 20
 CONFIG = """\
 accounts:
@@ -38,34 +36,21 @@ class Scrape(msgspec.Struct, frozen=True):
     requests: int = 0
 
 
-class Worker:
-    """A module of the bench in a process of its own: it does something for every line that it is told."""
+class Worker(Process):
+    """A module of the benchmark in a process of its own: it answers each line that it is given."""
 
     def __init__(self, *command: str) -> None:
-        line = [sys.executable, "-m", *command]
-        # Our own modules, with arguments of our own.
-        self._process = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # nosec B603
-        self.greeting = self._heard()
+        super().__init__(sys.executable, "-m", *command, capture="stdout", stdin=True, grace=TIMEOUT)
 
     def __enter__(self) -> Self:
+        super().__enter__()
+        self.greeting = self.next_line()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.communicate(timeout=PATIENCE)
-
     def ask(self, line: str) -> str:
-        """What it answers."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{line}\n")
-        self._process.stdin.flush()
-        return self._heard()
-
-    def _heard(self) -> str:
-        assert self._process.stdout is not None
-        if line := self._process.stdout.readline():
-            return line.strip()
-        raise RuntimeError(f"{self._process.args!r} has ended: see above")
+        """Returns its answer."""
+        self.write_line(line)
+        return self.next_line()
 
 
 class Provider(Worker):
@@ -73,7 +58,12 @@ class Provider(Worker):
 
     def __init__(self, name: str, size: int) -> None:
         super().__init__("bench.provider", name, str(size))
-        self.name, self.size, self.url = name, size, self.greeting
+        self.provider, self.size = name, size
+
+    @property
+    def url(self) -> str:
+        """Its base URL."""
+        return self.greeting
 
     def step(self) -> None:
         """Let the time from one scrape to the next pass."""
@@ -81,37 +71,40 @@ class Provider(Worker):
 
 
 class Rival(Worker):
-    """The floor, or the obvious exporter."""
+    """The floor, or the naive exporter."""
 
     def __init__(self, kind: str, provider: Provider) -> None:
-        super().__init__("bench.rivals", kind, provider.name, provider.url)
+        super().__init__("bench.rivals", kind, provider.provider, provider.url)
 
     def scrape(self) -> Scrape:
         """One scrape."""
         return Scrape(float(self.ask("scrape")))
 
 
-class Exporter:
-    """`cloud-browser-exporter serve` with one account, its ledger in a folder of its own."""
+class Exporter(ExporterProcess):
+    """`cloud-browser-exporter serve` with one account, its ledger in a folder of its own.
 
-    def __init__(self, folder: Path, provider: Provider) -> None:
-        pricing = PRICING if provider.name == "browserbase" else ""
-        config = CONFIG.format(provider=provider.name, url=provider.url, pricing=pricing, folder=folder)
+    Args:
+        folder: for its configuration and its ledger.
+        provider: the account's.
+        command: the installed command of this checkout, or of another.
+    """
+
+    def __init__(self, folder: Path, provider: Provider, command: Path = COMMAND) -> None:
+        pricing = PRICING if provider.provider == "browserbase" else ""
+        config = CONFIG.format(provider=provider.provider, url=provider.url, pricing=pricing, folder=folder)
         self._folder, self._waited, self._requests = folder, 0.0, 0.0
         (folder / "config.yml").write_text(config)
         (folder / "key").write_text("bench")
-        begun = time.perf_counter()
-        self._process = self._started()
-        self._port = self._heard()
-        self._get("/-/healthy")
-        self.start_seconds = time.perf_counter() - begun
+        flags = "--config.file", folder / "config.yml", "--web.listen-address", "127.0.0.1:0"
+        super().__init__(command, "serve", *flags, grace=TIMEOUT)
 
     def __enter__(self) -> Self:
+        begun = time.perf_counter()
+        super().__enter__()
+        self._get("/-/healthy")
+        self.start_seconds = time.perf_counter() - begun
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait(PATIENCE)
 
     def scrape(self) -> Scrape:
         """One scrape, as Prometheus sees it."""
@@ -120,47 +113,23 @@ class Exporter:
         seconds = time.perf_counter() - begun
         self.samples = _samples(text)
         if not self.samples["cloud_browser_up"]:
-            raise RuntimeError(f"the exporter could not read its account: {self._log()}")
+            raise RuntimeError(f"the exporter could not read its account: {self.log}")
         waited = self.samples["cloud_browser_exporter_api_request_duration_seconds_sum"]
         requests = self.samples["cloud_browser_exporter_api_requests_total"]
         scrape = Scrape(seconds, seconds - waited + self._waited, round(requests - self._requests))
         self._waited, self._requests = waited, requests
         return scrape
 
-    def memory(self, kind: str = "VmRSS") -> float:
+    def mebibytes(self, kind: str = "VmRSS") -> float:
         """MiB resident now, or (`VmHWM`) at most so far."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        found = re.search(rf"^{kind}:\s+(\d+) kB", status, re.MULTILINE)
-        assert found
-        return int(found[1]) * 1024 / MEBIBYTE
+        return self.memory(kind) / MEBIBYTE
 
     def ledger(self, ending: str = "") -> float:
         """MiB of the ledger's file, or (`-wal`) of the log beside it, which SQLite cuts back when it ends."""
         return (self._folder / f"ledger.db{ending}").stat().st_size / MEBIBYTE
 
-    def _started(self) -> "subprocess.Popen[bytes]":
-        config = str(self._folder / "config.yml")
-        line = (
-            str(COMMAND), "serve", "--config.file", config, "--web.listen-address", "127.0.0.1:0",
-        )  # fmt: skip
-        with (self._folder / "log").open("wb") as log:  # as above, it is our own command that runs
-            return subprocess.Popen(line, stderr=log)  # nosec B603
-
-    def _heard(self) -> int:
-        """The port on which it says that it serves."""
-        until = time.monotonic() + PATIENCE
-        while time.monotonic() < until and self._process.poll() is None:
-            if found := re.search(r"msg=serving .*port=(\d+)", self._log()):
-                return int(found[1])
-            time.sleep(0.002)
-        self._process.kill()
-        raise RuntimeError(f"the exporter did not start: {self._log()}")
-
-    def _log(self) -> str:
-        return (self._folder / "log").read_text()
-
     def _get(self, path: str) -> str:
-        with closing(HTTPConnection("127.0.0.1", self._port, timeout=150)) as http:
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=150)) as http:
             http.request("GET", path, headers=HEADERS)
             response = http.getresponse()
             body = response.read().decode()

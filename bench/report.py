@@ -15,7 +15,7 @@ GIBIBYTE = 1 << 30
 FREE = 4.0  # MiB of the ledger's file may be free; what is more it gives back
 NOTE = """\
 Times are medians of scrapes in turns, as ratios. The floor fetches the bytes of a steady scrape with
-`requests` and decodes them with `msgspec`; the obvious exporter is `requests`, `json`, a loop and gauges of
+`requests` and decodes them with `msgspec`; the naive exporter is `requests`, `json`, a loop and gauges of
 `prometheus_client`, and reads every page. Both are timed without serving what they read; this exporter from
 outside, with its answer. A scrape's own time is without what the provider took, as a multiple of that at
 1,000. The lists: Browserbase's of a week; Browser Use's with 60 new sessions an hour. Between scrapes 15
@@ -33,17 +33,18 @@ class Figure(msgspec.Struct, frozen=True):
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """Browserbase's figures at one size."""
+    """Browserbase's figures at one size; `other`: the seconds of another checkout's exporter."""
 
     floor: float
-    obvious: float
+    naive: float
     ours: float
     memory: float
     highest: float
+    other: float | None = None
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """Browser Use's figures at one size. obvious: how often the obvious exporter's time ours is, if measured.
+    """Browser Use's figures at one size. naive: how often the naive exporter's time ours is, if measured.
 
     requests: in a steady scrape. rows, ledger, log: what the ledger, its file and SQLite's log hold.
     """
@@ -55,7 +56,8 @@ class Ended(msgspec.Struct, frozen=True):
     rows: int
     ledger: float
     log: float
-    obvious: float | None
+    naive: float | None
+    other: float | None = None
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -69,7 +71,7 @@ class Report(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         """The tables."""
         first = f"Measured by `make bench` on {_machine()}."
-        tables = (_figures(self), _listed(self.listed), _ended(self.ended))
+        tables = [_figures(self), _listed(self.listed), _ended(self.ended), *_compared(self)]
         return "\n\n".join((first, *tables, NOTE))
 
 
@@ -80,12 +82,12 @@ def targets(report: Report) -> list[Figure]:
     scrape = "steady scrape at 10,000 Browserbase sessions"
     return [
         _limited(f"{scrape}, against the floor", 1.5, " x", steady.ours / steady.floor),
-        _limited(f"{scrape}, against the obvious exporter", 0.5, " x", steady.ours / steady.obvious),
+        _limited(f"{scrape}, against the naive exporter", 0.5, " x", steady.ours / steady.naive),
         _requests(many.ours.requests),
         _limited("a scrape's own time at 1,000,000 against 1,000 ended Browser Use sessions", 1.2, " x", own),
         _kept(few, many),
-        _limited("memory, idle", 80, " MiB", report.idle),
-        _limited("highest memory at 10,000 Browserbase sessions", 150, " MiB", steady.highest),
+        _limited("memory, idle", 70, " MiB", report.idle),
+        _limited("highest memory at 10,000 Browserbase sessions", 90, " MiB", steady.highest),
         _limited("highest memory at 1,000,000 ended Browser Use sessions", 150, " MiB", many.highest),
         _limited("start to first healthy answer", 2, " s", report.start),
     ]
@@ -125,17 +127,27 @@ def _answer(*, reached: bool) -> str:
 
 
 def _listed(listed: Mapping[int, Listed]) -> str:
-    head = ("Browserbase sessions", "scrape / floor", "scrape / obvious", "memory", "highest")
+    head = ("Browserbase sessions", "scrape / floor", "scrape / naive", "memory", "highest")
     rows = [
-        (f"{size:,}", _ratio(one.ours / one.floor), _ratio(one.ours / one.obvious), *_memory(one))
+        (f"{size:,}", _ratio(one.ours / one.floor), _ratio(one.ours / one.naive), *_memory(one))
         for size, one in listed.items()
     ]
     return _table(head, rows)
 
 
+def _compared(report: Report) -> list[str]:
+    """The table of the ratios to another checkout's exporter, if there was one."""
+    seconds = [
+        *((f"{size:,} Browserbase sessions", one.ours, one.other) for size, one in report.listed.items()),
+        *((f"{size:,} ended Browser Use", one.ours.seconds, one.other) for size, one in report.ended.items()),
+    ]
+    rows = [(name, f"{new:.4f}", f"{old:.4f}", _ratio(new / old)) for name, new, old in seconds if old]
+    return [_table(("scrape, seconds", "new", "old", "new / old"), rows)] if rows else []
+
+
 def _ended(ended: Mapping[int, Ended]) -> str:
     head = (
-        "ended Browser Use sessions", "requests", "own time", "scrape / floor", "scrape / obvious",
+        "ended Browser Use sessions", "requests", "own time", "scrape / floor", "scrape / naive",
         "memory", "highest", "ledger rows", "ledger file", "its log",
     )  # fmt: skip
     first = ended[min(ended)]
@@ -147,7 +159,7 @@ def _history(one: Ended, first: Ended) -> tuple[str, ...]:
         str(one.ours.requests),
         _ratio(one.ours.own / first.ours.own),
         _ratio(one.ours.seconds / one.floor),
-        "not measured" if one.obvious is None else _ratio(one.obvious),
+        "not measured" if one.naive is None else _ratio(one.naive),
         *_memory(one),
         str(one.rows),
         f"{one.ledger:.2f} MiB",

@@ -1,6 +1,6 @@
-"""What a scrape is held against: the floor under it, and the exporter that anybody would write first.
+"""What a scrape is compared with: the floor under it, and the naive exporter that anybody would write first.
 
-    python -m bench.rivals (floor | obvious) (browserbase | browser_use) URL
+    python -m bench.rivals (floor | naive) (browserbase | browser_use) URL
 
 Each line on its standard input is a scrape; it prints how many seconds that took. Neither rival serves
 what it has read: that is left out in their favour.
@@ -42,7 +42,7 @@ class Floor:
             msgspec.json.decode(self._session.get(url).content)
 
 
-class Obvious:
+class Naive:
     """Reads everything there is with `requests` and `json`, and sets gauges in a loop."""
 
     def __init__(self, provider: str, url: str) -> None:
@@ -100,7 +100,7 @@ def _ran(started: str, ended: str | None) -> float:
     return (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
 
 
-RIVALS: dict[str, Callable[[str, str], Floor | Obvious]] = {"floor": Floor, "obvious": Obvious}
+RIVALS: dict[str, Callable[[str, str], Floor | Naive]] = {"floor": Floor, "naive": Naive}
 
 
 def main(rival: str, provider: str, url: str) -> None:

@@ -1,37 +1,53 @@
 """Prints what a scrape costs and what the exporter weighs, as tables for the README. Takes five minutes.
 
-    python -m bench.run
+    python -m bench.run [--against CHECKOUT]
 
-Floor, obvious exporter, ours and provider are processes of their own on this machine. They scrape in turns,
-the same bytes each, then the provider's clock moves on. Ratios are of medians; nothing here passes or fails.
+Floor, naive exporter, this exporter and provider are processes of their own on this machine. They scrape in
+turns, the same bytes each, then the provider's clock moves on. Ratios are of medians; nothing here passes or
+fails. With `--against`, the command that is installed in the `.venv` of another checkout scrapes in turns
+with them, and the ratio to it is shown.
 """
 
+import argparse
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from statistics import median
 
-from bench.contest import Times, in_turns
+from bench.contest import Contestant, Times, in_turns
 from bench.processes import Exporter, Provider, Rival
 from bench.report import Ended, Listed, Report
+from devtools.processes import COMMAND
 
 LISTED = {100: 100, 1_000: 100, 10_000: 60, 100_000: 9}  # sessions: rounds
 ENDED = (1_000, 100_000, 1_000_000)
 ENDED_ROUNDS = 200
-OBVIOUS_ROUNDS = {1_000: 20, 100_000: 2}  # it reads every page: a million sessions would take it minutes
+NAIVE_ROUNDS = {1_000: 20, 100_000: 2}  # it reads every page: a million sessions would take it minutes
 STARTS = 5
 WARMING = 3
 SETTLING = 40  # scrapes, in the first of which the ledger gives back what an import took
-DISK = "/var/tmp"  # noqa: S108 - not in memory, as /tmp may be: a ledger's commits wait for the disk  # nosec B108
+DISK = "/var/tmp"  # noqa: S108 - not in memory, as /tmp may be: a ledger's commits wait for the disk
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure everything, then print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__.splitlines()[0])
+    parser.add_argument("--against", metavar="CHECKOUT", type=_command_of, help="compare with its command")
+    other = parser.parse_args(arguments).against
     start, idle = measure_start()
-    listed = {size: measure_listed(size, rounds) for size, rounds in LISTED.items()}
-    print(Report(start, idle, listed, measure_ended()))
+    listed = {size: measure_listed(size, rounds, other) for size, rounds in LISTED.items()}
+    print(Report(start, idle, listed, measure_ended(other)))
+
+
+def _command_of(checkout: str) -> Path:
+    """The command that is installed in a checkout's own virtual environment."""
+    command = Path(checkout).resolve() / ".venv" / "bin" / COMMAND.name
+    if not command.exists():
+        raise argparse.ArgumentTypeError(f"{command} does not exist; run `make .venv/run` there")
+    return command
 
 
 def measure_start() -> tuple[float, float]:
@@ -40,78 +56,79 @@ def measure_start() -> tuple[float, float]:
     found = []
     for _ in range(STARTS):
         with Provider("browserbase", 100) as provider, _exporter(provider) as exporter:
-            found.append((exporter.start_seconds, exporter.memory()))
+            found.append((exporter.start_seconds, exporter.mebibytes()))
     seconds, memory = zip(*found, strict=True)
     return median(seconds), max(memory)
 
 
-def measure_listed(size: int, rounds: int) -> Listed:
+def measure_listed(size: int, rounds: int, other: Path | None = None) -> Listed:
     """A list of Browserbase's."""
     _say(f"Browserbase: {size:,} sessions")
-    with (
-        Provider("browserbase", size) as provider,
-        Rival("floor", provider) as floor,
-        Rival("obvious", provider) as obvious,
-        _exporter(provider) as exporter,
-    ):
-        contestants = (floor, obvious, exporter)
+    with ExitStack() as stack:
+        provider = stack.enter_context(Provider("browserbase", size))
+        rivals = [stack.enter_context(Rival(kind, provider)) for kind in ("floor", "naive")]
+        exporters = [stack.enter_context(_exporter(provider, one)) for one in (COMMAND, other) if one]
+        contestants: list[Contestant] = [*rivals, *exporters]
         in_turns(WARMING, [provider], contestants)
-        times = in_turns(rounds, [provider], contestants)
-        least, obvious_seconds, ours = (one.seconds for one in times)
-        return Listed(least, obvious_seconds, ours, exporter.memory(), exporter.memory("VmHWM"))
+        floor, naive, ours, *theirs = (one.seconds for one in in_turns(rounds, [provider], contestants))
+        memory = exporters[0].mebibytes(), exporters[0].mebibytes("VmHWM")
+        return Listed(floor, naive, ours, *memory, theirs[0] if theirs else None)
 
 
-def measure_ended() -> dict[int, Ended]:
+def measure_ended(other: Path | None = None) -> dict[int, Ended]:
     """Browser Use's histories, imported one after the other, then scraped in turns."""
     with ExitStack() as stack:
         providers = [stack.enter_context(Provider("browser_use", size)) for size in ENDED]
         floor = stack.enter_context(Rival("floor", providers[0]))
         exporters = [stack.enter_context(_exporter(provider)) for provider in providers]
-        for provider, exporter in zip(providers, exporters, strict=True):
-            _say(f"Browser Use: import of {provider.size:,} sessions")
+        others = [stack.enter_context(_exporter(provider, other)) for provider in providers if other]
+        for exporter in (*exporters, *others):
             _import(exporter)
         _say("Browser Use: steady scrapes")
-        in_turns(SETTLING, providers, exporters)
-        least, *times = in_turns(ENDED_ROUNDS, providers, (floor, *exporters))
-        each = zip(providers, exporters, times, strict=True)
-        return {one.size: _ended(one, exporter, ours, least) for one, exporter, ours in each}
+        in_turns(SETTLING, providers, (*exporters, *others))
+        least, *times = in_turns(ENDED_ROUNDS, providers, (floor, *exporters, *others))
+        ours, theirs = times[: len(providers)], times[len(providers) :]
+        each = zip_longest(providers, exporters, ours, theirs)
+        return {one.size: _ended(one, exporter, own, least, old) for one, exporter, own, old in each}
 
 
 def _import(exporter: Exporter) -> None:
+    _say(f"{exporter.name}: import of Browser Use's history")
     exporter.scrape()
     while not exporter.samples["cloud_browser_history_complete"]:
         exporter.scrape()
 
 
-def _ended(provider: Provider, exporter: Exporter, ours: Times, floor: Times) -> Ended:
-    """What it holds, all at the same time of their providers; the obvious exporter comes after it."""
+def _ended(provider: Provider, exporter: Exporter, ours: Times, floor: Times, theirs: Times | None) -> Ended:
+    """What it holds, all at the same time of their providers; the naive exporter comes after it."""
     return Ended(
         ours,
         floor.seconds,
-        memory=exporter.memory(),
-        highest=exporter.memory("VmHWM"),
+        memory=exporter.mebibytes(),
+        highest=exporter.mebibytes("VmHWM"),
         rows=round(exporter.samples["cloud_browser_exporter_ledger_sessions"]),
         ledger=exporter.ledger(),
         log=exporter.ledger("-wal"),
-        obvious=_against_obvious(provider, exporter),
+        naive=_against_naive(provider, exporter),
+        other=theirs.seconds if theirs else None,
     )
 
 
-def _against_obvious(provider: Provider, exporter: Exporter) -> float | None:
-    """How often the obvious exporter's time ours is, where it ends in time."""
-    if provider.size not in OBVIOUS_ROUNDS:
+def _against_naive(provider: Provider, exporter: Exporter) -> float | None:
+    """How often the naive exporter's time ours is, where it ends in time."""
+    if provider.size not in NAIVE_ROUNDS:
         return None
-    _say(f"Browser Use: the obvious exporter reads {provider.size:,} sessions")
-    with Rival("obvious", provider) as obvious:
-        theirs, ours = in_turns(OBVIOUS_ROUNDS[provider.size], [provider], (obvious, exporter))
+    _say(f"Browser Use: the naive exporter reads {provider.size:,} sessions")
+    with Rival("naive", provider) as naive:
+        theirs, ours = in_turns(NAIVE_ROUNDS[provider.size], [provider], (naive, exporter))
     return ours.seconds / theirs.seconds
 
 
 @contextmanager
-def _exporter(provider: Provider) -> Iterator[Exporter]:
+def _exporter(provider: Provider, command: Path = COMMAND) -> Iterator[Exporter]:
     with (
         tempfile.TemporaryDirectory(prefix="bench-", dir=DISK) as folder,
-        Exporter(Path(folder), provider) as exporter,
+        Exporter(Path(folder), provider, command) as exporter,
     ):
         yield exporter
 

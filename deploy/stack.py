@@ -1,127 +1,176 @@
-"""`make stack`: simulator, exporter, Prometheus with its policy, Alertmanager; Grafana where it is installed.
+"""`make stack`: simulator, exporter, Prometheus with its rules, Alertmanager; Grafana where it is installed.
 
-All run as processes of this machine, with files in a folder that goes with them; Ctrl-C ends them.
+    python -m deploy.stack [--ports free]
+
+All run as processes of this machine, with files in a temporary folder; Ctrl-C ends them. They use their
+well-known ports, or free ones; the addresses are printed.
 """
 
+import argparse
 import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
-from urllib.parse import urlsplit
 
 import msgspec
-import requests
+
+from devtools.processes import COMMAND, Process, free_ports
 
 HERE = Path(__file__).parent
 GRAFANA = HERE.parent / "grafana"
-COMMAND = Path(sys.executable).with_name("cloud-browser-exporter")
-PATIENCE = 30.0  # seconds for a process to come up, and for one to leave
-HELLO = """\
-  exporter       http://localhost:10925/metrics
-  simulator      http://localhost:10926/truth
-  Prometheus     http://localhost:9090/alerts
-  Alertmanager   http://localhost:9093
-{grafana}
+TIMEOUT = 30.0  # seconds for a process to come up, and for one to end
+HELLO = """
 An hour passes in a minute, so an hour's spending is sixty times a real one's: its alerts fire soon. In 20
 minutes a wave of errors begins; some ten minutes later its alert fires, too.
-Ctrl-C ends it, and nothing stays behind.
+Ctrl-C ends everything and leaves no files behind.
 """
 
 
+class Ports(msgspec.Struct, frozen=True):
+    """On which port of localhost each program listens; by default those that everybody knows."""
+
+    exporter: int = 10925
+    simulator: int = 10926
+    prometheus: int = 9090
+    alertmanager: int = 9093
+    grafana: int = 3000
+
+
 class Service(msgspec.Struct, frozen=True):
-    """A program, and the address that answers 200 when it is up."""
+    """A program, the path at which it answers 200 when it is up, and the pages to look at, by title."""
 
     name: str
     command: Sequence[str | Path]
+    port: int
     ready: str
-    environ: Mapping[str, str] = {}
+    pages: Mapping[str, str]
+    environ: Mapping[str, str] | None = None
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the stack until a signal comes or a part of it ends; 0, or 1 when something is missing or ended."""
+    parser = argparse.ArgumentParser(prog="make stack", description=__doc__.splitlines()[0])
+    parser.add_argument("--ports", choices=["well-known", "free"], default="well-known")
+    ports = Ports() if parser.parse_args(arguments).ports == "well-known" else Ports(*free_ports(5))
     leaving = Event()
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, lambda *_: leaving.set())
     try:
         with tempfile.TemporaryDirectory(prefix="cloud-browser-stack-") as folder, ExitStack() as stack:
-            services = list(_services(Path(folder)))
-            _ports_free([service.ready for service in services])
-            running = [stack.enter_context(_running(service)) for service in services]
-            here = any(service.name == "Grafana" for service in services)
-            grafana = "  Grafana        http://localhost:3000\n" if here else ""
-            print(HELLO.format(grafana=grafana), flush=True)
+            services = list(_services(Path(folder), ports))
+            _check_free([service.port for service in services])
+            running = [_started(service, stack) for service in services]
+            for title, url in (page for service in services for page in service.pages.items()):
+                print(f"  {title:14} {url}")
+            print(HELLO, flush=True)
             while not leaving.wait(1):
-                _all_alive(services, running)
-    except (LookupError, OSError) as error:
+                _check_running(services, running)
+    except (LookupError, OSError, RuntimeError) as error:
         print(f"make stack: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _services(folder: Path) -> Iterator[Service]:
+def _services(folder: Path, ports: Ports) -> Iterator[Service]:
     """What there is to run. Raises LookupError for a program that must be installed first."""
-    yield Service(
+    yield _exporter(ports)
+    yield _alertmanager(folder, ports)
+    yield _prometheus(folder, ports)
+    if program := shutil.which("grafana-server"):
+        yield _grafana(program, folder, ports)
+
+
+def _exporter(ports: Ports) -> Service:
+    return Service(
         "the exporter",
-        [COMMAND, "demo", "--speed=60", "--rate=240", "--wave=error:0.5:1200:4800", "--log.level=warn"],
-        "http://localhost:10925/-/ready",
-    )
-    yield Service(
-        "Prometheus",
         [
-            _found("prometheus"),
-            f"--config.file={HERE / 'prometheus' / 'prometheus.yml'}",
-            f"--storage.tsdb.path={folder / 'prometheus'}",
-            "--web.listen-address=localhost:9090",
-            "--log.level=warn",
+            COMMAND, "demo", "--speed=60", "--rate=240", "--wave=error:0.5:1200:4800", "--log.level=warn",
+            f"--web.listen-address=localhost:{ports.exporter}",
+            f"--listen-address=localhost:{ports.simulator}",
         ],
-        "http://localhost:9090/-/ready",
-    )
-    yield Service(
+        ports.exporter,
+        "/-/ready",
+        {"exporter": _url(ports.exporter, "/metrics"), "simulator": _url(ports.simulator, "/truth")},
+    )  # fmt: skip
+
+
+def _alertmanager(folder: Path, ports: Ports) -> Service:
+    return Service(
         "Alertmanager",
         [
             _found("prometheus-alertmanager", "alertmanager"),
             f"--config.file={HERE / 'alertmanager' / 'alertmanager.yml'}",
             f"--storage.path={folder / 'alertmanager'}",
-            "--web.listen-address=localhost:9093",
+            f"--web.listen-address=localhost:{ports.alertmanager}",
             "--cluster.listen-address=",
             "--log.level=warn",
         ],
-        "http://localhost:9093/-/ready",
+        ports.alertmanager,
+        "/-/ready",
+        {"Alertmanager": _url(ports.alertmanager)},
     )
-    if grafana := shutil.which("grafana-server"):
-        command = [grafana, "--homepath", "/usr/share/grafana"]  # where its packages put it
-        yield Service("Grafana", command, "http://localhost:3000/api/health", _grafana(folder))
 
 
-def _ports_free(urls: Sequence[str]) -> None:
-    """Raises OSError for a port at which somebody answers already."""
-    for url in urls:
-        address = urlsplit(url)
-        with socket.socket() as probe:
-            if probe.connect_ex((address.hostname, address.port)) == 0:
-                raise OSError(f"port {address.port} is taken; end what listens there, and try again")
+def _prometheus(folder: Path, ports: Ports) -> Service:
+    """Prometheus as it is shipped, but for the ports."""
+    config = folder / "prometheus.yml"
+    text = (HERE / "prometheus" / "prometheus.yml").read_text()
+    for shipped, chosen in (
+        (f"localhost:{Ports().exporter}", f"localhost:{ports.exporter}"),
+        (f"localhost:{Ports().alertmanager}", f"localhost:{ports.alertmanager}"),
+        ("rules/*.yml", f"{HERE / 'prometheus' / 'rules'}/*.yml"),
+    ):
+        text = text.replace(shipped, chosen)
+    config.write_text(text)
+    return Service(
+        "Prometheus",
+        [
+            _found("prometheus"),
+            f"--config.file={config}",
+            f"--storage.tsdb.path={folder / 'prometheus'}",
+            f"--web.listen-address=localhost:{ports.prometheus}",
+            "--log.level=warn",
+        ],
+        ports.prometheus,
+        "/-/ready",
+        {"Prometheus": _url(ports.prometheus, "/alerts")},
+    )
 
 
-def _grafana(folder: Path) -> dict[str, str]:
-    """Its settings: everybody may look, at the committed dashboards, over this Prometheus."""
-    return {
+def _grafana(program: str, folder: Path, ports: Ports) -> Service:
+    """Grafana: everybody may look, at the committed dashboards, over this Prometheus."""
+    environ = {
         "GF_PATHS_PROVISIONING": str(GRAFANA / "provisioning"),
         "GF_PATHS_DATA": str(folder / "grafana"),
         "GF_PATHS_LOGS": str(folder / "grafana"),
         "GF_PATHS_PLUGINS": str(folder / "grafana" / "plugins"),
         "GF_SERVER_HTTP_ADDR": "localhost",
+        "GF_SERVER_HTTP_PORT": str(ports.grafana),
         "GF_AUTH_ANONYMOUS_ENABLED": "true",
         "CLOUD_BROWSER_DASHBOARDS": str(GRAFANA / "dashboards"),
-        "PROMETHEUS_URL": "http://localhost:9090",
+        "PROMETHEUS_URL": _url(ports.prometheus),
     }
+    command = [program, "--homepath", "/usr/share/grafana"]  # where its packages put it
+    pages = {"Grafana": _url(ports.grafana)}
+    return Service("Grafana", command, ports.grafana, "/api/health", pages, os.environ | environ)
+
+
+def _url(port: int, path: str = "") -> str:
+    return f"http://localhost:{port}{path}"
+
+
+def _check_free(ports: Sequence[int]) -> None:
+    """Raises OSError for a port at which somebody answers already."""
+    for port in ports:
+        with socket.socket() as probe:
+            if probe.connect_ex(("localhost", port)) == 0:
+                raise OSError(f"port {port} is taken; end what listens there, or say --ports free")
 
 
 def _found(*names: str) -> str:
@@ -132,44 +181,20 @@ def _found(*names: str) -> str:
     raise LookupError(f"{names[0]} is not installed; it is in Debian's packages {packages}")
 
 
-@contextmanager
-def _running(service: Service) -> Iterator[subprocess.Popen[bytes]]:
-    """The service, from when it is up; told to end when left."""
+def _started(service: Service, stack: ExitStack) -> Process:
+    """The service once it is up; it is stopped with the stack."""
     # Ctrl-C reaches all of a terminal's processes: in a session of their own they end in order.
-    environ = os.environ | service.environ
-    process = subprocess.Popen(service.command, env=environ, start_new_session=True)
-    try:
-        _wait_for(service, process)
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    process = Process(
+        *service.command, environ=service.environ, capture=None, grace=TIMEOUT, own_session=True
+    )
+    stack.enter_context(process).wait_for_http(_url(service.port, service.ready), TIMEOUT)
+    return process
 
 
-def _wait_for(service: Service, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not _answers(service.ready):
-        _all_alive([service], [process])
-        if time.monotonic() > until:
-            raise OSError(f"{service.name} does not answer at {service.ready}; see above")
-        time.sleep(0.1)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return bool(requests.get(url, timeout=1).ok)
-    except requests.RequestException:  # not yet up
-        return False
-
-
-def _all_alive(services: Sequence[Service], running: Sequence[subprocess.Popen[bytes]]) -> None:
+def _check_running(services: Sequence[Service], running: Sequence[Process]) -> None:
     for service, process in zip(services, running, strict=True):
-        if process.poll() is not None:
-            raise OSError(f"{service.name} ended with {process.returncode}; is its port taken? See above")
+        if not process.running:
+            raise RuntimeError(f"{service.name} ended with {process.exit_code}: see above")
 
 
 if __name__ == "__main__":

@@ -145,9 +145,9 @@ class ReadWindow(msgspec.Struct, frozen=True):
         )
 
 
-# Why a row makes no sense: a field is missing or of another type; a figure is negative or absurd; it
-# ends before it starts, or runs for many years.
-REJECTIONS = ("malformed", "out_of_range", "times")
+# Why a row is rejected: a field is missing or of another type; a figure is absurd; it ends before it starts,
+# or runs for many years. `field`: the row was used, but for a field that cannot be.
+REJECTIONS = ("malformed", "out_of_range", "times", "field")
 
 
 def micros(moment: datetime) -> int:

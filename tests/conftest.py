@@ -1,6 +1,34 @@
-"""No test depends on timing: not on how long an example takes either."""
+"""Hypothesis's profiles, and what holds of all tests.
 
+The profile is `dev`, with few examples, or `ci` when HYPOTHESIS_PROFILE or CI says so; neither has a
+deadline, for no test depends on timing.
+"""
+
+import os
+from collections.abc import Generator
+
+import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+for name, examples in (("dev", 10), ("ci", 100)):
+    settings.register_profile(
+        name, max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With REQUIRE_TOOLS=1 nothing may be skipped: a test that is has failed."""
+    report = yield
+    if report.skipped and os.environ.get("REQUIRE_TOOLS") == "1" and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, though REQUIRE_TOOLS=1: {call.excinfo and call.excinfo.value}"
+    return report
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow tests: with several workers, those that wait run beside those that compute."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -23,7 +23,7 @@ from exporter.providers.browserbase import Options
 from exporter.scrape.plan import AccountTarget, TimeoutPolicy
 from exporter.simulator.server import Server, create_app
 from tests.support.pages import FLEET, ORIGIN, Page
-from tests.support.processes import KEYS, PATIENCE, Exporter, configuration, exporter, until
+from tests.support.processes import KEYS, TIMEOUT, Exporter, configuration, exporter, wait_until
 from tests.support.providers import BROWSER_USE, BROWSERBASE
 
 STAGING = "user_metadata['env']:'staging'"
@@ -143,11 +143,11 @@ def hang_up(process: Exporter, result: str) -> None:
     """SIGHUP, and the line that says what came of it."""
     before = process.log.count(result)
     process.signal(signal.SIGHUP)
-    until(lambda: process.log.count(result) > before, result)
+    wait_until(lambda: process.log.count(result) > before, result)
 
 
 def ask_to_reload(process: Exporter, method: str = "POST") -> requests.Response:
-    return requests.request(method, f"{process.url}/-/reload", timeout=PATIENCE)
+    return requests.request(method, f"{process.url}/-/reload", timeout=TIMEOUT)
 
 
 def test_accounts_go_and_come_back_and_their_counters_go_on(tmp_path: Path) -> None:

@@ -90,9 +90,8 @@ def test_help_and_version_belong_to_every_command(name: str, capsys: pytest.Capt
 def test_help_names_the_registered_providers(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"], {**PROVIDERS, TOY.name: TOY})
-    assert "cloud browsers: Browserbase, Browser Use Cloud, Toy." in capsys.readouterr().out.replace(
-        "\n", " "
-    )
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "cloud browsers: Browserbase, Browser Use Cloud, Toy." in shown
 
 
 @pytest.mark.parametrize(
@@ -167,7 +166,7 @@ def test_a_web_configuration_that_is_none_ends_the_start_with_its_faults(
 @pytest.mark.parametrize("arguments", [("serve", "--help"), ("--help",), ("--version",)])
 def test_help_imports_no_simulator(arguments: tuple[str, ...]) -> None:
     with Process(sys.executable, "-X", "importtime", "-m", "exporter", *arguments) as process:
-        assert process.ended() == 0
+        assert process.wait() == 0
     assert not simulating(process.log)
 
 
@@ -175,10 +174,10 @@ def test_serving_imports_no_simulator(tmp_path: Path) -> None:
     environ = {"BROWSERBASE_API_KEY": "key"}
     flags = "--web.listen-address", f"{LOCAL}:0", "--ledger.url", f"sqlite:///{tmp_path}/ledger.db"
     with Process(sys.executable, "-X", "importtime", "-m", "exporter", *flags, environ=environ) as process:
-        port = process.says(r"msg=serving .*port=(\d+)")[1]
+        port = process.wait_for_log(r"msg=serving .*port=(\d+)")[1]
         assert requests.get(f"http://{LOCAL}:{port}/", timeout=60).status_code == 200
         process.signal(signal.SIGTERM)
-        assert process.ended() == 0
+        assert process.wait() == 0
     assert not simulating(process.log)
 
 

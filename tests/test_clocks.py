@@ -14,7 +14,7 @@ from exporter.clocks import boottime
 from exporter.providers import PROVIDERS
 from exporter.simulator.server import Server, create_app
 from tests.support.pages import FLEET, ORIGIN, Page
-from tests.support.processes import COMMAND, KEYS, LOCAL, Exporter, configuration, run, until
+from tests.support.processes import COMMAND, KEYS, LOCAL, Exporter, configuration, run, wait_until
 
 AHEAD = 8 * 3600  # seconds that the machine has slept, as the tests' processes see it
 CLOCKS = "import time; from exporter.clocks import boottime; print(boottime() - time.monotonic())"
@@ -45,7 +45,7 @@ def test_the_clock_counts_the_time_in_which_the_machine_slept(slept: tuple[str, 
 def exporter_of(url: str, folder: Path, slept: tuple[str, ...]) -> Iterator[Exporter]:
     flags = ("--config.file", configuration(folder, url), "--web.listen-address", f"{LOCAL}:0")
     with Exporter(*slept, COMMAND, *flags, environ=KEYS) as process:
-        process.port = int(process.says(r"msg=serving .*\bport=([0-9]+)")[1])
+        process.port = int(process.wait_for_log(r"msg=serving .*\bport=([0-9]+)")[1])
         yield process
 
 
@@ -72,4 +72,4 @@ def test_on_a_machine_that_has_slept_requests_end_at_their_deadline(
                 ]
                 return min(failed) > 0
 
-            until(cut_off, "a request that was cut off")
+            wait_until(cut_off, "a request that was cut off")

@@ -17,7 +17,7 @@ from exporter.demo import PRICES, accounts_of
 from exporter.providers import PROVIDERS
 from exporter.providers.base import pricing_of
 from exporter.simulator import PROVIDERS as SIMULATED
-from tests.support.processes import COMMAND, LOCAL, PATIENCE
+from tests.support.processes import COMMAND, LOCAL, TIMEOUT
 from tests.support.toy_provider import TOY
 
 KEYS = {provider.key_header: "any" for provider in SIMULATED.values()}
@@ -76,7 +76,7 @@ def test_simulate_ends_within_ten_seconds_whoever_is_waiting(number: signal.Sign
             ask.start()
             process.send_signal(number)
             assert process.wait(10) == 0
-    ask.join(PATIENCE)
+    ask.join(TIMEOUT)
     assert statuses in ([200], [0])
 
 
@@ -91,7 +91,7 @@ def test_an_address_in_use_ends_simulate_and_is_named() -> None:
     with simulate() as (_, urls):
         address = urls["Browserbase"].removeprefix("http://")
         line = COMMAND, "simulate", "--listen-address", address
-        ended = subprocess.run(line, stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False)
+        ended = subprocess.run(line, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT, check=False)
     assert ended.returncode == 1
     assert str(address.partition(":")[2]) in ended.stderr
 

@@ -197,6 +197,7 @@ def values(families: Iterable[Metric], label: str, provider: str) -> set[str]:
     return {s.labels[label] for s in samples if label in s.labels and s.labels.get("provider") == provider}
 
 
+@pytest.mark.slow
 def test_no_word_of_a_provider_breaks_the_page_or_floods_it(tmp_path: Path) -> None:
     promtool = program("promtool", "prometheus")
     with replying(hostile) as provider:

@@ -15,7 +15,7 @@ import structlog
 
 from exporter import log as logs
 from exporter.log import BackgroundHandler
-from tests.support.processes import COMMAND, KEYS, LOCAL, PATIENCE, until
+from tests.support.processes import COMMAND, KEYS, LOCAL, TIMEOUT, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def restored() -> Iterator[None]:
 
 
 def written(capsys: pytest.CaptureFixture[str]) -> str:
-    assert logs.flush(PATIENCE)
+    assert logs.flush(TIMEOUT)
     return capsys.readouterr().err
 
 
@@ -59,7 +59,8 @@ def test_less_than_the_level_is_not_said(capsys: pytest.CaptureFixture[str]) -> 
 def test_a_library_speaks_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("debug", "logfmt")
     logging.getLogger("some.library").warning("odd")
-    logging.getLogger("urllib3").debug("not its every step")
+    for name in ("urllib3", "aiohttp.server", "aiohttp.access"):
+        logging.getLogger(name).error("it may quote a key or a password")
     assert written(capsys).endswith(" level=warning msg=odd\n")
 
 
@@ -89,21 +90,21 @@ def test_lines_that_nobody_takes_are_dropped_and_counted_and_logging_goes_on() -
 
     def write(_line: bytes) -> None:
         taken.set()
-        assert blocked.wait(PATIENCE)
+        assert blocked.wait(TIMEOUT)
 
     handler = BackgroundHandler(write, capacity=3)
     logger = logging.getLogger("full")
     logger.propagate = False
     logger.addHandler(handler)
     logger.warning("being written")
-    assert taken.wait(PATIENCE)
+    assert taken.wait(TIMEOUT)
     for number in range(10):
         logger.warning("line %s", number)
     assert handler.dropped == 7
     blocked.set()
-    assert handler.flush_within(PATIENCE)
+    assert handler.flush_within(TIMEOUT)
     logger.warning("taken again")
-    assert handler.flush_within(PATIENCE)
+    assert handler.flush_within(TIMEOUT)
     assert handler.dropped == 7
 
 
@@ -121,11 +122,11 @@ def test_a_command_whose_log_nobody_reads_serves_and_ends(tmp_path: Path) -> Non
     environ = KEYS | {"BROWSERBASE_BASE_URL": nobody, "BROWSER_USE_BASE_URL": nobody}
     with subprocess.Popen([COMMAND, *flags], stderr=writing, env=environ) as process:
         os.close(writing)
-        url = f"http://{LOCAL}:{until(lambda: listening_port(process.pid), 'a listening socket')}"
+        url = f"http://{LOCAL}:{wait_until(lambda: listening_port(process.pid), 'a listening socket')}"
         page = ""
         for _ in range(30):
-            page = requests.get(f"{url}/metrics", timeout=PATIENCE).text
+            page = requests.get(f"{url}/metrics", timeout=TIMEOUT).text
         assert 'cloud_browser_up{account="default",provider="browserbase"} 0.0' in page
         process.terminate()
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUT) == 0
     os.close(reading)

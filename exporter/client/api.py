@@ -138,7 +138,7 @@ class Api:
         """How long to wait before the next attempt; None if there is none, or none can help."""
         if attempt == ATTEMPTS:
             return None
-        backoff = BACKOFF_SECONDS * 2**attempt * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret  # nosec B311
+        backoff = BACKOFF_SECONDS * 2**attempt * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret
         if isinstance(error, StatusError):
             return max(backoff, error.wait or 0) if error.status in RETRIED else None
         return None if isinstance(error, TlsError) else backoff

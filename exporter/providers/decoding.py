@@ -10,13 +10,14 @@ from typing import TypeVar
 
 import msgspec
 
-from exporter.model import HOUR
+from exporter.model import HOUR, SECOND
 
 MAX_LONE_SURROGATES = 100_000
 # Beyond any session's: one implausible row must not distort a counter for ever.
 MAX_BYTES = 10**15
 MAX_NANO_USD = 10**15
 MAX_DURATION = 3653 * 24 * HOUR
+MAX_CLOCK_NOISE = 60 * SECOND  # of two clocks of one provider: an end may lie this much before its start
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _LONE = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, _HIGH, _LOW))
 Decoded = TypeVar("Decoded")

@@ -30,6 +30,7 @@ from exporter.simulator.provider import SimulatedProvider
 FAULTS = ("401", "402", "403", "404", "429", "500", "502", "503", "slow", "cut")
 SLOWNESS = 5.0  # seconds
 REQUESTS_PER_WINDOW, WINDOW = 125, 5 * SECOND
+ACCEPT_ITERATIONS = 3  # of the event loop, from an accepted socket to a connection
 DRAIN_SECONDS = 4.0  # for requests in flight at the end; aiohttp may wait for twice as long
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -121,6 +122,10 @@ class Server:
         await runner.setup()
         await web.SockSite(runner, listener).start()
         await self._leaving.wait()
+        # asyncio leaks a socket that is accepted just before its server closes, so accept no more and wait.
+        self._loop.remove_reader(listener)
+        for _ in range(ACCEPT_ITERATIONS):
+            await asyncio.sleep(0)
         await runner.cleanup()
         await asyncio.sleep(0)
         await server.shutdown(0)  # a connection that was accepted while the others were closed

@@ -44,7 +44,7 @@ from exporter.client.errors import (
 )
 from exporter.client.transport import IDLE_SECONDS
 from tests.support.misbehaviour import Script, Server, answer, broken_off, reset, serving, silent
-from tests.support.processes import PATIENCE
+from tests.support.processes import TIMEOUT
 
 KEY = "key-4f1c0de5"
 PATH = "/v1/sessions"
@@ -160,7 +160,7 @@ def test_connections_end_with_the_last_who_holds_them() -> None:
         assert not server.left.acquire(blocking=False)
         del scrape
         gc.collect()
-        assert server.left.acquire(timeout=PATIENCE)
+        assert server.left.acquire(timeout=TIMEOUT)
 
 
 def test_a_kept_connection_that_the_server_has_closed_is_no_error() -> None:
@@ -370,7 +370,7 @@ def test_a_kept_connection_that_a_middlebox_forgot_is_replaced_within_the_reques
 
     def once(connection: socket.socket) -> None:
         connection.sendall(answer(b"[1]"))
-        connection.settimeout(PATIENCE)
+        connection.settimeout(TIMEOUT)
         if connection.recv(1 << 16):  # the second request: taken, never answered
             forgotten.set()
             with suppress(OSError):
@@ -510,7 +510,7 @@ def test_silence_ends_no_request_that_is_under_way() -> None:
 
     def slowly(connection: socket.socket) -> None:
         asked.set()
-        assert refused.wait(PATIENCE)
+        assert refused.wait(TIMEOUT)
         connection.sendall(answer(b"[1]"))
 
     with (
@@ -518,11 +518,11 @@ def test_silence_ends_no_request_that_is_under_way() -> None:
         ThreadPoolExecutor() as pool,
     ):
         first = pool.submit(rig.get)
-        assert asked.wait(PATIENCE)
+        assert asked.wait(TIMEOUT)
         assert isinstance(rig.fails(), RateLimitedError)
         assert isinstance(rig.fails(), RateLimitedError)
         refused.set()
-        assert first.result(PATIENCE) == b"[1]"
+        assert first.result(TIMEOUT) == b"[1]"
         assert len(server.requests) == 2
 
 
@@ -532,7 +532,7 @@ def test_an_account_has_no_more_than_four_requests_under_way() -> None:
 
     def held(connection: socket.socket) -> None:
         asked.release()
-        assert go.wait(PATIENCE)
+        assert go.wait(TIMEOUT)
         connection.sendall(answer(b"[4]"))
 
     with (
@@ -540,14 +540,14 @@ def test_an_account_has_no_more_than_four_requests_under_way() -> None:
         ThreadPoolExecutor() as pool,
     ):
         four = [pool.submit(rig.get) for _ in range(CONNECTIONS)]
-        assert all(asked.acquire(timeout=PATIENCE) for _ in four)
+        assert all(asked.acquire(timeout=TIMEOUT) for _ in four)
         raised = rig.fails(0.3)
         assert (type(raised), raised.reason, rig.meter.codes) == (AnswerTimeoutError, "timeout", [])
         fifth = pool.submit(rig.get)
         assert len(server.requests) == CONNECTIONS == 4
         go.set()
-        assert [one.result(PATIENCE) for one in four] == [b"[4]"] * 4
-        assert fifth.result(PATIENCE) == b"[5]"
+        assert [one.result(TIMEOUT) for one in four] == [b"[4]"] * 4
+        assert fifth.result(TIMEOUT) == b"[5]"
         assert len(server.requests) == 5
 
 

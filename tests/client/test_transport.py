@@ -89,7 +89,7 @@ def test_so_is_one_through_a_proxy(session: requests.Session, monkeypatch: pytes
     with serving(DRIPS["a header"]) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         with pytest.raises(FOREIGN) as caught:
-            fetch(session, "http://provider.invalid/list", 0.2)
+            fetch(session, "http://provider.invalid/list", 1)
     assert proxy.requests[0].startswith(b"GET http://provider.invalid/list ")
     assert isinstance(root(caught.value), TimeoutError)
 
@@ -159,9 +159,9 @@ def test_connecting_takes_no_longer_than_its_time() -> None:
 
 
 def test_an_address_that_does_not_answer_leaves_time_for_the_next() -> None:
-    with deaf() as one, serving() as server, connect([one, ("127.0.0.1", server.port)], 2) as connection:
+    with deaf() as one, serving() as server, connect([one, ("127.0.0.1", server.port)], 3) as connection:
         assert connection.getpeername() == ("127.0.0.1", server.port)
-        assert 0.1 < (connection.gettimeout() or 0) <= 1
+        assert (connection.gettimeout() or 0) <= 1.5, "the other half has been spent on the first"
 
 
 def test_an_address_that_refuses_leaves_all_the_time_to_the_next() -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.loader import (
@@ -24,6 +24,7 @@ from exporter.config.loader import (
     printable,
     read_yaml,
 )
+from tests.support.examples import examples
 
 UNKNOWN = "unknown key; allowed: crown, kind, leaves"
 
@@ -144,7 +145,7 @@ def test_yaml_that_is_odd_is_a_fault(path: Path, text: str) -> None:
     assert taken(path)[1]
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(st.text("kindleavsoam:[]{}&*!|>'\"%@`#-? \n\t\\0é~<,", max_size=60) | st.binary(max_size=40))
 def test_any_text_is_read_or_refused(path: Path, text: str | bytes) -> None:
     path.write_bytes(text.encode() if isinstance(text, str) else text)

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config import settings as config
@@ -17,6 +17,7 @@ from exporter.config.secrets import KeyUnavailableError
 from exporter.providers import PROVIDERS
 from exporter.providers.base import pricing_of
 from exporter.providers.browserbase import Options
+from tests.support.examples import examples
 
 SECRET = "sk-secret-0123456789"
 ENVIRON = {
@@ -343,7 +344,7 @@ def only_faults(path: Path) -> bool:
         return bool(error.faults) and all(fault.isprintable() for fault in error.faults)
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(TREES | ACCOUNTS)
 def test_any_tree_is_read_or_refused(folder: Path, tree: object) -> None:
     assert only_faults(write(folder, yaml.safe_dump(tree, allow_unicode=True)))

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.loader import ConfigError
 from exporter.config.web import TlsConfig, load
+from tests.support.examples import examples
 
 FILES = Path(__file__).parent / "web_files"
 SECRET = "hunter2hunter2hunter2"
@@ -174,19 +175,19 @@ PIECES = st.sampled_from(
 EDITS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 9), PIECES | st.binary(max_size=4)), max_size=4)
 
 
-@settings(max_examples=2500)
+@examples(2500)
 @given(TREES | FILE)
 def test_any_tree_is_read_or_refused(folder: Path, tree: object) -> None:
     assert only_faults(write(folder, yaml.safe_dump(tree, allow_unicode=True).encode()))
 
 
-@settings(max_examples=2500)
+@examples(2500)
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_any_bytes_are_read_or_refused(folder: Path, data: bytes) -> None:
     assert only_faults(write(folder, data))
 
 
-@settings(max_examples=5000)
+@examples(5000)
 @given(SEEDS, EDITS)
 def test_any_file_that_was_tampered_with_is_read_or_refused(
     folder: Path, data: bytes, edits: list[tuple[float, int, bytes]]

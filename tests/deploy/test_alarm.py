@@ -1,7 +1,7 @@
-"""From a provider's wave of errors to a message at somebody's door, and to the one that it is over.
+"""From a provider's wave of errors to Alertmanager's notification, and to the one that it is resolved.
 
-Simulator, exporter, Prometheus with the shipped policy, Alertmanager and a webhook are real. Only the
-minutes of the policy are made shorter: a second for three of them.
+Simulator, exporter, Prometheus with the shipped rules, Alertmanager and a webhook are real. Only the
+minutes of the rules are made shorter: a second for three of them.
 """
 
 import re
@@ -17,13 +17,17 @@ import pytest
 import yaml
 
 from exporter.simulator.fleet import MINUTE, SECOND, Fleet, Wave
-from exporter.simulator.server import Server, create_app, scaled_clock
-from tests.support.processes import LOCAL, Process, configuration, exporter, program, until
+from exporter.simulator.server import Server, create_app
+from tests.support.processes import LOCAL, alertmanager, configuration, exporter, prometheus, wait_until
+from tests.support.stepped_clock import SPEED, Clock, good_scrapes
 
-RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "policy" / "cloud-browser.yml"
+pytestmark = pytest.mark.slow
+
+RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules" / "cloud-browser.yml"
 SHORTER = 180
-SPEED = 60  # of the fleet's clock: a second for a minute
-CALM, WAVE = 20, 25  # seconds
+CALM, WAVE = 20, 25  # seconds; SPEED makes minutes of them
+LAST = (CALM + 6 * WAVE) * SPEED * SECOND
+WAIT = 150.0  # seconds for all of that
 UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 ORIGIN = 1_767_225_600 * SECOND
 
@@ -44,16 +48,16 @@ def fleet() -> Fleet:
     )
 
 
-def in_seconds(policy: str) -> dict[str, Any]:
-    """The policy with every duration made shorter."""
+def in_seconds(rules: str) -> dict[str, Any]:
+    """The rules with every duration made shorter."""
 
     def shorter(found: re.Match[str]) -> str:
         return f"{int(found[1]) * UNITS[found[2]] * 1000 // SHORTER}ms"
 
-    document: dict[str, Any] = yaml.safe_load(policy)
+    document: dict[str, Any] = yaml.safe_load(rules)
     for group in document["groups"]:
         group["interval"] = "500ms"
-        for rule in group["policy"]:
+        for rule in group["rules"]:
             rule["expr"] = re.sub(r"(?<=[\[:])(\d+)([mhdw])(?=[\]:])", shorter, rule["expr"])
             rule["expr"] = re.sub(r"(?<=offset )(\d+)([mhdw])\b", shorter, rule["expr"])
             if "for" in rule:
@@ -61,7 +65,7 @@ def in_seconds(policy: str) -> dict[str, Any]:
     return document
 
 
-class Door:
+class Webhook:
     """Where Alertmanager's messages arrive; every alert in them is kept."""
 
     def __init__(self) -> None:
@@ -98,62 +102,32 @@ class Door:
             alike = (one for one in self._alerts if labels.items() <= one["labels"].items())
             return next((one for one in alike if one["status"] == status), None)
 
-        return until(found, f"a message that {labels} is {status}")
-
-
-@contextmanager
-def alertmanager(folder: Path, webhook: str) -> Iterator[str]:
-    """An Alertmanager that tells a webhook at once; its address."""
-    route = {"receiver": "door", "group_by": ["..."], "group_wait": "0s", "group_interval": "1s"}
-    receiver = {"name": "door", "webhook_configs": [{"url": webhook, "send_resolved": True}]}
-    path = folder / "alertmanager.yml"
-    path.write_text(yaml.safe_dump({"route": route, "receivers": [receiver]}))
-    with Process(
-        program("prometheus-alertmanager", "prometheus-alertmanager"),
-        f"--config.file={path}",
-        f"--storage.path={folder / 'alertmanager'}",
-        f"--web.listen-address={LOCAL}:0",
-        "--cluster.listen-address=",
-    ) as process:
-        yield process.says(r'msg="Listening on" address=([0-9.:]+)')[1]
-
-
-@contextmanager
-def monitor(folder: Path, port: int, manager: str) -> Iterator[None]:
-    """A Prometheus with the policy."""
-    policy, path = folder / "policy.yml", folder / "prometheus.yml"
-    policy.write_text(yaml.safe_dump(in_seconds(RULES.read_text())))
-    document = {
-        "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"},
-        "rule_files": [str(policy)],
-        "scrape_configs": [
-            {"job_name": "cloud-browser-exporter", "static_configs": [{"targets": [f"{LOCAL}:{port}"]}]}
-        ],
-        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [manager]}]}]},
-    }
-    path.write_text(yaml.safe_dump(document))
-    with Process(
-        program("prometheus", "prometheus"),
-        f"--config.file={path}",
-        f"--storage.tsdb.path={folder / 'prometheus'}",
-        f"--web.listen-address={LOCAL}:0",
-        "--policy.alert.resend-delay=1s",
-    ) as process:
-        process.says('msg="Server is ready to receive web requests."')
-        yield
+        return wait_until(found, f"a message that {labels} is {status}", WAIT)
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    folder, made = tmp_path_factory.mktemp("alarm"), Door()
+def webhook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Webhook]:
+    """A course of calm, errors and timeouts, which begins once everything is up."""
+    folder, made = tmp_path_factory.mktemp("alarm"), Webhook()
+    rules, clock = folder / "rules.yml", Clock(ORIGIN, ORIGIN + LAST)
+    rules.write_text(yaml.safe_dump(in_seconds(RULES.read_text())))
     with ExitStack() as stack:
-        webhook = stack.enter_context(made.open())
-        manager = stack.enter_context(alertmanager(folder, webhook))
-        app = create_app(fleet(), scaled_clock(ORIGIN, SPEED))
-        simulator = stack.enter_context(Server(app))
-        flags = "--config.file", configuration(folder, simulator.url)
-        target = stack.enter_context(exporter(*flags))
-        stack.enter_context(monitor(folder, target.port, manager))
+        manager = stack.enter_context(alertmanager(folder, stack.enter_context(made.open())))
+        simulator = stack.enter_context(Server(create_app(fleet(), clock)))
+        target = stack.enter_context(exporter("--config.file", configuration(folder, simulator.url)))
+        monitor = stack.enter_context(
+            prometheus(
+                target.port,
+                folder,
+                {"cloud-browser-exporter": {}},
+                interval="500ms",
+                flags=("--rules.alert.resend-delay=1s",),
+                rule_files=[str(rules)],
+                alerting={"alertmanagers": [{"static_configs": [{"targets": [manager]}]}]},
+            )
+        )
+        wait_until(lambda: good_scrapes(monitor), "a first scrape")
+        clock.run()
         yield made
 
 
@@ -161,8 +135,8 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     ("name", "severity"),
     [("CloudBrowserErrorRatioHigh", "critical"), ("CloudBrowserTimeoutRatioHigh", "warning")],
 )
-def test_a_wave_is_told_of_and_so_is_its_end(door: Door, name: str, severity: str) -> None:
-    alert = door.alert("firing", alertname=name)
+def test_a_wave_is_told_of_and_so_is_its_end(webhook: Webhook, name: str, severity: str) -> None:
+    alert = webhook.alert("firing", alertname=name)
     labels, annotations = alert["labels"], alert["annotations"]
     assert labels["provider"] in ("browserbase", "browser_use")
     assert (labels["account"], labels["severity"]) == ("ours", severity)
@@ -170,4 +144,4 @@ def test_a_wave_is_told_of_and_so_is_its_end(door: Door, name: str, severity: st
     assert re.match(r"\d+(\.\d+)?% of sessions (fail|time out): ", annotations["summary"])
     assert "<no value>" not in "".join(annotations.values())
     assert annotations["runbook"] == f"docs/runbooks.md#{name.lower()}"
-    assert door.alert("resolved", **labels)["endsAt"] > alert["startsAt"]
+    assert webhook.alert("resolved", **labels)["endsAt"] > alert["startsAt"]

@@ -1,19 +1,22 @@
-"""`make stack`: everything comes up, knows the others, and leaves together."""
+"""`make stack`: every part comes up, knows the others, and all end together."""
 
+import re
 import signal
 import socket
-import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from tests.support.processes import PATIENCE, program, until
+from tests.support.processes import TIMEOUT, Process, program, run, wait_until
 
-STACK = Path(__file__).parents[2] / "deploy" / "stack.py"
-PORTS = 3000, 9090, 9093, 10925, 10926
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+STACK = sys.executable, "-m", "deploy.stack"
 
 
 def in_use(port: int) -> bool:
@@ -21,32 +24,51 @@ def in_use(port: int) -> bool:
         return probe.connect_ex(("localhost", port)) == 0
 
 
-def asked(url: str) -> Any:
-    return requests.get(url, timeout=PATIENCE).json()
+def answer(url: str) -> Any:
+    response = requests.get(url, timeout=TIMEOUT)
+    response.raise_for_status()
+    return response.json()
 
 
-def test_all_come_up_and_all_leave() -> None:
+def test_all_parts_come_up_and_all_end() -> None:
     program("prometheus", "prometheus")
     program("prometheus-alertmanager", "prometheus-alertmanager")
-    if any(map(in_use, PORTS)):
-        pytest.skip("one of its ports is taken, most likely by `make stack` itself")
-    with subprocess.Popen([sys.executable, STACK], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            until(lambda: "Alertmanager " in process.stdout.readline(), "the addresses")  # type: ignore[union-attr]  # it is a pipe, as asserted
-            targets = until(lambda: healthy("http://localhost:9090/api/v1/targets"), "a first scrape")
-            assert [one["labels"]["job"] for one in targets] == ["cloud-browser-exporter"]
-            policy = asked("http://localhost:9090/api/v1/policy")["data"]["groups"]
-            assert {group["name"] for group in policy} >= {"cloud-browser-thresholds", "cloud-browser-sums"}
-            managers = asked("http://localhost:9090/api/v1/alertmanagers")["data"]["activeAlertmanagers"]
-            assert [one["url"] for one in managers] == ["http://localhost:9093/api/v2/alerts"]
-        finally:
-            process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == 0
-    assert not any(map(in_use, PORTS))
+    environ = {"PYTHONPATH": str(ROOT)}
+    with Process(*STACK, "--ports", "free", environ=environ, capture="stdout", grace=TIMEOUT) as stack:
+        stack.wait_for_log("leaves no files behind")
+        pages = dict(re.findall(r"^  (\w+) +(http://localhost:\d+)", stack.log, re.MULTILINE))
+        assert pages.keys() >= {"exporter", "simulator", "Prometheus", "Alertmanager"}
+        api = f"{pages['Prometheus']}/api/v1"
+        targets = wait_until(lambda: scraped(f"{api}/targets"), "a first scrape")
+        assert [one["labels"]["job"] for one in targets] == ["cloud-browser-exporter"]
+        groups = answer(f"{api}/rules")["data"]["groups"]
+        assert {group["name"] for group in groups} >= {"cloud-browser-thresholds", "cloud-browser-sums"}
+        managers = wait_until(lambda: active(f"{api}/alertmanagers"), "Alertmanager to be discovered")
+        assert [one["url"] for one in managers] == [f"{pages['Alertmanager']}/api/v2/alerts"]
+        stack.signal(signal.SIGINT)
+        assert stack.wait() == 0
+    assert not [page for page in pages.values() if in_use(int(page.rpartition(":")[2]))]
 
 
-def healthy(url: str) -> list[dict[str, Any]]:
+def scraped(url: str) -> list[dict[str, Any]]:
     """Prometheus's targets, once all of them have been scraped."""
-    targets: list[dict[str, Any]] = asked(url)["data"]["activeTargets"]
+    targets: list[dict[str, Any]] = answer(url)["data"]["activeTargets"]
     return targets if all(one["health"] == "up" for one in targets) else []
+
+
+def active(url: str) -> list[dict[str, Any]]:
+    managers: list[dict[str, Any]] = answer(url)["data"]["activeAlertmanagers"]
+    return managers
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    program("prometheus", "prometheus")
+    program("prometheus-alertmanager", "prometheus-alertmanager")
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):  # somebody else holds it, which is as good
+            taken.bind(("localhost", 10925))
+            taken.listen()
+        code, _, errors = run(*STACK, environ={"PYTHONPATH": str(ROOT)})
+    assert code == 1
+    assert re.search(r"^make stack: port \d+ is taken", errors, re.MULTILINE)

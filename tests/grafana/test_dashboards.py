@@ -131,15 +131,15 @@ def test_limits_rise(path: Path) -> None:
 
 
 def test_colours_change_where_alerts_fire() -> None:
-    groups = yaml.safe_load((ROOT / "deploy" / "prometheus" / "policy" / "cloud-browser.yml").read_text())
-    policy = {rule.get("record"): rule["expr"] for group in groups["groups"] for rule in group["policy"]}
+    groups = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules" / "cloud-browser.yml").read_text())
+    rules = {rule.get("record"): rule["expr"] for group in groups["groups"] for rule in group["rules"]}
     for name, steps in {
         "session_errors": limits.FAILING,
         "session_timeouts": limits.FAILING,
         "session_age_seconds": limits.OLD,
         "scrape_seconds": limits.SLOW,
     }.items():
-        factors = re.fullmatch(r"vector\(([\d.* ]+)\)", policy[f"cloud_browser:{name}:threshold"])
+        factors = re.fullmatch(r"vector\(([\d.* ]+)\)", rules[f"cloud_browser:{name}:threshold"])
         assert factors
         assert prod(map(float, factors[1].split("*"))) in dict(steps)
 
@@ -240,7 +240,7 @@ def exposed() -> Exposed:
     """The names of the samples that the installed command exposes, and the labels that Prometheus has."""
     flags = "--web.listen-address", f"{LOCAL}:0", "--listen-address", f"{LOCAL}:0"
     with Process(COMMAND, "demo", *flags, environ={}) as demo:
-        port = demo.says(r"msg=serving .*port=(\d+)")[1]
+        port = demo.wait_for_log(r"msg=serving .*port=(\d+)")[1]
         page = requests.get(f"http://{LOCAL}:{port}/metrics", timeout=60).text
     return {
         sample.name: frozenset({*sample.labels, "job", "instance"})

@@ -17,8 +17,8 @@ from exporter.simulator.fleet import MINUTE, SECOND, Fleet
 from exporter.simulator.server import Server, create_app
 from tests.support.expected_totals import BROWSER_USE
 from tests.support.expressions import Query, filled, queries
-from tests.support.processes import LOCAL, Prometheus, configuration, exporter, prometheus, until
-from tests.support.stepped_clock import Clock, good_scrapes
+from tests.support.processes import LOCAL, Prometheus, configuration, exporter, prometheus, wait_until
+from tests.support.stepped_clock import Clock, extrapolated, good_scrapes, samples
 
 LASTS = 40 * MINUTE
 OPEN = "pending", "running", "active"
@@ -26,6 +26,8 @@ NANO = 10**9
 # As Grafana fills them in: everything chosen, over all samples that there are.
 ALL = {"job": ".+", "instance": ".+", "provider": ".+", "account": ".+", "project": ".*", "region": ".*"}
 WINDOWS = {"__rate_interval": "5m", "__range": "300s", "__range_s": "300"}
+
+pytestmark = pytest.mark.slow
 
 Series = list[tuple[dict[str, str], float]]
 
@@ -82,13 +84,13 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
         exporter("--config.file", configuration(folder, simulator.url)) as command,
         prometheus(command.port, folder) as monitor,
     ):
-        until(lambda: good_scrapes(monitor), "a first scrape")
+        wait_until(lambda: good_scrapes(monitor), "a first scrape")
         first = told(simulator)
         clock.run()
         clock.pass_by(origin + LASTS)
         stood = time.time()
         # The first of them may share what was asked before the clock stood still.
-        until(lambda: len(good_scrapes(monitor, stood)) >= 2, "scrapes of the end")
+        wait_until(lambda: len(good_scrapes(monitor, stood)) >= 2, "scrapes of the end")
         at = max(good_scrapes(monitor, stood))
         yield Course(monitor, first, told(simulator), at, command.port)
 
@@ -149,11 +151,16 @@ def test_the_open_sessions_are_those_that_are_open(course: Course) -> None:
 def test_the_spend_is_what_was_spent(course: Course) -> None:
     ((_, usd),) = course.read("cloud-browser-spend", "Spent in this range", provider=BROWSER_USE)
     spent = money(course.last.browser_use) - money(course.first.browser_use)
-    assert usd == pytest.approx(spent / NANO, rel=0.05)
+    assert usd == approximately(spent / NANO, course)
     rows = course.read("cloud-browser-spend", "Spend by account, project, region, kind and source")
     ((_, everything),) = course.read("cloud-browser-spend", "Spent in this range")
     assert sum(value for _, value in rows) == pytest.approx(everything)
     assert everything > usd > 0
+
+
+def approximately(value: float, course: Course) -> object:
+    """Equal to this but for what Prometheus extrapolates at both ends of the samples."""
+    return pytest.approx(value, rel=0.01 + extrapolated(course.prometheus, course.at))
 
 
 def money(totals: list[Total]) -> int:
@@ -164,7 +171,7 @@ def test_the_ratios_are_the_shares_of_what_ended(course: Course) -> None:
     ended = endings(course.last) - endings(course.first)
     for panel, status in (("Error ratio", "error"), ("Timeout ratio", "timed_out")):
         ((_, share),) = course.read("cloud-browser-errors", panel)
-        assert share == pytest.approx(ended[status] / ended.total(), rel=0.05)
+        assert share == approximately(ended[status] / ended.total(), course)
         assert share > 0
 
 
@@ -176,12 +183,18 @@ def test_the_cost_of_a_session_is_the_spend_by_the_sessions(course: Course) -> N
     ((_, usd),) = course.read("cloud-browser-spend", "Cost of a session", provider=BROWSER_USE)
     spent = money(course.last.browser_use) - money(course.first.browser_use)
     last, first = (sum(sum(one.ended.values()) for one in t.browser_use) for t in (course.last, course.first))
-    assert usd == pytest.approx(spent / NANO / (last - first), rel=0.05)
+    assert usd == approximately(spent / NANO / (last - first), course)
 
 
-def test_no_account_is_down_and_none_has_failed(course: Course) -> None:
-    for dashboard, panel in (("overview", "Accounts down"), ("errors", "Failed scrapes")):
-        assert course.read(f"cloud-browser-{dashboard}", panel) == [({}, 0)]
+def test_no_account_is_down(course: Course) -> None:
+    assert course.read("cloud-browser-overview", "Accounts down") == [({}, 0)]
+
+
+def test_the_failed_scrapes_are_those_that_were_counted(course: Course) -> None:
+    """None, unless the machine was too busy to answer within a second."""
+    errors = samples(course.prometheus, "cloud_browser_exporter_errors_total", course.at).values()
+    ((_, number),) = course.read("cloud-browser-errors", "Failed scrapes")
+    assert number == approximately(sum(series[-1][1] - series[0][1] for series in errors), course)
 
 
 def test_prometheus_formats_every_expression(course: Course) -> None:

@@ -2,18 +2,17 @@
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
 
 from exporter.ledger.accounting import AccountingPolicy, AccountProgress, LedgerUpdate, apply_listing, bucket
 from exporter.metrics.counters import COST, ENDED, PROXY_BYTES, REVISIONS, STARTED, TIME, CounterKey
 from exporter.model import HOUR, SECOND, Listing, Series, Usage
 from tests.support.accounting_machine import Memory, World
+from tests.support.examples import examples
 from tests.support.listings import MINUTE, RULES, SETTLE, SKIP, T0, WEST, listing, session
 
 TestWorld = World.TestCase
-TestWorld.settings = settings(
-    max_examples=200, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestWorld.settings = examples(200, stateful_step_count=40, suppress_health_check=list(HealthCheck))
 
 
 def after(first: LedgerUpdate, second: Listing, policy: AccountingPolicy = RULES) -> LedgerUpdate:

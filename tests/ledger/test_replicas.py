@@ -13,6 +13,8 @@ from tests.support.expected_totals import Key
 from tests.support.ledger_files import Course, course, scraped
 from tests.support.processes import Exporter, exporter
 
+pytestmark = pytest.mark.slow
+
 
 class Replica:
     """An exporter that is scraped from, and killed at times; no counter that it shows ever falls."""

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -12,6 +12,7 @@ from exporter.ledger.accounting import AccountingPolicy
 from exporter.metrics.counters import ACCOUNT_WIDE, ENDED, PROXY_BYTES, REVISIONS, STARTED, TIME, CounterKey
 from exporter.model import HOUR, SECOND, Listing, ReadWindow, Session, Usage
 from tests.support.accounting_machine import Memory
+from tests.support.examples import examples
 from tests.support.listings import MINUTE, RULES, SKIP, T0, WEST, listing, session
 
 REPLICAS = range(3)
@@ -177,9 +178,7 @@ class Overtaking(RuleBasedStateMachine):
 
 ALL = {STARTED, TIME, PROXY_BYTES, ENDED, REVISIONS}
 TestOvertaking = Overtaking.TestCase
-TestOvertaking.settings = settings(
-    max_examples=200, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestOvertaking.settings = examples(200, stateful_step_count=40, suppress_health_check=list(HealthCheck))
 
 DONE = session(status="completed", ending="completed", ended=T0 + MINUTE)
 NEWER = session(id="s2", created=T0 + HOUR)

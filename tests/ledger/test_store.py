@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
 
 from exporter.labels import SeenLabelValues
 from exporter.ledger.accounting import AccountingPolicy
@@ -22,6 +22,7 @@ from exporter.ledger.store import Ledger, LedgerError, RecordedListing
 from exporter.metrics.counters import COST, ENDED, PROXY_BYTES, STARTED, CounterKey
 from exporter.model import HOUR, SECOND, UNKNOWN, Account, Listing, ReadWindow, Usage
 from tests.support.accounting_machine import World
+from tests.support.examples import examples
 from tests.support.listings import MINUTE, RULES, SETTLE, SKIP, T0, WEST, listing, session
 from tests.support.recording import ACCOUNT, record
 
@@ -64,8 +65,7 @@ class Durable:
         assert self.state == shown
 
 
-@pytest.mark.parametrize("examples", [40])
-def test_totals_in_a_file_equal_the_truth_over_random_histories(tmp_path: Path, examples: int) -> None:
+def test_totals_in_a_file_equal_the_truth_over_random_histories(tmp_path: Path) -> None:
     class DurableWorld(World):
         def make(self) -> Durable:
             return Durable(tmp_path)
@@ -75,9 +75,7 @@ def test_totals_in_a_file_equal_the_truth_over_random_histories(tmp_path: Path, 
             self.store.ledger.close()
 
     case = DurableWorld.TestCase
-    case.settings = settings(
-        max_examples=examples, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-    )
+    case.settings = examples(60, stateful_step_count=25, suppress_health_check=list(HealthCheck))
     case().runTest()
 
 
@@ -217,6 +215,7 @@ with closing(Ledger(f"sqlite:///{sys.argv[1]}")) as ledger:
 """
 
 
+@pytest.mark.slow
 def test_no_value_was_shown_that_a_later_start_does_not_know(path: Path) -> None:
     """A process that shows what it recorded is killed at 50 random moments."""
     luck = random.Random(50)

@@ -13,6 +13,8 @@ from tests.support.disks import closable, disk, full, no_growth, read_only
 from tests.support.ledger_files import Course, Page, course, scraped
 from tests.support.processes import COMMAND, Exporter, exporter, run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def world() -> Iterator[Course]:
@@ -120,7 +122,7 @@ def ended(world: Course, folder: Path, end: signal.Signals) -> Page:
     with exporter(*world.flags(folder, folder / "state" / "ledger.db")) as process:
         page = scraped(process)
         process.signal(end)
-        process.ended()
+        process.wait()
     assert page.counters == world.counters()
     return page
 
@@ -165,7 +167,7 @@ def test_what_a_kill_leaves_beside_the_ledger_may_be_lost(world: Course, tmp_pat
 def test_a_ledger_whose_folder_is_missing_is_begun_when_that_is_there(world: Course, tmp_path: Path) -> None:
     path = tmp_path / "later" / "ledger.db"
     with exporter(*world.flags(tmp_path, path)) as process:
-        process.says(rf"level=warning .*cannot be opened yet.*{path}: .*its folder must exist")
+        process.wait_for_log(rf"level=warning .*cannot be opened yet.*{path}: .*its folder must exist")
         assert process.get("/-/ready").status_code == 503
         page = pulled_later(world, process)
         assert (page.counters, page.errors, page.write_errors) == ({}, {"ledger": 2}, 2)

@@ -19,7 +19,7 @@ from exporter.config import settings as config
 from exporter.model import HOUR, REJECTIONS, Listing, ReadWindow, Session
 from exporter.providers import PROVIDERS
 from exporter.providers.browser_use.reader import BrowserUse
-from exporter.providers.browserbase import BrowserbaseReader
+from exporter.providers.browserbase.reader import BrowserbaseReader
 from exporter.providers.decoding import MAX_BYTES, MAX_DURATION, MAX_NANO_USD
 
 T = TypeVar("T")
@@ -166,7 +166,9 @@ def check(listing: Listing) -> None:
     assert set(listing.rejected) <= set(REJECTIONS)
     assert all(count > 0 for count in (*listing.listed.values(), *listing.rejected.values()))
     assert max([listing.remaining, *listing.listed.values()], default=0) < 2**53  # what a float can tell
-    assert not {one.id for one in listing.sessions} & set(listing.missing)
+    ids = {one.id for one in listing.sessions}
+    assert not ids & set(listing.missing)
+    assert not listing.rejected_ids & (ids | set(listing.missing))
     for series, status in listing.listed:
         check_words(series.project, series.region, status)
     for session in listing.sessions:
@@ -182,7 +184,7 @@ def check_session(session: Session) -> None:
     assert 0 <= usage.browser_cost <= MAX_NANO_USD
     assert 0 <= usage.proxy_cost <= MAX_NANO_USD
     assert session.ended is None or session.started is None or session.ended >= session.started
-    assert (session.ended is None) == (session.ending is None)
+    assert session.ended is not None or (session.ending is None and session.end_is_known)
     for time in (session.created, session.started, session.ended, session.expires):
         assert time is None or abs(time) < 2**62
 

@@ -37,10 +37,10 @@ def toy_exporter(folder: Path, **options: object) -> Iterator[Page]:
         flags = f"--web.listen-address={LOCAL}:0", f"--config.file={path}"
         environ = {"TOY_API_KEY": "spin", "PYTHONPATH": str(PACKAGE.parent)}
         with Exporter(*TOY_EXPORTER, *flags, environ=environ) as process:
-            process.port = int(process.says(r"msg=serving .*\bport=([0-9]+)")[1])
+            process.port = int(process.wait_for_log(r"msg=serving .*\bport=([0-9]+)")[1])
             yield Page(process.get())
             process.signal(signal.SIGTERM)
-            assert process.ended() == 0
+            assert process.wait() == 0
         assert {re.search(rb"(?i)x-toy-key: (\w+)", head)[1] for head in server.requests} == {b"spin"}  # type: ignore[index]  # a head without it fails
 
 
@@ -69,7 +69,7 @@ def test_its_key_in_the_environment_makes_an_account(tmp_path: Path) -> None:
         environ = {"TOY_API_KEY": "spin", "TOY_BASE_URL": server.url, "PYTHONPATH": str(PACKAGE.parent)}
         flags = f"--web.listen-address={LOCAL}:0", f"--ledger.url=sqlite:///{tmp_path}/ledger.db"
         with Exporter(*TOY_EXPORTER, *flags, environ=environ) as process:
-            process.port = int(process.says(r"msg=serving .*\bport=([0-9]+)")[1])
+            process.port = int(process.wait_for_log(r"msg=serving .*\bport=([0-9]+)")[1])
             assert Page(process.get()).sum("toy", "up", account="default") == 1
 
 

@@ -372,8 +372,10 @@ def test_a_failing_provider_fails_in_its_own_words(kind: str) -> None:
 def test_a_cut_answer_ends_after_half_its_length(caplog: pytest.LogCaptureFixture) -> None:
     with served(faults=[Fault("cut", 1)]) as url:
         for path in (SESSIONS, BROWSERS):
-            answer = requests.get(url + path, headers=KEYS, timeout=10, stream=True)
-            with pytest.raises(ProtocolError, match="IncompleteRead") as cut:
+            with (
+                requests.get(url + path, headers=KEYS, timeout=10, stream=True) as answer,
+                pytest.raises(ProtocolError, match="IncompleteRead") as cut,
+            ):
                 answer.raw.read()
             whole, (_, error) = int(answer.headers["Content-Length"]), cut.value.args
             assert (len(error.partial), error.expected) == (whole // 2, whole - whole // 2)

@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from exporter.model import Account
 from tests.support.faults import Fault
 from tests.support.misbehaviour import serving
-from tests.support.processes import KEYS, PATIENCE, Exporter, exporter, until
+from tests.support.processes import KEYS, TIMEOUT, Exporter, exporter, wait_until
 from tests.support.provider_servers import (
     AFTER,
     BEFORE,
@@ -39,6 +39,7 @@ PRICES = {"browser_usd_per_hour": 3600, "proxy_usd_per_gb": 1_000_000, "minimum_
 VARIABLES = dict(zip(BOTH, KEYS, strict=True))
 AHEAD = 50  # seconds, of the providers: where our clock counts instead, it tells of nothing that is new
 LIMIT = 8 * MEGABYTE  # max_response_bytes
+OFFSET = 2.5  # seconds of each scrape's timeout in which it is to be answered, however busy the machine
 FLAGS = "--web.enable-lifecycle", "--log.level", "debug"
 WELL = [Account(provider, "well") for provider in BOTH]
 
@@ -111,7 +112,8 @@ def configure(path: Path, stations: Stations, hosts: Mapping[Account, str] = {})
         for account, station in stations.items()
     ]
     ledger = {"url": f"sqlite:///{path.parent}/ledger.db"}
-    document = {"accounts": accounts, "scrape": {"max_response_bytes": LIMIT}, "ledger": ledger}
+    scrape = {"max_response_bytes": LIMIT, "timeout_offset": f"{OFFSET * 1000:.0f}ms"}
+    document = {"accounts": accounts, "scrape": scrape, "ledger": ledger}
     path.write_text(yaml.safe_dump(document))
 
 
@@ -130,7 +132,8 @@ def course(folder: Path, faults: Iterable[Fault], seconds: float, ahead: int = A
         put(stations, BEFORE)
         configure(path, stations)
         process = stack.enter_context(exporter("--config.file", path, *FLAGS, environ=environ))
-        done = Course(base, [scraped(process)], {account: [] for account in stations}, [peak(process)])
+        first, asked = scraped(process), {account: list[int]() for account in stations}
+        done = Course(base, [first], asked, [process.memory("VmHWM")])
         fail(process, path, stations, ill)
         for _ in range(SCRAPES):
             done.pages.append(scraped(process, seconds))
@@ -138,7 +141,7 @@ def course(folder: Path, faults: Iterable[Fault], seconds: float, ahead: int = A
                 done.asked[account].append(station.asked)
         recover(process, path, stations, patient=any(fault.course == "silent" for fault in ill.values()))
         done.pages += [scraped(process), scraped(process)]
-        done.peaks.append(peak(process))
+        done.peaks.append(process.memory("VmHWM"))
         done.log, done.elsewhere = list(map(fields, process.log.splitlines())), elsewhere.connections
     return done
 
@@ -162,7 +165,7 @@ def recover(process: Exporter, path: Path, stations: Stations, *, patient: bool)
     put(stations, AFTER)
     reconfigure(process, path, stations, {})
     if patient:
-        until(lambda: all_up(process, stations), "all to be read again")
+        wait_until(lambda: all_up(process, stations), "all to be read again")
 
 
 def reconfigure(process: Exporter, path: Path, stations: Stations, hosts: Mapping[Account, str]) -> None:
@@ -176,18 +179,12 @@ def all_up(process: Exporter, stations: Stations) -> bool:
     return all(page.of(account, "up") == {"up": 1} for account in stations)
 
 
-def scraped(process: Exporter, seconds: float = PATIENCE) -> Page:
+def scraped(process: Exporter, seconds: float = TIMEOUT) -> Page:
     """A scrape, which is answered within the time that it names."""
     named = {"X-Prometheus-Scrape-Timeout-Seconds": str(seconds)}
     answer = requests.get(f"{process.url}/metrics", headers=named, timeout=seconds)
     assert answer.status_code == 200
     return Page(answer.text)
-
-
-def peak(process: Exporter) -> int:
-    """The most memory that a process has ever had, in bytes."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) << 10
 
 
 def fields(line: str) -> dict[str, str]:

@@ -54,7 +54,6 @@ def serving(folder: Path, form: str, *flags: str | Path, environ: Mapping[str, s
     address = ("--web.listen-address", f"{LOCAL}:0", "--log.level", "debug", "--log.format", form)
     environ = {"FOLDER": str(folder), "STATE_DIRECTORY": str(folder / "state"), **environ}
     with Exporter("/bin/sh", "-c", wrapped, COMMAND, *address, *flags, environ=environ) as process:
-        process.port = int(process.says(r"\bport\W+([0-9]+)")[1])
         yield process
 
 

@@ -1,159 +1,67 @@
-"""Programs that tests run as processes of their own: the installed command, Prometheus and its tools."""
+"""The installed command, Prometheus and its tools, as processes of their own."""
 
-import os
-import re
 import shutil
 import signal
 import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any
 
 import pytest
 import requests
 import yaml
 
-COMMAND = Path(sys.executable).with_name("cloud-browser-exporter")
+from devtools.processes import COMMAND, TIMEOUT, ExporterProcess, Process, environment, wait_until
+
+__all__ = [
+    "COMMAND", "KEYS", "LOCAL", "TIMEOUT", "Exporter", "Process", "Prometheus", "alertmanager",
+    "configuration", "exporter", "program", "prometheus", "run", "wait_until",
+]  # fmt: skip
+
 KEYS = {"BROWSERBASE_API_KEY": "bb-secret-key", "BROWSER_USE_API_KEY": "bu-secret-key"}
 LOCAL = "127.0.0.1"
-PATIENCE = 60.0  # seconds, for what takes one on a machine with nothing else to do
-
-T = TypeVar("T")
 
 
 def program(name: str, package: str) -> str:
-    """The path of a program. Where it is absent, the test is skipped, or fails with REQUIRE_TOOLS=1."""
+    """Returns the path of a program. Where it is absent the test is skipped: see conftest.py."""
     path = shutil.which(name)
     if path is None:
-        reason = f"{name} is not installed; it is in the Debian package {package}"
-        (pytest.fail if os.environ.get("REQUIRE_TOOLS") == "1" else pytest.skip)(reason)
+        pytest.skip(f"{name} is not installed; it is in the Debian package {package}")
     return path
 
 
-def until(condition: Callable[[], T | None], what: str) -> T:
-    """The first true value of a condition, looked at again and again."""
-    deadline = time.monotonic() + PATIENCE
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.02)
-    return value
+def run(*command: str | Path, environ: Mapping[str, str] = KEYS, given: str = "") -> tuple[int, str, str]:
+    """Run a program from its start to its end; returns its exit code, output and errors."""
+    done = subprocess.run(
+        command,
+        env=environment(environ),
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
-class Process:
-    """A program that runs while entered; what it writes to stderr is kept in `log`."""
-
-    def __init__(self, *command: str | Path, environ: Mapping[str, str] | None = None) -> None:
-        self._command = command
-        self._environ = {"PATH": os.environ["PATH"], **(environ or {})}
-        self._lines: list[str] = []
-
-    def __enter__(self) -> Self:
-        self._popen = subprocess.Popen(
-            self._command,
-            env=self._environ,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._popen.kill()
-        self._reader.join()
-        self._popen.__exit__(None, None, None)
-
-    def _read(self) -> None:
-        assert self._popen.stderr is not None
-        self._lines.extend(iter(self._popen.stderr.readline, ""))
-
-    @property
-    def log(self) -> str:
-        return "".join(self._lines)
-
-    @property
-    def pid(self) -> int:
-        return self._popen.pid
-
-    @property
-    def running(self) -> bool:
-        return self._popen.poll() is None
-
-    @property
-    def sockets(self) -> int:
-        """How many it has open."""
-        found = 0
-        for file in Path(f"/proc/{self.pid}/fd").iterdir():
-            with suppress(FileNotFoundError):  # closed since
-                found += str(file.readlink()).startswith("socket:")
-        return found
-
-    def says(self, pattern: str) -> re.Match[str]:
-        """Wait for a line."""
-
-        def found() -> re.Match[str] | None:
-            running, match = self.running, re.search(pattern, self.log)
-            assert match or running, f"{self._command[0]} ended:\n{self.log}"
-            return match
-
-        return until(found, f"{pattern!r} from {self._command[0]}")
-
-    def signal(self, number: signal.Signals) -> None:
-        self._popen.send_signal(number)
-
-    def ended(self, seconds: float = PATIENCE) -> int:
-        """Wait for the end; returns the exit code, or the signal's number below 0."""
-        return self._popen.wait(seconds)
-
-    def kill(self) -> None:
-        """End it with SIGKILL, as `kill -9` does."""
-        self.signal(signal.SIGKILL)
-        assert self.ended() == -signal.SIGKILL
-
-
-class Exporter(Process):
-    """The installed command, serving on `port`."""
-
-    port: int
-
-    @property
-    def url(self) -> str:
-        return f"http://{LOCAL}:{self.port}"
+class Exporter(ExporterProcess):
+    """The installed command, serving on `port`, and a client of it."""
 
     def get(self, path: str = "/metrics", method: str = "GET", **headers: str) -> requests.Response:
         """Ask it; the headers' names are written with _ for -."""
         named = {"Accept-Encoding": "identity"} | {k.replace("_", "-"): v for k, v in headers.items()}
-        return requests.request(method, self.url + path, headers=named, timeout=PATIENCE)
+        return requests.request(method, self.url + path, headers=named, timeout=TIMEOUT)
 
 
 @contextmanager
 def exporter(*flags: str | Path, environ: Mapping[str, str] = KEYS, port: int = 0) -> Iterator[Exporter]:
     """The command, serving; if it runs still when left, it is told to end, and must do so in order."""
     with Exporter(COMMAND, "--web.listen-address", f"{LOCAL}:{port}", *flags, environ=environ) as process:
-        process.port = int(process.says(r"msg=serving .*\bport=([0-9]+)")[1])
         yield process
         if process.running:
             process.signal(signal.SIGTERM)
-            assert process.ended() == 0, process.log
-
-
-def run(*command: str | Path, environ: Mapping[str, str] = KEYS, given: str = "") -> tuple[int, str, str]:
-    """A program from its start to its end: exit code, output, errors."""
-    done = subprocess.run(
-        command,
-        env={"PATH": os.environ["PATH"], **environ},
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr
+            assert process.wait() == 0, process.log
 
 
 def configuration(folder: Path, simulator: str, **ledger: str) -> Path:
@@ -176,37 +84,75 @@ def configuration(folder: Path, simulator: str, **ledger: str) -> Path:
 
 
 class Prometheus(Process):
-    """Prometheus, which scrapes from an exporter every second."""
+    """A Prometheus server at `url`."""
 
     url: str
 
     def query(self, expression: str, at: float | None = None) -> list[dict[str, Any]]:
-        """The result of an expression of PromQL, at a time if not now."""
+        """Returns the result of an expression of PromQL, at a time if not now."""
         params = {"query": expression} | ({} if at is None else {"time": f"{at:.3f}"})
-        answer = requests.get(f"{self.url}/api/v1/query", params, timeout=PATIENCE).json()
+        answer = requests.get(f"{self.url}/api/v1/query", params, timeout=TIMEOUT).json()
         assert answer["status"] == "success", answer
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
 
 
 @contextmanager
-def prometheus(port: int, folder: Path, **jobs: Mapping[str, Any]) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes from this port of the machine; `folder` for its own files.
+def prometheus(
+    port: int,
+    folder: Path,
+    jobs: Mapping[str, Mapping[str, Any]] = {"exporter": {}},
+    *,
+    interval: str = "1s",
+    flags: tuple[str, ...] = (),
+    **sections: Any,
+) -> Iterator[Prometheus]:
+    """A Prometheus that scrapes a port of this machine.
 
-    With `jobs`, in each of these ways: their names, and what stands in their scrape configurations.
+    Args:
+        port: of the target.
+        folder: for its configuration and its data.
+        jobs: the names of its scrape configurations, and what stands in them beside the target.
+        interval: between scrapes, and their timeout.
+        flags: more of them.
+        sections: of its configuration, such as `rule_files`.
     """
     target = {"static_configs": [{"targets": [f"{LOCAL}:{port}"]}]}
-    scrapes = [{"job_name": name, **target, **terms} for name, terms in (jobs or {"exporter": {}}).items()]
-    often = {"scrape_interval": "1s", "scrape_timeout": "1s"}
+    scrapes = [{"job_name": name, **target, **terms} for name, terms in jobs.items()]
+    often = {"scrape_interval": interval, "scrape_timeout": interval}
     path = folder / "prometheus.yml"
-    path.write_text(yaml.safe_dump({"global": often, "scrape_configs": scrapes}))
+    path.write_text(yaml.safe_dump({"global": often, "scrape_configs": scrapes, **sections}))
     with Prometheus(
         program("prometheus", "prometheus"),
         f"--config.file={path}",
         f"--storage.tsdb.path={folder / 'prometheus'}",
         f"--web.listen-address={LOCAL}:0",
+        *flags,
+        environ={},
     ) as process:
-        address = process.says(r'msg="Listening on" address=([0-9.:]+)')[1]
-        process.url = f"http://{address}"
-        process.says('msg="Server is ready to receive web requests."')
+        process.url = f"http://{listens(process)}"
+        process.wait_for_log('msg="Server is ready to receive web requests."')
         yield process
+
+
+@contextmanager
+def alertmanager(folder: Path, webhook: str) -> Iterator[str]:
+    """An Alertmanager that tells a webhook of every alert at once; its address."""
+    route = {"receiver": "webhook", "group_by": ["..."], "group_wait": "0s", "group_interval": "1s"}
+    receiver = {"name": "webhook", "webhook_configs": [{"url": webhook, "send_resolved": True}]}
+    path = folder / "alertmanager.yml"
+    path.write_text(yaml.safe_dump({"route": route, "receivers": [receiver]}))
+    with Process(
+        program("prometheus-alertmanager", "prometheus-alertmanager"),
+        f"--config.file={path}",
+        f"--storage.path={folder / 'alertmanager'}",
+        f"--web.listen-address={LOCAL}:0",
+        "--cluster.listen-address=",
+        environ={},
+    ) as process:
+        yield listens(process)
+
+
+def listens(process: Process) -> str:
+    """The address on which Prometheus or Alertmanager logs that it listens."""
+    return process.wait_for_log(r'msg="Listening on" address=([0-9.:]+)')[1]

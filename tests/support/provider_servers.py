@@ -195,7 +195,7 @@ def page(
     if place.provider == BROWSERBASE:
         return answer(msgspec.json.encode(shown), Date=date)
     query = dict(parse_qsl(head.split()[1].decode().partition("?")[2]))
-    found = [row for row in shown if row["status"] == query["filterBy"]]
+    found = [row for row in shown if row["status"] == query.get("filterBy", row["status"])]
     size, number = int(query["pageSize"]), int(query["pageNumber"])
     items = found[size * (number - 1) : size * number]
     body = {"items": items, "totalItems": len(found), "pageNumber": number, "pageSize": size, **about}

@@ -4,13 +4,9 @@ import time
 
 from exporter.simulator.fleet import SECOND
 from tests.support.expected_totals import PROVIDERS, Key, key
-from tests.support.processes import (
-    Prometheus,
-    until,
-)
+from tests.support.processes import Prometheus, wait_until
 
 SPEED = 60
-
 WINDOW = "10m"  # of real time: all samples that there are
 
 Samples = list[tuple[float, float]]
@@ -32,7 +28,7 @@ class Clock:
 
     def pass_by(self, moment: int) -> None:
         """Wait until it shows this moment."""
-        until(lambda: self() >= moment, "the clock")
+        wait_until(lambda: self() >= moment, "the clock")
 
 
 def good_scrapes(monitor: Prometheus, after: float = 0) -> set[float]:
@@ -40,6 +36,12 @@ def good_scrapes(monitor: Prometheus, after: float = 0) -> set[float]:
     up = samples(monitor, "cloud_browser_up", time.time()).values()
     good = [{at for at, value in series if value == 1 and at > after} for series in up]
     return set.intersection(*good) if len(good) == len(PROVIDERS) else set()
+
+
+def extrapolated(monitor: Prometheus, at: float) -> float:
+    """By what share `increase` may exceed what its samples tell: it adds half an interval at both ends."""
+    counts = monitor.query(f"count_over_time(cloud_browser_up[{WINDOW}])", at)
+    return 1 / (min(float(one["value"][1]) for one in counts) - 1)
 
 
 def samples(monitor: Prometheus, selector: str, at: float) -> dict[Key, Samples]:

@@ -11,7 +11,7 @@ from exporter.metrics.telemetry import REASONS
 from exporter.model import Account
 from tests.support.faults import FAULTS, HOURS, Fault
 from tests.support.outage import LIMIT, SCRAPES, WELL, Course, Page, course
-from tests.support.processes import PATIENCE
+from tests.support.processes import TIMEOUT
 from tests.support.provider_servers import (
     AFTER,
     BEFORE,
@@ -27,7 +27,7 @@ from tests.support.provider_servers import (
 from tests.support.providers import BROWSERBASE
 
 # Seconds that the scrapes under the faults say they wait.
-COURSES = {"quick": PATIENCE, "greedy": PATIENCE, "clocks": PATIENCE, "slow": 3.0, "silent": 5.0}
+COURSES = {"quick": TIMEOUT, "greedy": TIMEOUT, "clocks": TIMEOUT, "slow": 5.0, "silent": 5.0}
 COUNTERS = {name.split()[0] for provider in BOTH for name in expected(provider, AFTER)}
 GAUGES = {name.split()[0] for provider in BOTH for name in listed(provider, BEFORE, 0)}
 BUCKETS = ("session_duration_seconds_bucket",)
@@ -56,6 +56,7 @@ quick, greedy, clocks, slow, silent = map(through, COURSES)
     ("fault", "provider"),
     [pytest.param(fault, one, id=f"{fault.name}-{one}") for fault in FAULTS for one in fault.of],
 )
+@pytest.mark.slow
 def test_a_fault_is_told_once_and_costs_nothing(
     fault: Fault, provider: str, request: pytest.FixtureRequest
 ) -> None:
@@ -127,23 +128,26 @@ def assert_well(done: Course, account: Account) -> None:
 
 @pytest.mark.parametrize("account", WELL, ids=lambda account: account.provider)
 @pytest.mark.parametrize("name", COURSES)
+@pytest.mark.slow
 def test_whoever_is_well_beside_all_that_fail_is_read_as_ever(
     name: str, account: Account, request: pytest.FixtureRequest
 ) -> None:
     assert_well(request.getfixturevalue(name), account)
 
 
+@pytest.mark.slow
 def test_a_machine_whose_own_clock_is_hours_ahead_shows_the_same(tmp_path: Path) -> None:
-    done = course(tmp_path, (), PATIENCE, -HOURS)
+    done = course(tmp_path, (), TIMEOUT, -HOURS)
     for account in WELL:
         assert_well(done, account)
 
 
+@pytest.mark.slow
 def test_a_machine_whose_own_clock_is_hours_behind_counts_time_late_and_never_too_high(
     tmp_path: Path,
 ) -> None:
     """Open sessions have not begun by its clock: their time counts when they end."""
-    done = course(tmp_path, (), PATIENCE, HOURS)
+    done = course(tmp_path, (), TIMEOUT, HOURS)
     for account in WELL:
         for page, moment in zip(done.pages, [BEFORE, *[MEANWHILE] * SCRAPES, AFTER, AFTER], strict=True):
             assert set(page.of(account, "up", *SUCCESS).values()) == {1}
@@ -162,22 +166,26 @@ def counted_late(provider: str, moment: int) -> dict[str, float]:
     return {name: value - (ran if name in late else 0) for name, value in expected(provider, moment).items()}
 
 
+@pytest.mark.slow
 def test_who_fails_is_asked_three_times_a_scrape_at_most(quick: Course) -> None:
     for account, asked in quick.asked.items():
         scrapes = [after - before for before, after in pairwise([0, *asked])]
         assert account.provider != BROWSERBASE or max(scrapes) <= 3, account
 
 
+@pytest.mark.slow
 def test_nobody_goes_where_a_redirect_leads(quick: Course) -> None:
     assert quick.elsewhere == 0
 
 
+@pytest.mark.slow
 def test_who_asks_for_silence_has_it_over_as_many_scrapes_as_that_takes(silent: Course) -> None:
     assert {account: asked for account, asked in silent.asked.items() if asked != [1] * SCRAPES}.keys() == {
         *WELL
     }
 
 
+@pytest.mark.slow
 def test_an_answer_of_any_size_costs_little_more_memory_than_is_read_of_it(greedy: Course) -> None:
     before, after = greedy.peaks
     at_once = sum(len(fault.of) for fault in FAULTS if fault.course == "greedy")

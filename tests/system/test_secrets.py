@@ -21,6 +21,7 @@ from tests.support.processes import COMMAND, LOCAL, run
 
 URLS = ("liveUrl", "cdpUrl", "recordingUrl", "connectUrl", "seleniumRemoteUrl")
 KEY, CORE, PASSWORD = KEYS["browserbase"], CORES["a misplaced key"], CORES["a proxy's password"]
+FORMS = ["logfmt", pytest.param("json", marks=pytest.mark.slow)]
 TIMES = {"startedAt": "2026-05-01T12:00:10Z", "timeoutAt": "2026-05-01T13:00:00Z"}
 
 
@@ -91,7 +92,7 @@ def replies(provider: str) -> dict[str, Reply]:
     }
 
 
-@pytest.mark.parametrize("form", ["logfmt", "json"])
+@pytest.mark.parametrize("form", FORMS)
 def test_no_answer_of_a_provider_brings_a_secret_to_light(tmp_path: Path, form: str) -> None:
     told, stage = {provider: replies(provider) for provider in KEYS}, "good rows"
     accounts, shown = list[object](), dict[str, bytes]()
@@ -129,7 +130,7 @@ def test_no_answer_of_a_provider_brings_a_secret_to_light(tmp_path: Path, form: 
     assert found(shown) == []
 
 
-@pytest.mark.parametrize("form", ["logfmt", "json"])
+@pytest.mark.parametrize("form", FORMS)
 def test_a_proxy_password_stays_between_the_exporter_and_the_proxy(tmp_path: Path, form: str) -> None:
     """Proxies are the environment's, as for any program; one refuses, one is not there, one is no address."""
     words, shown = CORES["the provider's words"], dict[str, bytes]()
@@ -188,6 +189,7 @@ def test_no_fault_of_a_configuration_shows_a_misplaced_secret(tmp_path: Path, wh
     assert found({"fault": "\n".join(texts).encode()}) == []
 
 
+@pytest.mark.slow
 def test_what_ends_the_start_shows_no_secret(tmp_path: Path) -> None:
     path, broken = tmp_path / "exporter.yml", tmp_path / "broken.yml"
     path.write_text(MISPLACED["for a key that does not exist"].replace("SECRET", f"sk-live-{CORE}"))

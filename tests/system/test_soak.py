@@ -1,6 +1,6 @@
 """A long random run: faults, kills and two who scrape, over a fleet whose clock every scrape moves on.
 
-`make soak` has 10,000 scrapes, `make test` a few hundred. The first tenth and the last half belong to a
+`make soak` has 10,000 scrapes, `make check` a few hundred. The first tenth and the last half belong to a
 process each that nobody kills, so that what they weigh can be compared.
 """
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Lock
 
 import msgspec
+import pytest
 import requests
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from exporter.simulator.fleet import HOUR, MINUTE, SECOND, Fleet
 from exporter.simulator.server import FAULTS, Fault, Server, create_app
 from tests.support.expected_totals import COUNTERS, PROVIDERS, Key, expected, key, nonzero
-from tests.support.processes import Exporter, configuration, exporter, until
+from tests.support.processes import Exporter, configuration, exporter, wait_until
 
 SCRAPES = int(os.environ.get("SOAK_SCRAPES", "400"))
 SEED = int(os.environ.get("SOAK_SEED", "1"))
@@ -129,11 +130,11 @@ class Course:
     def whole(self, scrapes: int) -> Page:
         """A life of so many scrapes in a storm; what is shown when it has calmed down."""
         with exporter(*self._flags) as target:
-            until(lambda: self._all_good(target), "both providers to be read")
+            wait_until(lambda: self._all_good(target), "both providers to be read")
             self._weather.calm = False
             self._together(lambda scraper: all(scraper.scrape(target) for _ in range(scrapes // PULLERS)))
             self._weather.calm = True
-            return until(lambda: self._all_good(target), "both providers to be read again")
+            return wait_until(lambda: self._all_good(target), "both providers to be read again")
 
     def cut_short(self, scrapes: int) -> None:
         """A life of so many scrapes at most, ended while somebody scrapes; then a while without any."""
@@ -141,7 +142,7 @@ class Course:
         with exporter(*self._flags) as target:
             self._weather.calm = False
             self._together(partial(self._until_its_end, target, share, end))
-            assert target.ended() == (0 if end == signal.SIGTERM else -end), target.log
+            assert target.wait() == (0 if end == signal.SIGTERM else -end), target.log
         self._weather.step(self._dice.randrange(10 * MINUTE))
 
     def _until_its_end(self, target: Exporter, scrapes: int, end: signal.Signals, scraper: Scraper) -> None:
@@ -171,6 +172,7 @@ def summary(course: Course, early: Page, late: Page) -> str:
     return "\n".join(lines)
 
 
+@pytest.mark.slow
 def test_counters_stay_exact_and_the_exporter_stays_small(tmp_path: Path) -> None:
     weather = Weather()
     with Server(weather) as server:

@@ -11,7 +11,7 @@ import yaml
 from tests.support.certificates import put, web_file
 from tests.support.misbehaviour import answer, replying
 from tests.support.planted_secrets import CORES, KEYS, found, outputs, serving
-from tests.support.processes import COMMAND, run, until
+from tests.support.processes import COMMAND, run, wait_until
 
 PASSWORD, CORE = CORES["a user's password"], CORES["a misplaced key"]
 HASHED = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
@@ -51,7 +51,7 @@ def test_no_output_of_a_guarded_front_shows_a_password_or_a_hash(tmp_path: Path,
             process.signal(signal.SIGHUP)
             put(web, yaml.safe_dump({"basic_auth_users": {"known-user": f"sk-live-{CORE}"}}))
             assert process.get(**right).status_code == 200
-            until(lambda: process.log.count("configuration not reloaded") == 2, "SIGHUP's reload")
+            wait_until(lambda: process.log.count("configuration not reloaded") == 2, "SIGHUP's reload")
             assert "new web configuration not taken" in process.log
             shown |= {"refused": refused.content} | outputs(process, tmp_path, **right)
     assert ("let in, metrics", "known") in found(shown, {"known": 'account="known"'})

@@ -2,7 +2,8 @@
 
 from exporter.model import UNKNOWN, ProviderTraits
 from exporter.providers.base import Provider
-from exporter.providers.browser_use.reader import PATH, BrowserUse
+from exporter.providers.browser_use.pages import PATH
+from exporter.providers.browser_use.reader import BrowserUse
 from exporter.providers.browser_use.wire import OPEN, STOPPED, TIMED_OUT
 
 PROVIDER = Provider(

@@ -1,44 +1,46 @@
-"""Browser Use Cloud: `GET /browsers`, pages of at most 100 in an undocumented order."""
+"""Browser Use Cloud: `GET /browsers`, pages of at most 100 in an undocumented order.
+
+The open sessions and the ended ones are read through the API's filters: two requests in the steady state.
+The filters are verified on what comes back. Where they do not hold, one list without a filter is read.
+"""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 import msgspec
 
 from exporter.client.api import Api
-from exporter.client.errors import MORE_TIME, AnswerTimeoutError, PayloadError
+from exporter.client.errors import ApiError, PayloadError
 from exporter.model import Listing, ReadWindow, Session
-from exporter.providers.browser_use.pagination import SIZE, Page, PageCursor, advance, begin, resume
-from exporter.providers.browser_use.wire import (
-    OPEN,
-    SERIES,
-    STOPPED,
-    RowError,
-    decode_page,
-    decode_row,
-    find_ids,
-    to_session,
-)
+from exporter.providers.browser_use.pages import INVALID_PAGES, FilterError, Pages
+from exporter.providers.browser_use.pagination import PageCursor, begin, resume
+from exporter.providers.browser_use.wire import OPEN, SERIES, STOPPED
 
-PATH = "/browsers"
-PAGES_PER_SCRAPE = 250  # what the API allows in ten seconds, and 25,000 sessions in memory at once
-READ_SHARE = 0.6  # of a scrape's time, for requests: the rest is for the ledger
-PASSES = 3  # over the pages of open sessions: a list that never stands still must not take the whole scrape
-MAX_INVALID_PAGES = 10  # pages in a row without a usable row: the API has changed
-NO_PROGRESS = "pages of {} browsers repeat each other; the next scrape tries again"
-INVALID_PAGES = (
-    "pages of {} browsers without a row that makes sense; check base_url, and for a newer exporter"
-)
-EMPTY = "a page of {} browsers is empty, of {} in all; the next scrape tries again"
+KNOWN = frozenset({OPEN, STOPPED})
+MAX_MISMATCHES = 3  # readings in a row: sessions that begin between two requests explain no more
+
+
+class _Walk(msgspec.Struct, frozen=True):
+    """A walk over the list of a filter (None: all sessions), finished or not."""
+
+    status: str | None
+    cursor: PageCursor
 
 
 class BrowserUse:
-    """Reads an account's sessions. Keeps the position in a long walk, and the order found of the list."""
+    """Reads an account's sessions.
+
+    Keeps the position in a long walk, the order found of the list, and whether the filters hold.
+    """
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._committed: PageCursor | None = None
-        self._latest: PageCursor | None = None
+        self._committed: _Walk | None = None
+        self._latest: _Walk | None = None
+        self._filters_hold = True
+        self._totals_agree = False
+        self._mismatches = 0
+        self._absent: frozenset[str] = frozenset()  # missing ids that were sought without a filter
 
     def read(self, window: ReadWindow, deadline: float) -> Listing:
         """Reads all open sessions, and the ended ones, newest first, as far back as the window needs.
@@ -49,116 +51,126 @@ class BrowserUse:
         Raises:
             ApiError: if the account could not be read.
         """
-        pages = _Pages(self._api, window, deadline)
-        open_complete = pages.read_open()
-        cursor = pages.follow(STOPPED, self._cursor(pages, window))
-        self._latest = cursor if open_complete else self._committed
-        ended = {one.id for one in pages.sessions if one.ended is not None}
-        sessions = tuple(one for one in pages.sessions if one.ended is not None or one.id not in ended)
-        still_open = {one.id: one.status for one in sessions if one.ended is None}
-        complete = open_complete and cursor.done
-        return Listing(
-            time=pages.time,
-            sessions=sessions,
-            listed=Counter({(SERIES, status): n for status, n in Counter(still_open.values()).items()})
-            + Counter({(SERIES, STOPPED): cursor.total}),
-            covers=cursor.begun if complete else None,
-            missing=tuple(cursor.expected_ids.keys() - still_open.keys()) if complete else (),
-            remaining=cursor.remaining,
-            rejected=dict(pages.rejected),
-        )
+        listing = None
+        if self._filters_hold and not self._is_reading_all():
+            listing = self._read_filtered(window, deadline)
+        return listing or self._read_all(window, deadline)
 
     def committed(self) -> None:
         """The last listing is in the ledger."""
         self._committed = self._latest
 
-    def _cursor(self, pages: "_Pages", window: ReadWindow) -> PageCursor:
+    def _is_reading_all(self) -> bool:
+        walk = self._committed
+        return walk is not None and walk.status is None and not walk.cursor.done
+
+    def _read_filtered(self, window: ReadWindow, deadline: float) -> Listing | None:
+        """Returns the listing; None if the filters do not hold, or may not."""
+        pages = Pages(self._api, window, deadline)
+        try:
+            before = None if self._totals_agree else _count_all(pages)
+            total, complete = pages.read_open()
+            if before is not None and not self._agree(before, total + pages.count(STOPPED), pages):
+                return None
+            cursor = pages.follow(STOPPED, self._cursor(STOPPED, pages, window))
+        except FilterError:
+            self._filters_hold = False
+            return None
+        self._latest = _Walk(STOPPED, cursor) if complete else self._committed
+        complete = complete and cursor.done
+        hidden = self._read_hidden(_missing(pages, cursor), window, deadline) if complete else []
+        return _listing(pages, cursor, window, hidden, complete=complete)
+
+    def _agree(self, before: int, filtered: int, pages: Pages) -> bool:
+        """Returns whether the two filtered lists hold as many sessions as the list without a filter.
+
+        Where they do not, that list is counted again: sessions may have begun meanwhile.
+        """
+        after = before if filtered == before else _count_all(pages)
+        self._totals_agree = after is None or min(before, after) <= filtered <= max(before, after)
+        self._mismatches = 0 if self._totals_agree else self._mismatches + 1
+        self._filters_hold = self._mismatches < MAX_MISMATCHES
+        return self._totals_agree
+
+    def _read_hidden(self, missing: Mapping[str, int], window: ReadWindow, deadline: float) -> list[Session]:
+        """Reads without a filter what neither filter shows: once for each id that goes missing."""
+        sought = {name: created for name, created in missing.items() if name not in self._absent}
+        self._absent &= missing.keys()
+        if not sought:
+            return []
+        pages = Pages(self._api, window, deadline)
+        cursor = pages.follow(None, begin(0, min(sought.values()), sought))
+        if cursor.done:
+            self._absent |= cursor.expected_ids.keys()
+        self._filters_hold = not _has_other_statuses(pages)
+        return [one for one in pages.sessions if one.id in sought or one.status not in KNOWN]
+
+    def _read_all(self, window: ReadWindow, deadline: float) -> Listing:
+        """Reads without a filter. Where that fails, the next reading tries the filters again."""
+        pages = Pages(self._api, window, deadline)
+        try:
+            cursor = pages.follow(None, self._cursor(None, pages, window))
+        except ApiError:
+            self._filters_hold, self._mismatches = True, 0
+            raise
+        self._filters_hold = self._filters_hold and not _has_other_statuses(pages)
+        self._latest = _Walk(None, cursor)
+        return _listing(pages, cursor, window, [], complete=cursor.done)
+
+    def _cursor(self, status: str | None, pages: Pages, window: ReadWindow) -> PageCursor:
         """Returns the cursor of a walk that was not finished, or of a new one."""
-        past = self._committed
+        walk = self._committed
+        past = walk.cursor if walk is not None and walk.status == status else None
         if past is not None and not past.done:
             return resume(past)
-        found = {one.id for one in pages.sessions} | pages.malformed_ids
+        found = {one.id for one in pages.sessions} | pages.rejections.ids | window.rejected
         expected = {name: window.unsettled[name] for name in window.unsettled.keys() - found}
         return begin(pages.time, window.watermark, expected, past)
 
 
-class _Pages:
-    """The pages of one scrape, and the sessions on them that the window includes.
+def _count_all(pages: Pages) -> int | None:
+    """Returns how many sessions there are; None where the API does not answer without a filter."""
+    try:
+        return pages.count(None)
+    except ApiError:
+        return None
 
-    Attributes:
-        time: server time at the first page.
-        malformed_ids: unsettled ids that stand in rows that cannot be used.
+
+def _has_other_statuses(pages: Pages) -> bool:
+    return not KNOWN.issuperset(pages.statuses.values())
+
+
+def _missing(pages: Pages, cursor: PageCursor) -> dict[str, int]:
+    """Returns the expected sessions that stand on no page, not even in a row that cannot be used."""
+    seen = {one.id for one in pages.sessions} | pages.rejections.ids
+    return {name: cursor.expected_ids[name] for name in cursor.expected_ids.keys() - seen}
+
+
+def _listing(
+    pages: Pages, cursor: PageCursor, window: ReadWindow, hidden: list[Session], *, complete: bool
+) -> Listing:
+    """Makes the listing of a scrape.
+
+    Raises:
+        PayloadError: if there were rows, and none of them can be used.
     """
-
-    def __init__(self, api: Api, window: ReadWindow, deadline: float) -> None:
-        self._api, self._window, self._deadline = api, window, deadline
-        self._stop = api.clock() + READ_SHARE * (deadline - api.clock())
-        self._pages_read, self._invalid_in_a_row = 0, 0
-        self.time = 0
-        self.sessions: list[Session] = []
-        self.rejected: Counter[str] = Counter()
-        self.malformed_ids: set[str] = set()
-
-    def read_open(self) -> bool:
-        """Reads the open sessions. Returns whether a pass found as many as the API counts, or no new ones."""
-        found = -1
-        for _ in range(PASSES):
-            before, rejected = found, self.rejected.total()
-            cursor = self.follow(OPEN, begin(0, None, {}))
-            if not cursor.done:
-                raise AnswerTimeoutError(f"more pages of open sessions than there is time for; {MORE_TIME}")
-            found = len({one.id for one in self.sessions})
-            if found == before or found + self.rejected.total() - rejected >= cursor.total:
-                return True
-        return False
-
-    def follow(self, status: str, cursor: PageCursor) -> PageCursor:
-        """Reads page after page, at least one, until the walk is done or the scrape must end."""
-        while True:
-            cursor = advance(cursor, self._page(status, cursor))
-            if cursor.no_progress:
-                raise PayloadError(NO_PROGRESS.format(status))
-            if cursor.done or self._pages_read >= PAGES_PER_SCRAPE or self._api.clock() >= self._stop:
-                return cursor
-
-    def _page(self, status: str, cursor: PageCursor) -> Page:
-        query: dict[str, str | int] = {
-            "pageSize": cursor.size,
-            "pageNumber": cursor.number,
-            "filterBy": status,
-        }
-        answer = self._api.get(PATH, query, self._deadline)
-        self.time = self.time or answer.time
-        raw = decode_page(answer.body)
-        self._pages_read += max(1, len(raw.items) // SIZE)  # one longer than requested counts as several
-        sessions = list(self._sessions(raw.items, answer.time))
-        self._invalid_in_a_row = self._invalid_in_a_row + 1 if raw.items and not sessions else 0
-        not_a_session_list = raw.items and cursor.number == 1 and b'"id"' not in answer.body
-        if self._invalid_in_a_row == MAX_INVALID_PAGES or not_a_session_list:
-            raise PayloadError(INVALID_PAGES.format(status))
-        size = min(raw.page_size or cursor.size, cursor.size)
-        start = (cursor.number - 1) * size
-        if not raw.items and raw.total_items > (start and start + SIZE):
-            raise PayloadError(EMPTY.format(status, raw.total_items))
-        return Page(
-            start,
-            len(raw.items),
-            raw.total_items,
-            created={one.id: one.created for one in sessions},
-            late=frozenset(one.id for one in sessions if one.ended is not None and one.ended >= cursor.begun),
-            size=size,
-            malformed_ids=frozenset(self.malformed_ids),
-        )
-
-    def _sessions(self, items: list[msgspec.Raw], now: int) -> Iterator[Session]:
-        """Yields the usable rows' sessions, and keeps those that the window includes."""
-        for raw in items:
-            try:
-                session = to_session(decode_row(raw), now)
-            except RowError as error:
-                self.rejected[error.reason] += 1
-                self.malformed_ids |= find_ids(raw, self._window.unsettled)
-                continue
-            yield session
-            if self._window.includes(session.id, session.created, is_open=session.ended is None):
-                self.sessions.append(session)
+    if pages.rejections.rows and not pages.usable:
+        raise PayloadError(INVALID_PAGES.format("all"))
+    ended = pages.ended_ids | {one.id for one in hidden if one.ended is not None}
+    # A page may show a session as open that another shows as ended.
+    sessions = [one for one in [*pages.sessions, *hidden] if one.ended is not None or one.id not in ended]
+    found = {one.id for one in sessions}
+    statuses = {one.id: one.status for one in sessions if one.ended is None or one in hidden}
+    statuses |= {name: status for name, status in pages.statuses.items() if name in ended and status != OPEN}
+    listed = Counter(statuses.values())
+    listed[STOPPED] += max(0, cursor.total - len(pages.statuses))
+    return Listing(
+        time=pages.time,
+        sessions=tuple(sessions),
+        listed={(SERIES, status): count for status, count in listed.items() if count},
+        covers=cursor.begun if complete else None,
+        missing=tuple(_missing(pages, cursor).keys() - found) if complete else (),
+        remaining=cursor.remaining,
+        rejected=dict(pages.rejections.counts),
+        rejected_ids=pages.rejections.bounded_ids(window.unsettled.keys() | window.rejected) - found,
+    )

@@ -9,22 +9,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.client.errors import PayloadError
-from exporter.model import HOUR, REJECTIONS, SECOND, Session
+from exporter.model import HOUR, REJECTIONS, SECOND, Session, Usage
 from exporter.providers.browser_use.wire import (
     MAX_FIELDS,
     MAX_PAGE_BYTES,
-    RowError,
+    MEGABYTE,
+    BrowserRow,
     decode_page,
     decode_row,
-    find_ids,
     to_session,
 )
 from exporter.providers.decoding import MAX_DURATION
+from exporter.providers.rows import RowError
 from tests.support.browser_use_rows import NOW, STARTED, at, row
 
 
+def decoded(**fields: Any) -> tuple[BrowserRow, bool]:
+    return decode_row(json.dumps(row(**fields)).encode())
+
+
 def only(**fields: Any) -> Session:
-    return to_session(decode_row(json.dumps(row(**fields)).encode()), NOW)
+    return to_session(decoded(**fields)[0], NOW)
 
 
 @pytest.mark.parametrize(
@@ -58,12 +63,14 @@ NONSENSE: list[tuple[str, str, list[Any]]] = [
     (
         "malformed",
         "proxyUsedMb",
-        ["", "abc", ".", "+", "1,5", "0x1", "1 2", "1e99999999999999999999", True, {}],
+        ["abc", ".", "+", "1,5", "0x1", "1 2", "1e99999999999999999999", True, {}],
     ),
-    ("out_of_range", "proxyUsedMb", ["-1", "-.5", "NaN", "sNaN", "Infinity", "-Infinity", "1e9", -1]),
-    ("out_of_range", "proxyCost", ["-0.01", "1e999999", "9" * 5000, "1000001"]),
-    ("out_of_range", "browserCost", ["-0.01", "1000001"]),
-    ("times", "finishedAt", [at(9), at(11 + MAX_DURATION // SECOND), "1970-01-01T00:00:00Z"]),
+    ("out_of_range", "proxyUsedMb", ["NaN", "sNaN", "Infinity", "-Infinity", "1e9", 1e9]),
+    ("out_of_range", "proxyCost", ["1e999999", "9" * 5000, "1000001"]),
+    ("out_of_range", "browserCost", ["1000001"]),
+    ("times", "finishedAt", [at(-50), at(-7200), at(11 + MAX_DURATION // SECOND), "2010-01-01T00:00:00Z"]),
+    ("malformed", "finishedAt", [1_777_636_870, "yesterday"]),
+    ("malformed", "startedAt", ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z"]),
 ]
 
 
@@ -87,7 +94,8 @@ def test_an_unknown_status_is_an_end_where_there_is_one(
 ) -> None:
     session = only(status=status, finishedAt=finished)
     assert session.status == shown
-    assert (session.ended is not None, session.ending is not None) == (ended, ended)
+    assert (session.ended is not None) is ended
+    assert session.ending == ("stopped" if status == "Stopped" else None)
 
 
 @pytest.mark.parametrize(
@@ -106,32 +114,68 @@ def test_an_end_within_a_second_of_the_timeout_or_later_is_the_timeouts(finished
 def test_a_stopped_session_without_its_end_had_ended_by_now_and_by_its_timeout(
     timeout: object, ended: int
 ) -> None:
-    """How long it ran nobody says; what was seen of it while it was open stays."""
     session = only(finishedAt=None, timeoutAt=timeout)
-    assert (session.ended, session.ending, session.usage.time) == (ended, "stopped", 0)
+    assert (session.ended, session.ending, session.usage.time) == (ended, "stopped", ended - STARTED)
+    assert not session.end_is_known
+    assert only().end_is_known
+
+
+@pytest.mark.parametrize("early", [0.04, 59.999])
+def test_an_end_less_than_a_minute_before_the_start_is_a_duration_of_0(early: float) -> None:
+    """Two clocks of one provider; what it used counts whole."""
+    session = only(finishedAt=at(10 - early), proxyCost="0.0075", browserCost="0.001")
+    assert (session.ended, session.ending, session.end_is_known) == (STARTED, "stopped", True)
+    assert session.usage == Usage(0, MEGABYTE, 1_000_000, 7_500_000)
+
+
+@pytest.mark.parametrize("name", ["proxyUsedMb", "proxyCost", "browserCost"])
+@pytest.mark.parametrize("figure", ["-0.02", "-1", -1, "-1e400", "", None, ...])
+def test_a_figure_that_is_negative_or_empty_counts_as_0_and_the_rest_of_the_row_counts(
+    name: str, figure: object
+) -> None:
+    partial = figure is not None and figure is not ...
+    assert decoded(**{name: figure})[1] is partial
+    assert only(**{name: figure}) == only(**{name: "0"})
+
+
+@pytest.mark.parametrize("value", ["", "n/a", 0, 1_777_640_400, True, [], {}, "2026-02-30T00:00:00Z"])
+def test_a_timeout_that_makes_no_sense_is_as_if_absent(value: object) -> None:
+    assert decoded(timeoutAt=value)[1]
+    assert only(timeoutAt=value) == only(timeoutAt=None)
+
+
+@pytest.mark.parametrize("zero", ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1970-01-01T00:00:00", ""])
+@pytest.mark.parametrize("status", ["active", "stopped", "new"])
+@pytest.mark.parametrize("name", ["finishedAt", "timeoutAt"])
+def test_a_zero_time_is_as_if_absent(zero: str, status: str, name: str) -> None:
+    assert only(status=status, **{name: zero}) == only(status=status, **{name: None})
+    assert decoded(status=status, **{name: zero})[1]
+
+
+ODD: st.SearchStrategy[object] = st.sampled_from(
+    ["", "n/a", 7, None, True, [], "0001-01-01T00:00:00Z", at(3600)]
+)
+
+
+@given(ODD, ODD, ODD)
+def test_whatever_needless_fields_hold_the_figures_count(timeout: object, url: object, agent: object) -> None:
+    session = only(timeoutAt=timeout, liveUrl=url, agentSessionId=agent)
+    assert (session.usage, session.ended) == (only().usage, only().ended)
 
 
 def test_a_time_without_a_zone_is_in_utc() -> None:
+    assert not decoded(startedAt="2026-05-01T12:00:10")[1]
     assert only(startedAt="2026-05-01T12:00:10") == only(startedAt="2026-05-01T14:00:10+02:00") == only()
 
 
 def test_a_session_open_for_years_makes_no_sense() -> None:
     """It would add them to a sum for ever."""
     with pytest.raises(RowError, match="times"):
-        only(status="active", finishedAt=None, startedAt="1970-01-01T00:00:00Z")
+        only(status="active", finishedAt=None, startedAt="2010-01-01T00:00:00Z")
 
 
 def test_a_session_that_starts_after_the_providers_clock_has_not_run() -> None:
     assert only(status="active", finishedAt=None, startedAt=at(7200.9)).usage.time == 0
-
-
-def test_what_a_row_names_is_found_however_little_sense_it_makes() -> None:
-    sought = {"one", "\u00e9t\u00e9", "s3cret", "on", "id", "x" * 100}
-    text = json.dumps(row(id="\u00e9t\u00e9", metadata=[["x" * 100, 7], "a\\"]), ensure_ascii=False)
-    assert find_ids(text.encode(), sought) == {"\u00e9t\u00e9", "id", "x" * 100}
-    assert find_ids(b'"one"', sought) == {"one"}
-    assert find_ids(b'["\xff", "\\"", "one"]', sought) == {"one"}
-    assert find_ids(b"7", sought) == set()
 
 
 @pytest.mark.parametrize(

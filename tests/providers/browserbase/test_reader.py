@@ -24,7 +24,8 @@ from exporter.model import (
     Usage,
     micros,
 )
-from exporter.providers.browserbase import MAX_FIELDS, MAX_MALFORMED, BrowserbaseReader
+from exporter.providers.browserbase.reader import BrowserbaseReader
+from exporter.providers.browserbase.wire import MAX_FIELDS, MAX_MALFORMED
 from exporter.providers.decoding import MAX_BYTES, MAX_DURATION
 from tests.support.misbehaviour import answer, serving
 
@@ -83,9 +84,17 @@ def read_body(body: bytes, window: ReadWindow = ALL, now: int = NOW) -> Listing:
 
 
 def only(**fields: Any) -> Session:
-    """The one session that makes sense."""
+    """The one session, which can be used whole."""
     listing = read(row(**fields))
-    assert listing.rejected == {}
+    assert (listing.rejected, len(listing.rejected_ids)) == ({}, 0)
+    (session,) = listing.sessions
+    return session
+
+
+def partly(**fields: Any) -> Session:
+    """The one session, which is used but for a field."""
+    listing = read(row(**fields))
+    assert (listing.rejected, len(listing.rejected_ids)) == ({"field": 1}, 0)
     (session,) = listing.sessions
     return session
 
@@ -129,7 +138,10 @@ def test_a_listing_says_when_it_was_read_and_that_it_is_whole() -> None:
         ("proxyBytes", {"usage": Usage(60 * SECOND)}),
         ("keepAlive", {"keep_alive": False}),
         ("startedAt", {"started": micros(T0), "usage": Usage(70 * SECOND, 1234)}),
-        ("endedAt", {"ended": micros(T0) + 80 * SECOND, "usage": Usage(70 * SECOND, 1234)}),
+        (
+            "endedAt",
+            {"ended": micros(T0) + 80 * SECOND, "usage": Usage(70 * SECOND, 1234), "end_is_known": False},
+        ),
     ],
 )
 def test_fields_that_are_not_needed_may_be_null_or_missing(
@@ -170,7 +182,7 @@ def test_a_session_that_starts_in_our_future_has_run_no_time() -> None:
 def test_an_unknown_status_is_over_when_there_is_an_end_to_it(ended: object, over: bool) -> None:  # noqa: FBT001
     session = only(status="Half Open", endedAt=ended)
     assert session.status == "half_open"
-    assert (session.ended is not None, session.ending) == (over, "half_open" if over else None)
+    assert (session.ended is not None, session.ending) == (over, None)
 
 
 @pytest.mark.parametrize("status", ["running", "Completed", "TIMED_OUT"])
@@ -197,8 +209,9 @@ def test_what_is_listed_is_counted_by_series_and_status() -> None:
 
 def test_a_held_session_whose_row_makes_no_sense_is_not_missing() -> None:
     """It would be closed, and what it uses when its row is whole again would be lost."""
-    for fault in ({"proxyBytes": -1}, {"createdAt": None}):
-        assert read(row(**fault), window=ReadWindow(None, {"one": 0, "z": 0})).missing == ("z",)
+    for fault in ({"proxyBytes": "1"}, {"createdAt": None}, {"endedAt": at(-100)}):
+        listing = read(row(**fault), row(id="sound"), window=ReadWindow(None, {"one": 0, "z": 0}))
+        assert (listing.missing, set(listing.rejected_ids)) == (("z",), {"one"})
     assert read(row(), window=ReadWindow(None, {"one": 0, "z": 0})).missing == ("z",)
 
 
@@ -245,24 +258,24 @@ def test_what_was_held_and_is_listed_no_more_is_missing() -> None:
         ("malformed", {"createdAt": ...}),
         ("malformed", {"createdAt": None}),
         ("malformed", {"createdAt": "yesterday"}),
-        ("malformed", {"createdAt": "2026-05-01T12:00:00"}),
+        ("malformed", {"createdAt": ""}),
         ("malformed", {"createdAt": 1777636800}),
-        ("malformed", {"endedAt": ""}),
+        ("malformed", {"createdAt": "0001-01-01T00:00:00+14:00", "startedAt": None, "status": "PENDING"}),
+        ("malformed", {"startedAt": 1777636800}),
+        ("malformed", {"endedAt": "yesterday"}),
         ("malformed", {"proxyBytes": "5"}),
         ("malformed", {"proxyBytes": 1.5}),
         ("malformed", {"proxyBytes": True}),
-        ("malformed", {"keepAlive": "yes"}),
-        ("malformed", {"region": 1}),
-        ("out_of_range", {"proxyBytes": -1}),
+        ("malformed", {"proxyBytes": []}),
         ("out_of_range", {"proxyBytes": MAX_BYTES + 1}),
         ("out_of_range", {"proxyBytes": 10**40}),
-        ("times", {"endedAt": at(9.999)}),
-        ("times", {"endedAt": at(-1), "startedAt": None}),
+        ("out_of_range", {"proxyBytes": 1e40}),
+        ("times", {"endedAt": at(-50)}),
+        ("times", {"endedAt": at(-60), "startedAt": None}),
         ("times", {"startedAt": "2010-01-01T00:00:00Z"}),
         ("times", {"startedAt": "2010-01-01T00:00:00Z", "endedAt": None}),
         ("times", {"startedAt": "2010-01-01T00:00:00Z", "endedAt": None, "status": "RUNNING"}),
         ("times", {"startedAt": "2010-01-01T00:00:00Z", "endedAt": None, "status": "NEW"}),
-        ("times", {"startedAt": None, "createdAt": "0001-01-01T00:00:00+14:00", "status": "PENDING"}),
     ],
 )
 def test_a_row_that_makes_no_sense_is_counted_and_left_out(reason: str, fields: dict[str, object]) -> None:
@@ -270,6 +283,9 @@ def test_a_row_that_makes_no_sense_is_counted_and_left_out(reason: str, fields: 
     assert [session.id for session in listing.sessions] == ["before", "after"]
     assert sum(listing.listed.values()) == 2
     assert listing.rejected == {reason: 1}
+    id_is_readable = "id" not in fields
+    assert listing.rejected_ids == ({"one"} if id_is_readable else set())
+    assert listing.missing == (() if id_is_readable else ("one",))
 
 
 @pytest.mark.parametrize("nonsense", [None, 1, "x", [], {}, [[]], True])
@@ -278,9 +294,119 @@ def test_a_row_that_is_none_is_malformed(nonsense: object) -> None:
 
 
 def test_each_reason_is_counted_apart() -> None:
-    listing = read(row(proxyBytes=-1), 5, row(endedAt=at(0)), row(), row(proxyBytes=-1, endedAt=at(0)))
-    assert listing.rejected == {"malformed": 1, "out_of_range": 2, "times": 1}
+    absurd = {"id": "absurd", "proxyBytes": MAX_BYTES + 1}
+    listing = read(
+        row(**absurd), 5, row(id="t", endedAt=at(-99)), row(proxyBytes=-1), row(**absurd, endedAt=at(-99))
+    )
+    assert listing.rejected == {"malformed": 1, "out_of_range": 2, "times": 1, "field": 1}
+    assert listing.rejected_ids == {"absurd", "t"}
     assert set(listing.rejected) == set(REJECTIONS)
+
+
+@pytest.mark.parametrize("early", [0.04, 59.999])
+@pytest.mark.parametrize("status", ["ERROR", "COMPLETED", "NEW"])
+def test_an_end_less_than_a_minute_before_the_start_is_a_duration_of_0(early: float, status: str) -> None:
+    """Two clocks of one provider; what it used counts whole."""
+    session = only(status=status, endedAt=at(10 - early), proxyBytes=2_000_000)
+    assert (session.ended, session.usage) == (session.started, Usage(0, 2_000_000))
+    assert session.end_is_known
+
+
+@pytest.mark.parametrize(
+    ("figure", "partial"), [(-1, True), ("", True), (-1.0, True), (None, False), (..., False), (0.0, False)]
+)
+def test_a_figure_that_is_negative_or_empty_counts_as_0_and_the_rest_of_the_row_counts(
+    figure: object, *, partial: bool
+) -> None:
+    assert (partly if partial else only)(proxyBytes=figure) == only(proxyBytes=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "odd"),
+    [
+        *(("expiresAt", odd) for odd in ["", "n/a", 0, 1777640400, [], "0001-01-01T00:00:00Z"]),
+        *(("keepAlive", odd) for odd in [0, 1, "", "yes", {}]),
+        *(("updatedAt", odd) for odd in ["", "n/a", 7]),
+        *(("region", odd) for odd in [1, {}, True]),
+        *(("projectId", odd) for odd in [1, [], False]),
+    ],
+)
+@pytest.mark.parametrize("status", ["RUNNING", "COMPLETED"])
+def test_a_needless_field_that_makes_no_sense_is_as_if_absent(name: str, odd: object, status: str) -> None:
+    """Its row counts, and so do those beside it."""
+    assert partly(**{name: odd}, status=status) == only(**{name: None}, status=status)
+    listing = read(row(id="a"), row(**{name: odd}), row(id="b"))
+    assert ([one.id for one in listing.sessions], listing.rejected) == (["a", "one", "b"], {"field": 1})
+
+
+def test_a_whole_float_is_a_number_and_a_time_without_a_zone_is_in_utc() -> None:
+    """Neither is counted as odd."""
+    assert only(proxyBytes=1234.0) == only()
+    times = {"createdAt": 0, "updatedAt": 80, "startedAt": 10, "endedAt": 70, "expiresAt": 3600}
+    assert only(**{name: at(seconds).removesuffix("Z") for name, seconds in times.items()}) == only()
+
+
+@pytest.mark.parametrize("zero", ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1970-01-01T00:00:00", ""])
+@pytest.mark.parametrize("status", ["PENDING", "RUNNING", "COMPLETED", "NEW"])
+@pytest.mark.parametrize("name", ["startedAt", "endedAt"])
+def test_a_zero_time_is_as_if_absent(zero: str, status: str, name: str) -> None:
+    listing = read(row(status=status, **{name: zero}))
+    assert listing.sessions == (only(status=status, **{name: None}),)
+    assert (sum(listing.listed.values()), set(listing.rejected) - {"field"}) == (1, set())
+
+
+@pytest.mark.parametrize(
+    ("updated", "expires", "ran"),
+    [(110, 310, 100), (110, None, 100), (900, 310, 300), (900, None, 890), (5, 310, 0), (900, 5, 0)],
+)
+def test_an_end_that_is_not_named_is_the_last_update_and_at_most_the_expiry(
+    updated: int, expires: int | None, ran: int
+) -> None:
+    expires_at = None if expires is None else at(expires)
+    session = only(endedAt=None, updatedAt=at(updated), expiresAt=expires_at)
+    assert (session.usage.time, session.end_is_known, session.ending) == (ran * SECOND, False, "completed")
+    assert session.ended == micros(T0) + (10 + ran) * SECOND
+
+
+@pytest.mark.parametrize("odd", [{"proxyBytes": "1234"}, {"createdAt": 7}, {"endedAt": at(-100)}])
+def test_a_list_of_which_no_row_can_be_used_is_refused(odd: dict[str, object]) -> None:
+    """It must not pass for an empty one: that would be a false zero."""
+    rows = [row(id=str(n), **odd) for n in range(8)]
+    with pytest.raises(PayloadError, match="the list holds no session that can be used"):
+        read(*rows)
+    assert len(read(*rows, row()).sessions) == 1
+
+
+@pytest.mark.parametrize("known", [ReadWindow(NOW, rejected=frozenset({"one"})), ReadWindow(NOW, {"one": 0})])
+def test_what_was_rejected_is_read_when_it_is_sound_however_late(known: ReadWindow) -> None:
+    assert [one.id for one in read(row(), row(id="old"), window=known).sessions] == ["one"]
+
+
+@pytest.mark.parametrize(("ended_after", "included"), [(69, True), (70, False), (None, False)])
+def test_an_ended_session_that_cannot_have_settled_is_read_whenever_it_was_created(
+    ended_after: int | None, *, included: bool
+) -> None:
+    since = None if ended_after is None else micros(T0) + ended_after * SECOND
+    assert bool(read(row(), window=ReadWindow(NOW, ended_after=since)).sessions) is included
+    assert not read(row(endedAt=None), window=ReadWindow(NOW, ended_after=0)).sessions, "its end is not known"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_session_that_is_shown_open_and_ended_in_one_answer_has_ended(order: int) -> None:
+    rows = [row(), row(id="other", status="RUNNING"), row(status="RUNNING", endedAt=None, proxyBytes=9)]
+    listing = read(*rows[::order])
+    assert listing.listed == {
+        (Series("project", "us-west-2"), "completed"): 1,
+        (Series("project", "us-west-2"), "running"): 1,
+    }
+    assert [one for one in listing.sessions if one.id == "one"] == [only()]
+
+
+@pytest.mark.parametrize("count", [9_999, 10_001])
+def test_so_many_rejected_ids_are_reported_and_the_known_ones_first(count: int) -> None:
+    rows = [row(id=f"a{n}", proxyBytes="1") for n in range(count)]
+    listing = read(row(), *rows, row(id="z", createdAt=7), window=ReadWindow(NOW, rejected=frozenset("z")))
+    assert (len(listing.rejected_ids), "z" in listing.rejected_ids) == (min(10_000, count + 1), True)
 
 
 @pytest.mark.parametrize("figure", [0, 1, MAX_BYTES])
@@ -380,15 +506,20 @@ def test_whatever_the_rows_say_a_listing_makes_sense(
     fields: list[dict[str, Any]], since: int | None, now: int
 ) -> None:
     rows = [row(**one) for one in fields]
-    listing = read(*rows, window=ReadWindow(since, {"a": 1, "z": 2}), now=now)
+    try:
+        listing = read(*rows, window=ReadWindow(since, {"a": 1, "z": 2}), now=now)
+    except PayloadError:  # not one row can be used
+        assert rows
+        return
     ids = [session.id for session in listing.sessions]
     assert len(set(ids)) <= sum(listing.listed.values())
-    assert sum(listing.rejected.values()) + sum(listing.listed.values()) <= len(rows)
+    rejected = sum(n for reason, n in listing.rejected.items() if reason != "field")
+    assert rejected + sum(listing.listed.values()) <= len(rows)
     assert set(listing.rejected) <= set(REJECTIONS)
     assert set(listing.missing) <= {"a", "z"} - set(ids)
     for session in listing.sessions:
         assert 0 <= session.usage.time <= MAX_DURATION
-        assert (session.ended is None) == (session.ending is None)
+        assert session.ended is not None or session.ending is None
         assert session.ended is None or session.started is None or session.started <= session.ended
 
 
@@ -412,5 +543,5 @@ def test_one_request_brings_the_list_and_carries_the_query(query: str | None, ta
 @pytest.mark.parametrize("body", [b"[null]", b'[{"error": "maintenance"}]', b"[1, 2, 3]", b'["\xe9\xff"]'])
 def test_a_list_without_any_session_is_none(body: bytes) -> None:
     """It must not pass for an empty one: open sessions would be counted as ended, and gauges be 0."""
-    with pytest.raises(PayloadError, match="the list holds no session"):
+    with pytest.raises(PayloadError, match="the list holds no session that can be used"):
         read_body(body)

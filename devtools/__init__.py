@@ -1,0 +1,1 @@
+"""What tests, benchmark and `make stack` share; no part of the distribution."""

@@ -1,0 +1,171 @@
+"""The pages of one scrape of Browser Use, and the sessions on them."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from exporter.client.api import Answer, Api
+from exporter.client.errors import MORE_TIME, AnswerTimeoutError, PayloadError
+from exporter.model import ReadWindow, Session
+from exporter.providers.browser_use.pagination import SIZE, Page, PageCursor, advance, begin
+from exporter.providers.browser_use.wire import (
+    OPEN,
+    STOPPED,
+    RawPage,
+    decode_page,
+    decode_row,
+    to_session,
+)
+from exporter.providers.rows import Rejections, RowError
+
+PATH = "/browsers"
+PAGES_PER_SCRAPE = 250  # what the API allows in ten seconds, and 25,000 sessions in memory at once
+READ_SHARE = 0.6  # of a scrape's time, for requests: the rest is for the ledger
+PASSES = 3  # over the pages of open sessions: a list that never stands still must not take the whole scrape
+MAX_INVALID_PAGES = 10  # pages in a row without a usable row: the API has changed
+NO_PROGRESS = "pages of {} browsers repeat each other; the next scrape tries again"
+INVALID_PAGES = (
+    "pages of {} browsers without a row that makes sense; check base_url, and for a newer exporter"
+)
+EMPTY = "a page of {} browsers is empty, of {} in all; the next scrape tries again"
+
+
+class FilterError(Exception):
+    """What came back is not what `filterBy` asked for, or `totalItems` counts something else."""
+
+
+class Pages:
+    """Reads pages, and keeps what stands on them.
+
+    Attributes:
+        time: server time at the first page.
+        sessions: those that the window includes; a session on two pages stands here twice.
+        ended_ids: ids of all ended sessions.
+        statuses: statuses of the sessions of the list followed last that are not `stopped`, by id.
+        usable: number of usable rows.
+        rejections: what was rejected.
+    """
+
+    def __init__(self, api: Api, window: ReadWindow, deadline: float) -> None:
+        self._api, self._window, self._deadline = api, window, deadline
+        self._stop = api.clock() + READ_SHARE * (deadline - api.clock())
+        self._pages_read, self._invalid_in_a_row = 0, 0
+        self.time = 0
+        self.sessions: list[Session] = []
+        self.ended_ids: set[str] = set()
+        self.statuses: dict[str, str] = {}
+        self.usable = 0
+        self.rejections = Rejections()
+
+    def count(self, status: str | None) -> int:
+        """Returns how many sessions the list of a filter holds; None: of all sessions."""
+        self._pages_read += 1
+        return decode_page(self._get(1, 1, status).body).total_items
+
+    def read_open(self) -> tuple[int, bool]:
+        """Reads the open sessions.
+
+        Returns their number as the API counts them, and whether a pass found as many, or no new ones.
+        """
+        found = -1
+        for _ in range(PASSES):
+            before, rejected = found, self.rejections.rows
+            cursor = self.follow(OPEN, begin(0, None, {}))
+            if not cursor.done:
+                raise AnswerTimeoutError(f"more pages of open sessions than there is time for; {MORE_TIME}")
+            found = len({one.id for one in self.sessions})
+            if found == before or found + self.rejections.rows - rejected >= cursor.total:
+                return cursor.total, True
+        return cursor.total, False
+
+    def follow(self, status: str | None, cursor: PageCursor) -> PageCursor:
+        """Reads page after page of a list, at least one, until the walk is done or the scrape must end.
+
+        Args:
+            status: the filter; None for all sessions.
+            cursor: where the walk stands. One over all sessions begins with its first page.
+
+        Raises:
+            FilterError: if the filter does not hold.
+        """
+        self.statuses = {}
+        while True:
+            page = self._page(status, cursor)
+            if status is None and not cursor.begun:
+                cursor = msgspec.structs.replace(cursor, begun=self.time)
+            cursor = advance(cursor, page)
+            if cursor.no_progress:
+                raise PayloadError(NO_PROGRESS.format(status or "all"))
+            if cursor.done or self._pages_read >= PAGES_PER_SCRAPE or self._api.clock() >= self._stop:
+                return cursor
+
+    def _get(self, size: int, number: int, status: str | None) -> Answer:
+        query: dict[str, str | int] = {"pageSize": size, "pageNumber": number}
+        answer = self._api.get(PATH, query | ({"filterBy": status} if status else {}), self._deadline)
+        self.time = self.time or answer.time
+        return answer
+
+    def _page(self, status: str | None, cursor: PageCursor) -> Page:
+        answer = self._get(cursor.size, cursor.number, status)
+        raw = decode_page(answer.body)
+        self._pages_read += max(1, len(raw.items) // SIZE)  # one longer than requested counts as several
+        sessions = list(self._sessions(raw.items, answer.time))
+        self._invalid_in_a_row = self._invalid_in_a_row + 1 if raw.items and not sessions else 0
+        not_a_session_list = raw.items and cursor.number == 1 and b'"id"' not in answer.body
+        if self._invalid_in_a_row == MAX_INVALID_PAGES or not_a_session_list:
+            raise PayloadError(INVALID_PAGES.format(status or "all"))
+        size = min(raw.page_size or cursor.size, cursor.size)
+        start = (cursor.number - 1) * size
+        _check_filter(status, start, raw, sessions)
+        self.statuses |= {one.id: one.status for one in sessions if one.status != STOPPED}
+        return Page(
+            start,
+            len(raw.items),
+            raw.total_items,
+            created={one.id: one.created for one in sessions},
+            late=frozenset(
+                one.id for one in sessions if _entered(one, status) >= (cursor.begun or self.time)
+            ),
+            size=size,
+            malformed_ids=frozenset(self.rejections.ids & cursor.expected_ids.keys()),
+        )
+
+    def _sessions(self, items: list[msgspec.Raw], now: int) -> Iterator[Session]:
+        """Yields the usable rows' sessions, and keeps those that the window includes."""
+        for raw in items:
+            try:
+                row, is_partial = decode_row(raw)
+                session = to_session(row, now)
+            except RowError as error:
+                self.rejections.add(error)
+                continue
+            self.rejections.add_partial(is_partial=is_partial)
+            self.usable += 1
+            if session.ended is not None:
+                self.ended_ids.add(session.id)
+            yield session
+            # An estimated end is a new one at each reading, and tells nothing of whether it has settled.
+            ended = session.ended if session.end_is_known else None
+            if self._window.includes(session.id, session.created, is_open=session.ended is None, ended=ended):
+                self.sessions.append(session)
+
+
+def _entered(session: Session, status: str | None) -> int:
+    """Returns when a session entered the list of this filter: an ended one with its end."""
+    return session.created if status is None or session.ended is None else session.ended
+
+
+def _check_filter(status: str | None, start: int, raw: RawPage, sessions: list[Session]) -> None:
+    """Holds a page against its filter.
+
+    Raises:
+        FilterError: if it shows sessions of another known status, or ends long before `totalItems`.
+        PayloadError: for such an end without a filter.
+    """
+    other = {OPEN: STOPPED, STOPPED: OPEN}.get(status or "")
+    if any(one.status == other for one in sessions):
+        raise FilterError
+    if not raw.items and raw.total_items > (start and start + SIZE):
+        if status is not None:
+            raise FilterError
+        raise PayloadError(EMPTY.format("all", raw.total_items))
