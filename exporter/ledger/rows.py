@@ -58,7 +58,7 @@ class Row(msgspec.Struct, frozen=True):
     lowered: which figures stood below their highest when last read, a bit for each.
     ended: when it ended; None while no reading showed an end.
     ending: the status under which its end was counted.
-    missing: since when no usable row of it has been listed.
+    missing: since when no usable row of it has been listed, or none with all figures after it has settled.
     settled: whether its usage is final.
     open_cost: its browser cost as last read while it was open, which has not been counted.
     """
@@ -95,7 +95,18 @@ def read_row(row: Row, session: Session, tally: Tally) -> Row:
         tally.added[CounterKey(ACCOUNT_WIDE, REVISIONS)] += _revisions(row, lowered)
     row = _count(row, session, figures, tally)
     settled = _has_settled(row.ended, tally)
-    return msgspec.structs.replace(row, lowered=lowered, missing=None, settled=settled)
+    missing = _lacking_since(row, tally.now) if settled and session.is_incomplete else None
+    return msgspec.structs.replace(row, lowered=lowered, missing=missing, settled=settled)
+
+
+def _lacking_since(row: Row, now: int) -> int | None:
+    """Since when the row of a session that has settled lacks a figure; None if that is not waited for.
+
+    It is kept like that of one that left the list, to count on; of old histories it is not.
+    """
+    if row.missing is None and row.ended is not None and now < row.ended + DAY:
+        return now
+    return row.missing
 
 
 def read_stale_row(row: Row, session: Session, tally: Tally) -> Row:
