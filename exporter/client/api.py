@@ -14,8 +14,8 @@ from typing import Protocol
 
 import msgspec
 import requests
-from requests.exceptions import InvalidProxyURL, InvalidSchema, ProxyError
-from urllib3.exceptions import DecodeError, HTTPError, LocationValueError
+from requests.exceptions import InvalidSchema, InvalidURL, ProxyError
+from urllib3.exceptions import DecodeError, HTTPError
 from urllib3.exceptions import TimeoutError as PoolTimeoutError
 
 from exporter import __version__
@@ -42,7 +42,7 @@ ATTEMPTS = 3
 BACKOFF_SECONDS = 0.2
 CHUNK = 1 << 18
 CONNECTIONS = 4
-PROXY_ERRORS = (InvalidProxyURL, InvalidSchema, LocationValueError, ProxyError)
+PROXY_ERRORS = (InvalidSchema, InvalidURL, ProxyError)  # base_url itself is valid by its configuration
 RETRIED = {408, 500, 502, 503, 504}  # a 429 is not: what it limits would only come later
 
 
