@@ -77,11 +77,15 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """What a listing of the time `now` adds to the totals, by an account's policy."""
+    """What a listing of the time `now` adds to the totals, by an account's policy.
+
+    keeps_incomplete: whether rows that lack a figure may outlast their session's settling.
+    """
 
     now: int
     policy: AccountingPolicy
     added: Counter[CounterKey]
+    keeps_incomplete: bool = True
 
 
 def read_row(row: Row, session: Session, tally: Tally) -> Row:
@@ -95,7 +99,8 @@ def read_row(row: Row, session: Session, tally: Tally) -> Row:
         tally.added[CounterKey(ACCOUNT_WIDE, REVISIONS)] += _revisions(row, lowered)
     row = _count(row, session, figures, tally)
     settled = _has_settled(row.ended, tally)
-    missing = _lacking_since(row, tally.now) if settled and session.is_incomplete else None
+    lacks = settled and session.is_incomplete and tally.keeps_incomplete
+    missing = _lacking_since(row, tally.now) if lacks else None
     return msgspec.structs.replace(row, lowered=lowered, missing=missing, settled=settled)
 
 

@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from exporter.ledger.accounting import MAX_REMEMBERED, AccountingPolicy
+from exporter.ledger.accounting import MAX_REMEMBERED, AccountingPolicy, AccountProgress, apply_listing
+from exporter.ledger.rows import Row
 from exporter.metrics.counters import (
     ACCOUNT_WIDE,
     COST,
@@ -237,6 +238,16 @@ def test_a_figure_that_is_absent_when_its_session_has_settled_counts_when_it_com
     memory.record(at(601, done(usage=Usage(MINUTE, 5)), NEWER), RULES)
     assert (total(memory, PROXY_BYTES), total(memory, STARTED)) == (5, 2)
     assert "s1" not in memory.kept
+
+
+def test_a_bounded_number_of_rows_without_figures_is_kept() -> None:
+    """A provider may write null in each of its rows."""
+    settled = [Row(f"r{n}", WEST, T0, ended=T0, missing=T0, settled=True) for n in range(MAX_REMEMBERED)]
+    shown = at(17, done(is_incomplete=True), NEWER)
+    progress = AccountProgress(T0, complete=True)
+    for rows, kept in ((settled, None), (settled[1:], shown.time)):
+        update = apply_listing(progress, {row.id: row for row in rows}, shown, RULES)
+        assert {row.id: row.missing for row in update.changed}["s1"] == kept
 
 
 def test_a_history_without_figures_is_not_kept() -> None:
