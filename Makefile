@@ -39,7 +39,7 @@ help:
 	touch $@
 
 demo: .venv/run
-	$(BIN)/cloud-browser-exporter demo --speed 60
+	$(BIN)/cloud-browser-exporter demo --rate 600
 
 stack: .venv/dev
 	$(BIN)/python -m deploy.stack

@@ -229,3 +229,15 @@ def test_a_clock_that_is_set_back_counts_no_session_again() -> None:
 def test_skip_leaves_out_a_session_that_was_over_however_late_it_is_listed() -> None:
     memory = counted(at(1.5, NEWER), at(2, NEWER, done()), policy=SKIP)
     assert total(memory, ENDED, "completed") == 0
+
+
+def test_a_figure_that_is_absent_when_its_session_has_settled_counts_when_it_comes() -> None:
+    memory = counted(*(at(minute, done(is_incomplete=True), NEWER) for minute in (2, 17, 600)))
+    assert memory.window(RULES).departed == {"s1"}
+    memory.record(at(601, done(usage=Usage(MINUTE, 5)), NEWER), RULES)
+    assert (total(memory, PROXY_BYTES), total(memory, STARTED)) == (5, 2)
+    assert "s1" not in memory.kept
+
+
+def test_a_history_without_figures_is_not_kept() -> None:
+    assert counted(at(3 * 24 * 60, done(is_incomplete=True), NEWER)).window(RULES).departed == frozenset()
