@@ -1,8 +1,8 @@
-"""The exporter, wired together: from a configuration to a front that serves."""
+"""The composition root: from a configuration to a running exporter."""
 
-import signal
+import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -17,11 +17,13 @@ from exporter.metrics.telemetry import Telemetry
 from exporter.providers.base import Provider
 from exporter.reload import Reload
 from exporter.scrape.scraper import Scraper
-from exporter.web.app import Front, with_security_headers
+from exporter.web.app import Front
+from exporter.web.auth import basic_auth
+from exporter.web.listener import listen_all
 from exporter.web.reloading import ReloadingWebConfig
-from exporter.web.server import at_signals, run
+from exporter.web.server import Server, raise_open_files_limit
+from exporter.web.shutdown import Signals, ignore_signals, shut_down
 
-RECORD_SECONDS = 1  # for the ledger, at the end, when the front has gone
 OTHER_LEDGER = (
     "ledger.url: cannot change while the exporter runs; allowed: the one it started with, or a restart"
 )
@@ -30,10 +32,10 @@ log = structlog.get_logger()
 
 
 class Web(msgspec.Struct, frozen=True):
-    """What the flags say of the front.
+    """The flags of the web server.
 
-    listen: hosts and ports. path: of the metrics. config: the file for TLS and passwords.
-    lifecycle: whether a reload may be asked for over HTTP.
+    listen: hosts and ports. path: of the metrics. config: the file for TLS and users.
+    lifecycle: whether a reload may be requested over HTTP.
     """
 
     listen: tuple[tuple[str, int], ...]
@@ -49,17 +51,32 @@ def serve(
     web: Web,
     providers: Mapping[str, Provider],
 ) -> None:
-    """Serve until a signal says otherwise; then answer what is under way, and close the ledger.
+    """Serve until a signal; then answer what is in flight, and close the ledger. On the main thread.
 
     `again` reads the configuration for a reload, and may take seconds; it raises ConfigError. Where there
     is nothing to read again, SIGHUP ends the exporter as SIGTERM does.
 
     Raises:
-        ConfigError: for an invalid file of the front's.
+        ConfigError: for an invalid web configuration.
         LedgerRefusedError: for a ledger that must not be touched.
-        OSError: when the address is not to be had.
+        OSError: when an address cannot be listened on.
     """
-    web_config_files = None if web.config is None else ReloadingWebConfig.open(web.config)
+    try:
+        asyncio.run(_serve(config, again, environ, web, providers))
+    finally:
+        ignore_signals()
+
+
+async def _serve(
+    config: Config,
+    again: Callable[[], Config] | None,
+    environ: Mapping[str, str],
+    web: Web,
+    providers: Mapping[str, Provider],
+) -> None:
+    signals = Signals()  # first: what comes while the rest is made waits
+    raise_open_files_limit()
+    web_config = None if web.config is None else ReloadingWebConfig.open(web.config)
     telemetry = Telemetry(dropped_lines)
     with closing(Ledger(config.ledger.url)) as ledger:
         _open(ledger)
@@ -68,30 +85,12 @@ def serve(
         reload = again and Reload(lambda: targets.plan(_same_ledger(again(), config)), scraper, telemetry)
         ready = partial(_ready, ledger)
         front = Front(scraper, telemetry.registry, ready, web.path, reload if web.lifecycle else None)
-        app = front.app() if web_config_files is None else web_config_files.protect(front.app())
-        tls = None if web_config_files is None else web_config_files.context()
-        hang_up = reload.begin if reload else partial(signal.raise_signal, signal.SIGTERM)
-        at_once = run(
-            with_security_headers(app),
-            web.listen[0],
-            cancel_waiters=scraper.cancel_waiters,
-            reload=hang_up,
-            tls=tls,
-        )
-        _let_record(scraper, 0 if at_once else RECORD_SECONDS)
-
-
-def _let_record(scraper: Scraper, seconds: float) -> None:
-    """Wait for what is being asked, so long, or until told to end once more."""
-    with suppress(KeyboardInterrupt):
-        at_signals(_interrupt)
-        scraper.close(seconds)
-        at_signals(lambda: None)
-
-
-def _interrupt() -> None:
-    at_signals(lambda: None)
-    raise KeyboardInterrupt
+        app = front.app([] if web_config is None else [basic_auth(web_config)])
+        tls = None if web_config is None else web_config.context()
+        server = Server(app, scraper.cancel_waiters, tls=tls)
+        await server.start(await listen_all(web.listen))
+        await signals.until_stop(None if reload is None else reload.begin)
+        await shut_down(signals, server, scraper)
 
 
 def _open(ledger: Ledger) -> None:

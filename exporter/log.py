@@ -115,11 +115,11 @@ def configure(level: str, form: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=LEVELS[level], force=True)
-    # What they say at info is about themselves; what of it matters the exporter says itself.
-    for library in ("uvicorn", "asyncio"):
-        logging.getLogger(library).setLevel(max(LEVELS[level], logging.WARNING))
-    # Its warnings quote what a provider sent, in which a key may be echoed.
-    logging.getLogger("urllib3").setLevel(logging.CRITICAL)
+    # At info it reports on itself.
+    logging.getLogger("asyncio").setLevel(max(LEVELS[level], logging.WARNING))
+    # They quote what a provider or a client sent: a key may be echoed, a bad request may hold a password.
+    for library in ("urllib3", "aiohttp"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -69,7 +69,7 @@ class Scraper:
             waiter.cancel()
 
     def close(self, seconds: float | None = None) -> None:
-        """Wait so many seconds for the accounts' threads; call it when the event loop has ended.
+        """Wait so many seconds for the accounts' threads; call it when nobody scrapes any more.
 
         What a thread has not recorded by then is read again after the next start.
         """

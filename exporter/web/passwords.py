@@ -1,8 +1,7 @@
-"""Passwords: who may pass, in the same time for a name that is there as for one that is not.
+"""Password checks that take as long for unknown users as for known ones.
 
-A check costs a part of a second of one core, so one runs at a time, in a thread; what is wanted meanwhile
-waits in a bounded queue, and results are kept. A flood of wrong passwords thus holds up nobody whose
-right one is known already.
+A check takes a part of a second of one core, so checks run one at a time, in a thread, from a bounded queue,
+and results are cached. A flood of wrong passwords does not delay clients that have authenticated before.
 """
 
 import base64
@@ -17,18 +16,18 @@ from functools import partial
 import bcrypt
 import msgspec
 
-WAITING = 32  # checks, the one that runs included
-WRONG_KEPT = 100
+WAITING = 32  # checks queued, the running one included
+WRONG_KEPT = 100  # wrong passwords whose results are cached
 HEADER_BYTES = 1024
 PASSWORD_BYTES = 72  # bcrypt takes no more
 
 
 class BusyError(Exception):
-    """Too many passwords wait for their check."""
+    """Too many password checks are queued."""
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """What a client says of itself, as bytes."""
+    """A client's user name and password, as bytes."""
 
     user: bytes
     password: bytes
@@ -38,7 +37,7 @@ class Credentials(msgspec.Struct, frozen=True):
 
 
 def credentials(header: bytes) -> Credentials | None:
-    """What an Authorization header of the scheme Basic (RFC 7617) says; None if it is not well made."""
+    """Parse an Authorization header of the Basic scheme (RFC 7617); None if it is malformed."""
     scheme, _, token = header.partition(b" ")
     if scheme.lower() != b"basic" or len(header) > HEADER_BYTES:
         return None
@@ -50,7 +49,7 @@ def credentials(header: bytes) -> Credentials | None:
 
 
 class Passwords:
-    """The users' bcrypt hashes by name; without any, everybody may pass. For one event loop.
+    """The users' bcrypt hashes by name. Without users it is false. For one event loop.
 
     check: whether a password of at most 72 bytes is that of a hash; runs in a thread.
     """
@@ -61,20 +60,20 @@ class Passwords:
         self._thread = ThreadPoolExecutor(1, "passwords")
         self._waiting: dict[bytes, Future[bool]] = {}
         self._users: dict[bytes, bytes] = {}
-        self._right: set[bytes] = set()  # one for each user at most
-        self._wrong: dict[bytes, None] = {}
+        self._valid_cache: set[bytes] = set()  # one for each user at most
+        self._invalid_cache: dict[bytes, None] = {}
 
     def __bool__(self) -> bool:
         return bool(self._users)
 
     def replace(self, users: Mapping[bytes, bytes]) -> None:
-        """From now on these are the users; what is known of others is forgotten."""
+        """Replace all users; cached results of the previous ones are dropped."""
         if users != self._users:
             self._users = dict(users)
-            self._right, self._wrong = set(), {}
+            self._valid_cache, self._invalid_cache = set(), {}
 
-    async def admit(self, header: bytes) -> bool:
-        """Whether an Authorization header has a user's name and password. Raises BusyError."""
+    async def authenticate(self, header: bytes) -> bool:
+        """Returns whether an Authorization header names a user and its password. Raises BusyError."""
         given = credentials(header)
         if given is None:
             return False
@@ -83,35 +82,35 @@ class Passwords:
         hashed = self._users.get(given.user) or _dummy_hash(highest)
         # No part holds a zero byte, so that no two triples are one text.
         text = b"\0".join((given.user, hashed, given.password))
-        mark = hmac.digest(self._secret, text, "sha256")
-        if mark in self._right or mark in self._wrong:
-            return mark in self._right
-        if mark not in self._waiting:
+        digest = hmac.digest(self._secret, text, "sha256")
+        if digest in self._valid_cache or digest in self._invalid_cache:
+            return digest in self._valid_cache
+        if digest not in self._waiting:
             if len(self._waiting) >= WAITING:
                 raise BusyError
-            checked = self._checked(mark, given.password, hashed, highest, known=known)
-            self._waiting[mark] = ensure_future(checked)
-        return await shield(self._waiting[mark])
+            checked = self._checked(digest, given.password, hashed, highest, known=known)
+            self._waiting[digest] = ensure_future(checked)
+        return await shield(self._waiting[digest])
 
     async def _checked(
-        self, mark: bytes, password: bytes, hashed: bytes, highest: int, *, known: bool
+        self, digest: bytes, password: bytes, hashed: bytes, highest: int, *, known: bool
     ) -> bool:
         try:
             work = partial(self._same, password, hashed, highest)
             same = await get_running_loop().run_in_executor(self._thread, work)
         finally:
-            del self._waiting[mark]
+            del self._waiting[digest]
         right = same and known
         if right:
-            self._right.add(mark)
+            self._valid_cache.add(digest)
         else:
-            self._wrong[mark] = None
-            if len(self._wrong) > WRONG_KEPT:
-                del self._wrong[next(iter(self._wrong))]
+            self._invalid_cache[digest] = None
+            if len(self._invalid_cache) > WRONG_KEPT:
+                del self._invalid_cache[next(iter(self._invalid_cache))]
         return right
 
     def _same(self, password: bytes, hashed: bytes, highest: int) -> bool:
-        """Whether the hash is the password's; takes 2^highest rounds, whatever the hash's cost."""
+        """Compare in 2^highest rounds, whatever the hash's own cost."""
         short = password[:PASSWORD_BYTES]
         same = self._check(short, hashed)
         for cost in range(_cost(hashed), highest):  # 2^c + 2^c + 2^(c+1) + ... = 2^highest
@@ -124,5 +123,5 @@ def _cost(hashed: bytes) -> int:
 
 
 def _dummy_hash(cost: int) -> bytes:
-    """A hash of that cost that is no password's that anybody could find."""
+    """A well-formed hash that matches no password (constant-time check for unknown users)."""
     return b"$2b$%02d$%s" % (cost, b"." * 53)

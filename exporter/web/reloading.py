@@ -1,11 +1,11 @@
-"""TLS and passwords, as the files of `--web.config.file` have them now.
+"""TLS and users, as the files of `--web.config.file` have them now.
 
     config = ReloadingWebConfig.open(path)   # raises ConfigError
-    config.context()                          # for asyncio's `ssl=`; None when the file says nothing of TLS
-    config.protect(app)                       # the application behind a password, where there are users
+    config.context()                          # for asyncio's `ssl=`; None when the file configures no TLS
+    config.passwords()                        # the users and their passwords
 
-Files are looked at, by `stat` alone, at each new connection and each request. New ones that are not valid,
-or are written by half, change nothing: the last good ones hold, and one warning says why.
+Files are checked, by `stat` alone, at each new connection and each request. If new ones are invalid or
+incomplete, the previous ones stay in use, and one warning is logged.
 """
 
 import ssl
@@ -13,27 +13,23 @@ from pathlib import Path
 from typing import Self, TypeAlias
 
 import structlog
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from exporter.config.loader import ConfigError
 from exporter.config.web import WebConfig, load
 from exporter.web import tls
-from exporter.web.passwords import BusyError, Passwords
+from exporter.web.passwords import Passwords
 
-Stamp: TypeAlias = tuple[int, ...] | None
-
-REALM = 'Basic realm="cloud-browser-exporter", charset="UTF-8"'
+FileIdentity: TypeAlias = tuple[int, ...] | None
 
 log = structlog.get_logger()
 
 
 class ReloadingWebConfig:
-    """What protects the site. For one event loop, but for its opening."""
+    """TLS context and users, reloaded when their files change. For one event loop, but for its opening."""
 
     def __init__(self, path: Path, passwords: Passwords) -> None:
         self._path, self._passwords = path, passwords
-        self._stamps: dict[str, Stamp] = {}
+        self._identities: dict[str, FileIdentity] = {}
         self._fault = ""
         self._config, self._context = self._read()
         self._apply_users()
@@ -44,30 +40,13 @@ class ReloadingWebConfig:
         return cls(path, Passwords())
 
     def context(self) -> ssl.SSLContext | None:
-        """A context that uses at each new connection the files as they are then; None: no TLS."""
+        """A context that uses the current files at each new connection; None: no TLS."""
         return None if self._context is None else tls.live_context(self._current)
 
-    def protect(self, app: ASGIApp) -> ASGIApp:
-        """The application behind a password, on every path, while there are users."""
-
-        async def protected(scope: Scope, receive: Receive, send: Send) -> None:
-            refusal = None if scope["type"] == "lifespan" else await self._refusal(scope)
-            await (refusal or app)(scope, receive, send)
-
-        return protected
-
-    async def _refusal(self, scope: Scope) -> PlainTextResponse | None:
-        """What to answer instead of the site; None when this request may pass."""
+    def passwords(self) -> Passwords:
+        """The users as the file has them now; false when it names none."""
         self._refresh()
-        if not self._passwords:
-            return None
-        headers = [value for name, value in scope["headers"] if name == b"authorization"]
-        try:
-            if len(headers) == 1 and await self._passwords.admit(headers[0]):
-                return None
-        except BusyError:
-            return PlainTextResponse("Busy: too many passwords to check.\n", 503, {"Retry-After": "1"})
-        return PlainTextResponse("Unauthorized\n", 401, {"WWW-Authenticate": REALM})
+        return self._passwords
 
     def _current(self) -> ssl.SSLContext:
         self._refresh()
@@ -75,8 +54,8 @@ class ReloadingWebConfig:
         return self._context
 
     def _refresh(self) -> None:
-        """Takes the files that have changed, if they are valid."""
-        if all(_stamp(file) == stamp for file, stamp in self._stamps.items()):
+        """Reload if a file has changed; invalid files change nothing."""
+        if all(_file_identity(file) == identity for file, identity in self._identities.items()):
             return
         try:
             config, context = self._read()
@@ -91,18 +70,18 @@ class ReloadingWebConfig:
         log.info("new web configuration taken", file=str(self._path))
 
     def _read(self) -> tuple[WebConfig, ssl.SSLContext | None]:
-        """Stamps come first: what changes while it is read is read once more."""
-        self._stamps = {str(self._path): _stamp(str(self._path))}
+        """Identities come first, so that a file that changes while it is read is read again."""
+        self._identities = {str(self._path): _file_identity(str(self._path))}
         config = load(self._path)
         files = config.tls_server_config
         if files is None:
             return config, None
         for file in filter(None, (files.cert_file, files.key_file, files.client_ca_file)):
-            self._stamps[file] = _stamp(file)
+            self._identities[file] = _file_identity(file)
         return config, tls.server_context(files, f"{self._path}: tls_server_config")
 
     def _refuse_downgrade(self, config: WebConfig) -> None:
-        """A file written by half, or emptied, must not open what was closed."""
+        """A truncated file must not disable TLS or authentication."""
         if (config.tls_server_config is None) != (self._config.tls_server_config is None):
             fault = "added or removed while running; allowed: at a restart"
             raise ConfigError(f"{self._path}: tls_server_config: {fault}")
@@ -115,8 +94,8 @@ class ReloadingWebConfig:
         self._passwords.replace({name: secret.reveal().encode() for name, secret in users.items()})
 
 
-def _stamp(file: str) -> Stamp:
-    """What differs once a file has been written, replaced, or may no longer be read."""
+def _file_identity(file: str) -> FileIdentity:
+    """Returns what changes when a file is written, replaced, or no longer readable."""
     try:
         found = Path(file).stat()
     except OSError:

@@ -1,126 +1,209 @@
-"""The server: an address that listens, and an end that leaves nobody without an answer."""
+"""The HTTP server: bounds the number of connections, and stops without losing an answer.
+
+aiohttp speaks HTTP. Connections are accepted here, because asyncio's own servers show a connection only
+after its TLS handshake, and then a limit could not close those that never finish it: each holds 256 KiB.
+"""
 
 import asyncio
-import os
-import signal
+import resource
 import socket
 import ssl
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from itertools import chain
 
+import msgspec
 import structlog
-from starlette.types import ASGIApp
+from aiohttp import web
 
-from exporter import __version__
-from exporter.web.connections import Connections, affordable
-from exporter.web.exchange import Limits
+from exporter.web.connection import Connection, Limits, Phase, bare_response, send
 
-# What a client may send ahead: the kernel keeps so much for each, and none of it is read before its turn.
-RECEIVE_BYTES = 16_384
+FILES_SHARE = 0.5  # of the files that may be open, for connections: the rest is for providers and the ledger
+MAX_OPEN_FILES = 65_536  # to which the soft limit is raised, where the hard one allows it
+ACCEPT_RETRY_SECONDS = 0.2  # without a file descriptor, until a connection is accepted again
+WARNING_SECONDS = 60  # between two log lines on that
 
 log = structlog.get_logger()
 
 
-def listener(host: str, port: int) -> socket.socket:
-    """A socket that listens; an empty host, or `::`, means every address of this machine.
+def raise_open_files_limit() -> None:
+    """Raise the soft limit of open files to the hard one, at most to `MAX_OPEN_FILES`."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
-    Raises:
-        OSError: when the address is not to be had; says which.
-    """
-    both = host in ("", "::") and socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if both or ":" in host else socket.AF_INET
-    try:
-        opened = socket.create_server((host, port), family=family, dualstack_ipv6=both, backlog=512)
-    except OSError as error:
-        # Python adds the address to a system error's words; a name that is not found has its own.
-        reason = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror
-        raise OSError(f"cannot listen on {host}:{port}: {reason}; see --web.listen-address") from error
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
-    # Of sockets made so asyncio does not see that they are TCP's: the end of an answer would wait 40 ms.
-    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return opened
+
+def cap_to_nofile(limits: Limits) -> Limits:
+    """The limits, with no more connections than half of the files that this process may open."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return limits
+    return msgspec.structs.replace(limits, connections=min(limits.connections, int(files * FILES_SHARE)))
 
 
 class Server:
-    """Serves until it is told to leave; told so twice, it leaves at once.
+    """Serves an application to a bounded number of connections. Its methods run on one event loop.
 
     Args:
         app: what answers.
-        cancel_waiters: called when scrapes under way take too long for an end.
+        cancel_waiters: called when requests in flight take too long for a shutdown.
         tls: None to serve plain HTTP.
         limits: what clients may take.
     """
 
     def __init__(
         self,
-        app: ASGIApp,
+        app: web.Application,
         cancel_waiters: Callable[[], None],
         *,
         tls: ssl.SSLContext | None = None,
         limits: Limits | None = None,
     ) -> None:
-        self._limits = affordable(limits or Limits())
-        self._connections = Connections(app, self._limits, tls)
-        self._hurry = cancel_waiters
-        self._told = asyncio.Event()
-        self.at_once = False
+        self._limits = cap_to_nofile(limits or Limits())
+        self._cancel_waiters, self._tls = cancel_waiters, tls
+        self._runner = web.AppRunner(app)
+        # Those that have been waiting the longest come first.
+        self._connections: dict[Connection, None] = {}
+        self._empty = asyncio.Event()
+        self._accepting: list[asyncio.Task[None]] = []
+        self._stopping = False
+        self._warn_after = 0.0
 
-    def leave(self) -> None:
-        """Answer what is under way, and end; the second time, end. On the event loop."""
-        if self._told.is_set():
-            self.at_once = True
-            self._connections.drop()
-        self._told.set()
+    async def start(self, listeners: Iterable[socket.socket]) -> None:
+        """Accept connections from now on. The listening sockets are closed by `stop`."""
+        await self._runner.setup()
+        application = self._runner.server
+        assert application is not None
+        self._handler = application.request_handler
+        self._manager = web.Server(self._answer, request_factory=application.request_factory)
+        self._empty.set()
+        self._accepting = [asyncio.create_task(self._accept(listener)) for listener in listeners]
 
-    async def serve(self, opened: socket.socket) -> None:
-        """Until told to leave; closes the listening socket."""
-        self._connections.open(opened)
-        await self._told.wait()
-        self._connections.close(opened)
-        loop, limits = asyncio.get_running_loop(), self._limits
-        timers = (
-            loop.call_later(limits.leaving, self._hurry),
-            loop.call_later(limits.leaving + limits.linger, self._connections.drop),
-        )
-        await self._connections.gone()
-        for timer in timers:
-            timer.cancel()
+    async def stop(self) -> None:
+        """Accept no more, answer what is in flight, close every connection."""
+        self._stopping = True
+        for task in self._accepting:
+            task.cancel()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
+        for connection in list(self._connections):
+            if connection.phase is Phase.READING:
+                connection.abort()
+            elif connection.phase is Phase.WRITING:
+                connection.close_in(self._limits.linger)
+        for seconds, then in (
+            (self._limits.shutdown, self._cancel_waiters),
+            (self._limits.linger, self.abort_all),
+        ):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), seconds)
+                break
+            then()
+        await self._empty.wait()
+        await self._runner.cleanup()
 
+    def abort_all(self) -> None:
+        """Close every connection at once, whatever it waits for."""
+        for connection in list(self._connections):
+            connection.abort()
 
-def run(
-    app: ASGIApp,
-    listen: tuple[str, int],
-    *,
-    cancel_waiters: Callable[[], None],
-    reload: Callable[[], None] = lambda: None,
-    tls: ssl.SSLContext | None = None,
-) -> bool:
-    """Serve on an address until a signal says otherwise; then answer what is under way. On the main thread.
+    async def _accept(self, listener: socket.socket) -> None:
+        """Accept one connection per loop iteration, so that an evicted one is closed first."""
+        loop = asyncio.get_running_loop()
+        with listener:
+            listener.settimeout(0)
+            while True:
+                try:
+                    accepted, _ = await loop.sock_accept(listener)
+                except ConnectionAbortedError:
+                    continue
+                except OSError as error:  # no file descriptor: at once again, it would only fail again
+                    self._warn(str(error.strerror))
+                    await asyncio.sleep(0 if self._evict() else ACCEPT_RETRY_SECONDS)
+                    continue
+                self._admit(accepted)
+                await asyncio.sleep(0)
 
-    `cancel_waiters` is called when that takes too long, `reload` on the event loop at SIGHUP. SIGTERM and
-    SIGINT end it, a second one at once: whether there was one is returned.
+    def _warn(self, reason: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._warn_after:
+            self._warn_after = now + WARNING_SECONDS
+            log.warning("no connection can be accepted", error=reason)
 
-    Raises:
-        OSError: when the address is not to be had.
-    """
-    server = Server(app, cancel_waiters, tls=tls)
-    with listener(*listen) as opened, asyncio.Runner() as runner:
-        loop = runner.get_loop()
-        # What comes before the loop runs waits in it; what comes when it has ended comes too late.
-        at_signals(
-            partial(loop.call_soon_threadsafe, server.leave), partial(loop.call_soon_threadsafe, reload)
-        )
-        log.info("serving", host=listen[0] or "all", port=opened.getsockname()[1], version=__version__)
+    def _admit(self, accepted: socket.socket) -> None:
+        if len(self._connections) >= self._limits.connections and not self._evict():
+            log.debug("connection refused: all others wait for an answer")
+            accepted.close()
+            return
+        connection = Connection(self._manager, self._limits, self._changed, self._closed)
+        self._connections[connection] = None
+        self._empty.clear()
+        connection.opening = asyncio.create_task(self._open(accepted, connection))
+
+    def _evict(self) -> bool:
+        """Close the connection that has waited for its client the longest, or whose client has left."""
+        waiting = (one for one in self._connections if one.phase is not Phase.HANDLING)
+        left = (one for one in self._connections if one.client_left)
+        connection = next(chain(waiting, left), None)
+        if connection is None:
+            return False
+        log.debug("connection closed: it makes room for another")
+        self._closed(connection)
+        connection.abort()
+        return True
+
+    async def _open(self, accepted: socket.socket, connection: Connection) -> None:
+        limits, opened = self._limits, False
+        times = {"ssl_handshake_timeout": limits.handshake, "ssl_shutdown_timeout": limits.linger}
         try:
-            runner.run(server.serve(opened))
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: connection, accepted, ssl=self._tls, **(times if self._tls else {})
+            )
+            opened = True
+        except OSError as error:  # also an ssl.SSLError, and a handshake's timeout
+            log.debug("connection closed", error=type(error).__name__, reason=str(error))
         finally:
-            at_signals(lambda: None, lambda: None)
-    return server.at_once
+            connection.opening = None  # else its traceback keeps asyncio's 256 KiB until a garbage collection
+            if not opened:
+                accepted.close()  # it is still ours where the task was cancelled before it began
+                self._closed(connection)
 
+    def _changed(self, connection: Connection) -> None:
+        """Of those that wait, it has now waited the shortest."""
+        if connection in self._connections:
+            del self._connections[connection]
+            self._connections[connection] = None
 
-def at_signals(leave: Callable[[], object], reload: Callable[[], object] | None = None) -> None:
-    """Have `leave` called at SIGTERM and SIGINT, and `reload` at SIGHUP."""
-    for one in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(one, lambda *_: leave())
-    if reload is not None:
-        signal.signal(signal.SIGHUP, lambda *_: reload())
+    def _closed(self, connection: Connection) -> None:
+        self._connections.pop(connection, None)
+        if not self._connections:
+            self._empty.set()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        connection.enter(Phase.HANDLING)
+        response = await self._response(request)
+        connection.enter(
+            Phase.WRITING, seconds=self._limits.linger if self._stopping else self._limits.answer
+        )
+        try:
+            return await send(request, response, last=self._stopping or connection.client_left)
+        finally:
+            connection.enter(Phase.READING)
+
+    async def _response(self, request: web.BaseRequest) -> web.Response:
+        """The application's response; a request with a body or a head too long never reaches it."""
+        if request.body_exists:
+            return bare_response(413)
+        if sum(map(len, chain(*request.raw_headers)), len(request.path_qs)) > self._limits.head_bytes:
+            return bare_response(431)  # it came whole, in one piece
+        try:
+            response = await self._handler(request)
+        except web.HTTPException as error:
+            return web.Response(status=error.status, body=error.body, headers=error.headers)
+        except Exception:  # the application's outermost edge: its fault ends no connection
+            log.exception("a request failed", path=request.path)
+            return web.Response(status=500)
+        assert isinstance(response, web.Response)
+        return response

@@ -5,94 +5,113 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import trustme
-from starlette.types import ASGIApp, Receive, Scope, Send
+from aiohttp import web
 
-from exporter.web.exchange import Limits
-from exporter.web.server import Server, listener
+from exporter.web.connection import Limits
+from exporter.web.listener import listen
+from exporter.web.server import Server
 from tests.support.processes import LOCAL, TIMEOUT
 
 BIG = b"x" * (16 << 20)  # more than the kernel keeps for a connection
 
 _CA = trustme.CA()
 
-App = TypeVar("App", bound=ASGIApp)
+
+class App(Protocol):
+    """What makes an application."""
+
+    def app(self) -> web.Application:
+        """The application, once."""
+
+
+Made = TypeVar("Made", bound=App)
 
 
 class Site:
-    """An application: `/held` waits until `open`, `/big` is long, `/broken`, `/begun`, `/silent` are faulty.
+    """An application: `/held` waits until `open`, `/big` is long, `/broken` raises, others answer their path.
 
-    asked: the scopes of all requests. waiting: released at each `/held`.
+    asked: methods and paths of all requests. waiting: released at each `/held`.
     """
 
     def __init__(self) -> None:
-        self.asked: list[Scope] = []
+        self.asked: list[tuple[str, str]] = []
         self.waiting = threading.Semaphore(0)
         self._gate = asyncio.Event()
 
-    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        self.asked.append(scope)
-        path = scope["path"]
-        if path == "/broken":
-            raise ValueError
-        if path == "/silent":
-            return
-        if path == "/held":
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        return app
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        self.asked.append((request.method, request.path))
+        if request.path == "/broken":
+            raise ValueError(request.path)
+        if request.path == "/held":
             self.waiting.release()
             await self._gate.wait()
-        body = BIG if path == "/big" else path.encode()
-        headers = [(b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        if path == "/begun":
-            raise ValueError
-        await send({"type": "http.response.body", "body": body})
+        return web.Response(body=BIG if request.path == "/big" else request.path.encode())
 
     def open(self) -> None:
         self._gate.set()
 
 
-class Front(Generic[App]):
+class Front(Generic[Made]):
     """A server of a site, in a thread while entered; its event loop must have nothing to complain of."""
 
-    def __init__(self, site: App, *, tls: bool = False, **limits: float) -> None:
+    port: int
+
+    def __init__(self, site: Made, *, tls: bool = False, **limits: float) -> None:
         self.site, self.tls, self.faults = site, tls, list[dict[str, Any]]()
         self._patient = {"handshake": TIMEOUT, "head": TIMEOUT, "idle": TIMEOUT, "answer": TIMEOUT}
         self._limits = Limits(**self._patient | limits)  # type: ignore[arg-type]  # one of them is whole
-        self.hurried = threading.Event()
+        self.waiters_cancelled = threading.Event()
+        self._serving = threading.Event()
+        self._told_to_stop = asyncio.Event()
 
     def __enter__(self) -> Self:
-        self._stack = ExitStack()
-        opened = self._stack.enter_context(listener(LOCAL, 0))
-        self.port: int = opened.getsockname()[1]
-        self._loop = self._stack.enter_context(asyncio.Runner()).get_loop()
-        self._loop.set_exception_handler(lambda _, fault: self.faults.append(fault))
-        tls = server_side() if self.tls else None
-        self._server = Server(self.site, self.hurried.set, tls=tls, limits=self._limits)
-        serve = self._server.serve(opened)
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(serve,))
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
         self._thread.start()
+        assert self._serving.wait(TIMEOUT)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.leave()
-        self.leave()
-        self.left()
-        self._stack.close()
+        self.stop()
+        self.abort()
+        self.stopped()
         assert self.faults == []
 
-    def leave(self) -> None:
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(lambda _, fault: self.faults.append(fault))
+        tls = server_side() if self.tls else None
+        server = Server(self.site.app(), self.waiters_cancelled.set, tls=tls, limits=self._limits)
+        self._server, opened = server, await listen(LOCAL, 0)
+        self.port = opened[0].getsockname()[1]
+        await server.start(opened)
+        self._serving.set()
+        await self._told_to_stop.wait()
+        await server.stop()
+
+    def stop(self) -> None:
         """As at a signal."""
-        self.do(self._server.leave)
+        self.do(self._told_to_stop.set)
+
+    def abort(self) -> None:
+        """As at a second signal."""
+        self.do(self._server.abort_all)
 
     def do(self, what: Callable[[], object]) -> None:
         """Call something on its event loop."""
-        self._loop.call_soon_threadsafe(what)
+        with suppress(RuntimeError):  # it has ended
+            self._loop.call_soon_threadsafe(what)
 
-    def left(self) -> None:
+    def stopped(self) -> None:
         """Wait for its end."""
         self._thread.join(TIMEOUT)
         assert not self._thread.is_alive(), "the server does not end"

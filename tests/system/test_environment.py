@@ -122,7 +122,7 @@ def test_each_of_two_addresses_is_served(tmp_path: Path, apis: Apis) -> None:
 
 @contextmanager
 def hosts(folder: Path, text: str) -> Iterator[tuple[str | Path, ...]]:
-    """The beginning of a command line whose program has this /etc/hosts; skipped where it cannot be."""
+    """The beginning of a command line whose program sees this as /etc/hosts; skipped where refused."""
     path = folder / "hosts"
     path.write_text(text)
     script = 'mount --bind "$0" /etc/hosts && exec "$@"'
@@ -296,9 +296,10 @@ def unread(*flags: str | Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
 
 @SLOW
 def test_where_nobody_reads_the_log_scrapes_and_the_end_come_in_time(tmp_path: Path) -> None:
-    with ExitStack() as stack:
-        api = stack.enter_context(scripted(BROWSERBASE, "ours"))
-        process, port = stack.enter_context(unread(*configured(tmp_path, *failing(api, 60))))
+    with (
+        scripted(BROWSERBASE, "ours") as api,
+        unread(*configured(tmp_path, *failing(api, 60))) as (process, port),
+    ):
 
         def page() -> requests.Response:
             return requests.get(f"http://{LOCAL}:{port}/metrics", timeout=20)
@@ -333,7 +334,7 @@ void *mmap(void *at, size_t size, int protection, int flags, int file, off_t off
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
     ssize_t length = readlink(link, path, sizeof path - 1);
     path[length < 0 ? 0 : length] = 0;
-    if (strstr(path, "ledger.db")) { errno = ENODEV; return MAP_FAILED; }
+    if (strstr(path, "FOLDER")) { errno = ENODEV; return MAP_FAILED; }
   }
   return ((Mmap)dlsym(RTLD_NEXT, "mmap"))(at, size, protection, flags, file, offset);
 }
@@ -348,7 +349,7 @@ def test_a_ledger_without_shared_memory_maps_is_served_or_said_not_to_be_ready(
 ) -> None:
     """A library makes the maps fail as such file systems do."""
     source, library = tmp_path / "maps.c", tmp_path / "maps.so"
-    source.write_text(NO_SHARED_MAPS)
+    source.write_text(NO_SHARED_MAPS.replace("FOLDER", str(tmp_path)))
     compiled = run(program("cc", "gcc"), "-shared", "-fPIC", "-o", library, source, "-ldl", environ={})
     assert compiled == (0, "", "")
     with exporter(*configured(tmp_path, *apis), environ={**KEYS, "LD_PRELOAD": str(library)}) as process:

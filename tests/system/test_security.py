@@ -9,7 +9,7 @@ from exporter.config import loader as document
 from exporter.config import settings as config
 from exporter.providers.browser_use import wire as browser_use_rows
 from exporter.web import passwords
-from exporter.web.exchange import Limits
+from exporter.web.connection import Limits
 
 TEXT = (Path(__file__).parents[2] / "SECURITY.md").read_text()
 

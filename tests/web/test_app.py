@@ -1,6 +1,7 @@
 """The front on a real socket: paths, forms, times."""
 
 import gzip
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -8,29 +9,37 @@ from pathlib import Path
 import msgspec
 import pytest
 import requests
+from aiohttp import web
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.clocks import boottime
 from exporter.ledger.store import Ledger
 from exporter.metrics.telemetry import Telemetry
 from exporter.scrape.plan import ScrapePlan, TimeoutPolicy
 from exporter.scrape.scraper import Scraper
-from exporter.web.app import Front, with_security_headers
+from exporter.web.app import Front
 from tests.support.listings import WEST, listing, session
 from tests.support.processes import LOCAL
 from tests.support.scripted_provider import ONE, Provider
-from tests.support.web_servers import Front as WebServer
+from tests.support.web_servers import Client
+from tests.support.web_servers import Front as Served
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
 class Site:
-    """A front over one provider, and what it was asked."""
+    """Routes over one provider, and what it was asked."""
 
-    def __init__(self, url: str, provider: Provider, scraper: Scraper) -> None:
-        self.url, self.provider, self.scraper, self.ready = url, provider, scraper, True
+    url: str
+
+    def __init__(self, provider: Provider, scraper: Scraper, *, lifecycle: bool) -> None:
+        self.provider, self.scraper, self.ready = provider, scraper, True
         self.faults: tuple[str, ...] = ()
+        self._lifecycle = lifecycle
+
+    def app(self) -> web.Application:
+        reload = self.reload if self._lifecycle else None
+        return Front(self.scraper, Telemetry().registry, lambda: self.ready, reload=reload).app()
 
     def get(self, path: str, **headers: str) -> requests.Response:
         return self.ask("GET", path, **headers)
@@ -49,12 +58,8 @@ def opened(tmp_path: Path, *, lifecycle: bool) -> Iterator[Site]:
         ledger = stack.enter_context(closing(Ledger(f"sqlite:///{tmp_path}/ledger.db")))
         plan = ScrapePlan((provider.target(ONE, cost=True),))
         scraper = stack.enter_context(closing(Scraper(plan, ledger, telemetry)))
-        made = Site("", provider, scraper)
-        front = Front(
-            scraper, telemetry.registry, lambda: made.ready, reload=made.reload if lifecycle else None
-        )
-        served = stack.enter_context(WebServer(with_security_headers(front.app())))
-        made.url = f"http://{LOCAL}:{served.port}"
+        made = Site(provider, scraper, lifecycle=lifecycle)
+        made.url = f"http://{LOCAL}:{stack.enter_context(Served(made)).port}"
         yield made
 
 
@@ -89,6 +94,15 @@ def test_gzip_is_sent_where_it_is_accepted(site: Site) -> None:
     assert "content-encoding" not in plain.headers
     assert zipped.headers["content-encoding"] == "gzip"
     assert b"cloud_browser_up" in gzip.decompress(body)
+
+
+def test_weights_of_several_headers_are_honoured(site: Site) -> None:
+    with Client(int(site.url.rpartition(":")[2])) as client:
+        lines = "Accept: text/plain;q=0.1", f"Accept: {OPENMETRICS};q=0.2", "Accept-Encoding: gzip;q=0"
+        client.request("/metrics", headers="".join(f"{line}\r\n" for line in lines))
+        status, headers, _ = client.answer()
+    assert (status, headers["content-type"].partition(";")[0]) == (200, "application/openmetrics-text")
+    assert "content-encoding" not in headers
 
 
 def test_head_has_the_headers_and_no_body(site: Site) -> None:
@@ -146,7 +160,7 @@ def test_a_reload_is_not_to_be_had_by_following_a_link(tmp_path: Path, lifecycle
     assert {word.strip() for word in answer.headers["allow"].split(",")} == {"POST", "PUT"}
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/nowhere"])
+@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/reload", "/nowhere"])
 def test_every_answer_tells_browsers_how_little_they_may_do_with_it(site: Site, path: str) -> None:
     headers = site.get(path).headers
     assert "default-src 'none'" in headers["content-security-policy"]
@@ -154,6 +168,7 @@ def test_every_answer_tells_browsers_how_little_they_may_do_with_it(site: Site, 
     assert headers["x-frame-options"] == "DENY"
     assert headers["referrer-policy"] == "no-referrer"
     assert headers["cache-control"] == "no-store"
+    assert headers["server"] == "cloud-browser-exporter"
 
 
 def test_a_failed_provider_is_no_failed_page(site: Site) -> None:
@@ -166,9 +181,9 @@ def test_a_failed_provider_is_no_failed_page(site: Site) -> None:
 def test_the_times_in_force_are_those_of_the_plan_of_the_moment(site: Site) -> None:
     site.scraper.plan = msgspec.structs.replace(site.scraper.plan, times=TimeoutPolicy(1000, 20))
     for named, least, most in ((None, 800, 900), ("100", 60, 72)):
-        begun = boottime()
+        begun = time.monotonic()
         site.get("/metrics", **({} if named is None else {"X-Prometheus-Scrape-Timeout-Seconds": named}))
-        assert least < site.provider.deadlines[-1] - begun <= most + (boottime() - begun)
+        assert least < site.provider.deadlines[-1] - begun <= most + (time.monotonic() - begun)
 
 
 def test_prometheus_timeout_ends_the_scrape(site: Site) -> None:

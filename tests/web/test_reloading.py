@@ -14,60 +14,30 @@ import trustme
 from structlog.testing import capture_logs
 
 from exporter.config.loader import ConfigError
-from exporter.web.passwords import WAITING, Passwords
+from exporter.web.auth import refusal
 from exporter.web.reloading import ReloadingWebConfig
 from tests.support.certificates import client, put, put_pair, web_file
-from tests.support.password_checks import Recorder, basic
+from tests.support.password_checks import basic
 
 HASH = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
 OTHER = bcrypt.hashpw(b"wrong", bcrypt.gensalt(4)).decode()
 NOT_TAKEN = "new web configuration not taken, the last good one holds"
 TAKEN = "new web configuration taken"
-REALM = b'Basic realm="cloud-browser-exporter", charset="UTF-8"'
-TO_HEALTH: dict[str, Any] = {"type": "http", "method": "GET", "path": "/-/healthy"}
 
 
-async def site(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-    """An application that counts who has come in, in its state."""
-    scope["came_in"].append(scope["type"])
-    if scope["type"] == "http":
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"the site"})
+def visit(web_config: ReloadingWebConfig, *headers: bytes) -> int:
+    """The status of the answer to a request with these Authorization headers."""
+    refused = asyncio.run(refusal(web_config, [*headers]))
+    return 200 if refused is None else refused.status
 
 
-class Visit:
-    """One request to the guarded site, and what became of it."""
-
-    def __init__(self, *headers: bytes) -> None:
-        self._headers = [(b"authorization", header) for header in headers]
-        self.came_in: list[str] = []
-        self.sent: list[MutableMapping[str, Any]] = []
-
-    async def to(self, web_config_files: ReloadingWebConfig, **scope: Any) -> int:
-        """The status of the answer."""
-
-        async def receive() -> MutableMapping[str, Any]:
-            return {"type": "http.request"}
-
-        async def send(message: MutableMapping[str, Any]) -> None:
-            self.sent.append(message)
-
-        given = {**TO_HEALTH, "headers": self._headers, "came_in": self.came_in, **scope}
-        await web_config_files.protect(site)(given, receive, send)
-        return int(self.sent[0]["status"]) if self.sent else 0
+def admits(web_config: ReloadingWebConfig, user: bytes = b"anna", password: bytes = b"right") -> bool:
+    return visit(web_config, basic(user, password)) == 200
 
 
-def visit(web_config_files: ReloadingWebConfig, *headers: bytes) -> int:
-    return asyncio.run(Visit(*headers).to(web_config_files))
-
-
-def admits(web_config_files: ReloadingWebConfig, user: bytes = b"anna", password: bytes = b"right") -> bool:
-    return visit(web_config_files, basic(user, password)) == 200
-
-
-def trusted(web_config_files: ReloadingWebConfig, asking: ssl.SSLContext) -> bool:
+def trusted(web_config: ReloadingWebConfig, asking: ssl.SSLContext) -> bool:
     """Whether a new connection to the context comes about, as seen by the client."""
-    context = web_config_files.context()
+    context = web_config.context()
     assert context is not None
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     server = context.wrap_bio(to_server, to_client, server_side=True)
@@ -91,56 +61,9 @@ def logged(*expected: str) -> Iterator[list[MutableMapping[str, Any]]]:
     assert [line["event"] for line in lines] == list(expected)
 
 
-def test_whoever_has_no_right_password_is_asked_for_one_and_does_not_come_in(tmp_path: Path) -> None:
-    web_config_files = ReloadingWebConfig.open(web_file(tmp_path, users={"anna": HASH}))
-    right = basic(b"anna", b"right")
-    for headers in ((), (b"",), (basic(b"anna", b"wrong"),), (right, right), (b"Bearer " + right[6:],)):
-        refused = Visit(*headers)
-        assert asyncio.run(refused.to(web_config_files)) == 401
-        assert (b"www-authenticate", REALM) in refused.sent[0]["headers"]
-        assert refused.sent[1]["body"] == b"Unauthorized\n"
-        assert refused.came_in == []
-
-
-@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready", "/-/reload", "/elsewhere"])
-def test_every_path_is_protected(tmp_path: Path, path: str) -> None:
-    web_config_files = ReloadingWebConfig.open(web_file(tmp_path, users={"anna": HASH}))
-    for method in ("GET", "HEAD", "POST", "OPTIONS"):
-        stranger, known = Visit(), Visit(basic(b"anna", b"right"))
-        assert asyncio.run(stranger.to(web_config_files, path=path, method=method)) == 401
-        assert asyncio.run(known.to(web_config_files, path=path, method=method)) == 200
-        assert (stranger.came_in, known.came_in) == ([], ["http"])
-
-
-def test_nothing_but_the_servers_own_word_comes_in_without_a_password(tmp_path: Path) -> None:
-    web_config_files = ReloadingWebConfig.open(web_file(tmp_path, users={"anna": HASH}))
-    lifespan, socket = Visit(), Visit()
-    asyncio.run(lifespan.to(web_config_files, type="lifespan"))
-    asyncio.run(socket.to(web_config_files, type="websocket"))
-    assert (lifespan.came_in, socket.came_in) == (["lifespan"], [])
-
-
-def test_without_users_everybody_comes_in(tmp_path: Path) -> None:
-    assert visit(ReloadingWebConfig.open(web_file(tmp_path))) == 200
-
-
-def test_a_flood_is_told_to_come_back(tmp_path: Path) -> None:
-    async def asked() -> list[int]:
-        flood = [Visit(basic(b"anna", b"%d" % number)).to(web_config_files) for number in range(WAITING + 1)]
-        tasks = [asyncio.ensure_future(one) for one in flood]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        recorder.gate.set()
-        return await asyncio.gather(*tasks)
-
-    recorder = Recorder()
-    recorder.gate.clear()
-    web_config_files = ReloadingWebConfig(web_file(tmp_path, users={"anna": HASH}), Passwords(recorder.check))
-    assert sorted(asyncio.run(asked())) == [401] * WAITING + [503]
-
-
 def test_users_come_change_and_go_while_it_runs(tmp_path: Path) -> None:
-    web_config_files = ReloadingWebConfig.open(web_file(tmp_path))
-    assert visit(web_config_files) == 200
+    web_config = ReloadingWebConfig.open(web_file(tmp_path))
+    assert visit(web_config) == 200
     for users, who in (
         ({"anna": HASH}, {(b"anna", b"right")}),
         ({"anna": HASH, "bert": OTHER}, {(b"anna", b"right"), (b"bert", b"wrong")}),
@@ -149,40 +72,40 @@ def test_users_come_change_and_go_while_it_runs(tmp_path: Path) -> None:
     ):
         web_file(tmp_path, users=users)
         with logged(TAKEN):
-            assert visit(web_config_files) == 401
+            assert visit(web_config) == 401
             pairs = {(user, word) for user in (b"anna", b"bert") for word in (b"right", b"wrong")}
-            assert {pair for pair in pairs if admits(web_config_files, *pair)} == who
+            assert {pair for pair in pairs if admits(web_config, *pair)} == who
 
 
 @pytest.mark.parametrize("broken", ["", "basic_auth_users:\n  anna: ", "{}", "tls_server_config: {}", None])
 def test_a_file_written_by_half_opens_nothing_and_is_told_once(tmp_path: Path, broken: str | None) -> None:
     path = web_file(tmp_path, users={"anna": HASH})
-    web_config_files = ReloadingWebConfig.open(path)
+    web_config = ReloadingWebConfig.open(path)
     if broken is None:
         path.unlink()
     else:
         put(path, broken)
     with logged(NOT_TAKEN) as lines:
         for _ in range(3):
-            assert admits(web_config_files)
-            assert visit(web_config_files) == 401
+            assert admits(web_config)
+            assert visit(web_config) == 401
     assert lines[0]["log_level"] == "warning"
     assert str(path) in lines[0]["error"]
     web_file(tmp_path, users={"anna": OTHER})
     with logged(TAKEN):
-        assert admits(web_config_files, password=b"wrong")
+        assert admits(web_config, password=b"wrong")
     put(path, broken or "")
     with logged(NOT_TAKEN):
-        assert admits(web_config_files, password=b"wrong")
+        assert admits(web_config, password=b"wrong")
 
 
 def test_another_fault_is_told_again_and_the_same_is_not(tmp_path: Path) -> None:
     path = web_file(tmp_path, users={"anna": HASH})
-    web_config_files = ReloadingWebConfig.open(path)
+    web_config = ReloadingWebConfig.open(path)
     with logged(NOT_TAKEN, NOT_TAKEN):
         for text in ("", "", "# still nothing", "a: b"):
             put(path, text)
-            assert admits(web_config_files)
+            assert admits(web_config)
 
 
 def test_tls_comes_and_goes_with_a_restart_only(tmp_path: Path) -> None:
@@ -206,17 +129,17 @@ def test_a_rotated_certificate_counts_at_the_next_connection_once_both_files_are
 ) -> None:
     old, new = trustme.CA(), trustme.CA()
     put_pair(tmp_path, old.issue_cert("localhost"))
-    web_config_files = ReloadingWebConfig.open(web_file(tmp_path, min_version="TLS13"))
+    web_config = ReloadingWebConfig.open(web_file(tmp_path, min_version="TLS13"))
     leaf = new.issue_cert("localhost")
-    assert (trusted(web_config_files, client(old)), trusted(web_config_files, client(new))) == (True, False)
+    assert (trusted(web_config, client(old)), trusted(web_config, client(new))) == (True, False)
     put(tmp_path / "server.pem", leaf.cert_chain_pems[0].bytes())
     with logged(NOT_TAKEN) as lines:
-        assert trusted(web_config_files, client(old))
-        assert trusted(web_config_files, client(old))
+        assert trusted(web_config, client(old))
+        assert trusted(web_config, client(old))
     assert "is not the key of the certificate in cert_file" in lines[0]["error"]
     put(tmp_path / "server.key", leaf.private_key_pem.bytes())
     with logged(TAKEN):
-        assert (trusted(web_config_files, client(old)), trusted(web_config_files, client(new))) == (
+        assert (trusted(web_config, client(old)), trusted(web_config, client(new))) == (
             False,
             True,
         )
@@ -229,20 +152,20 @@ def test_a_rotated_authority_counts_for_clients(tmp_path: Path) -> None:
     policy = "RequireAndVerifyClientCert"
     # With TLS 1.3 a client learns only later that its certificate is refused.
     path = web_file(tmp_path, max_version="TLS12", client_auth_type=policy, client_ca_file="ca.pem")
-    web_config_files = ReloadingWebConfig.open(path)
+    web_config = ReloadingWebConfig.open(path)
     ours, theirs = (client(authority, each.issue_cert("client@test")) for each in (authority, other))
-    assert (trusted(web_config_files, ours), trusted(web_config_files, theirs)) == (True, False)
+    assert (trusted(web_config, ours), trusted(web_config, theirs)) == (True, False)
     put(tmp_path / "ca.pem", other.cert_pem.bytes())
-    assert (trusted(web_config_files, ours), trusted(web_config_files, theirs)) == (False, True)
+    assert (trusted(web_config, ours), trusted(web_config, theirs)) == (False, True)
 
 
 def test_a_file_that_is_overwritten_where_it_lies_is_read_again(tmp_path: Path) -> None:
     path = web_file(tmp_path, users={"anna": HASH})
-    web_config_files = ReloadingWebConfig.open(path)
+    web_config = ReloadingWebConfig.open(path)
     before = path.stat()
     path.write_text(path.read_text().replace(HASH, OTHER))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))  # a clock may be too coarse for it
-    assert admits(web_config_files, password=b"wrong")
+    assert admits(web_config, password=b"wrong")
 
 
 def test_a_link_to_another_folder_is_followed_as_kubernetes_moves_it(tmp_path: Path) -> None:
@@ -250,11 +173,11 @@ def test_a_link_to_another_folder_is_followed_as_kubernetes_moves_it(tmp_path: P
         (tmp_path / name).mkdir()
         web_file(tmp_path / name, users={"anna": given})
     (tmp_path / "data").symlink_to("first")
-    web_config_files = ReloadingWebConfig.open(tmp_path / "data" / "web.yml")
-    assert admits(web_config_files)
+    web_config = ReloadingWebConfig.open(tmp_path / "data" / "web.yml")
+    assert admits(web_config)
     (tmp_path / "next").symlink_to("second")
     (tmp_path / "next").replace(tmp_path / "data")
-    assert admits(web_config_files, password=b"wrong")
+    assert admits(web_config, password=b"wrong")
 
 
 def test_what_is_wrong_at_the_start_is_raised(tmp_path: Path) -> None:

@@ -1,76 +1,166 @@
-"""The server on real sockets: addresses, and how it ends."""
+"""Connections on real sockets: how many, which one makes room for another, and how the server stops."""
 
-import signal
-import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, suppress
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.web.server import listener
-from tests.support.misbehaviour import serving, silent
-from tests.support.processes import LOCAL, TIMEOUT, Process, configuration, exporter, wait_until
-from tests.support.web_servers import Client, fronts
+from exporter.web.connection import Limits
+from exporter.web.server import cap_to_nofile
+from tests.support.processes import TIMEOUT, Process, wait_until
+from tests.support.web_servers import Client, Front, Site, fronts
 
-# `run` alone, with an application that never answers, and that tells what it is called for.
-ALONE = """
-import asyncio, os, signal, sys
-from exporter import logs, server
+SOON = 0.3
 
-async def app(scope, receive, send):
-    print("asked", file=sys.stderr)
-    try:
-        await asyncio.Event().wait()
-    finally:
-        print("broken off", file=sys.stderr)
+# A server in a process that may soon open only so many more files, so that there is none for a connection.
+STARVING = """
+import asyncio, os, resource
+from aiohttp import web
+from exporter import log
+from exporter.web.connection import Limits
+from exporter.web.listener import listen_all
+from exporter.web.server import Server
 
-def tell(what):
-    asyncio.get_running_loop()
-    print(what, file=sys.stderr)
+async def answer(request):
+    return web.Response()
 
-logs.configure("info", "logfmt")
-EARLY
-server.run(app, ("127.0.0.1", 0), cancel_waiters=lambda: tell("hurried"), reload=lambda: tell("reloaded"))
-signal.raise_signal(signal.SIGTERM)
-signal.raise_signal(signal.SIGHUP)
-print("ended", file=sys.stderr)
+async def main():
+    app = web.Application()
+    app.router.add_get("/", answer)
+    server = Server(app, lambda: None, limits=Limits(head=60))
+    [listener] = await listen_all([("127.0.0.1", 0)])
+    await server.start([listener])
+    await asyncio.sleep(0)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 4,) * 2)
+    await asyncio.Event().wait()
+
+log.configure("info", "logfmt")
+asyncio.run(main())
 """
 
 
-def test_an_address_in_use_is_said() -> None:
-    with listener("127.0.0.1", 0) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(
-            OSError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use; see --web"
-        ):
-            listener("127.0.0.1", port)
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+def small(request: pytest.FixtureRequest) -> Iterator[Front[Site]]:
+    """A front with room for three."""
+    with fronts(tls=request.param, connections=3) as front:
+        yield front
 
 
-@pytest.mark.parametrize("host", ["", "::"])
-def test_every_address_is_every_address_of_both_kinds(host: str) -> None:
-    with listener(host, 0) as opened:
-        for address in ("127.0.0.1", "::1"):
-            socket.create_connection((address, opened.getsockname()[1]), timeout=TIMEOUT).close()
+def test_the_one_idle_for_the_longest_makes_room(small: Front[Site]) -> None:
+    with small.client() as first, small.client() as second, small.client() as third:
+        assert [client.get() for client in (second, first, third)] == [200, 200, 200]
+        with small.client() as fourth:
+            assert fourth.get() == 200
+            assert second.ended()
+            assert [client.get() for client in (first, third, fourth)] == [200, 200, 200]
 
 
-def test_an_answer_does_not_wait_for_the_client_to_acknowledge_its_first_half() -> None:
-    with listener("127.0.0.1", 0) as opened, socket.create_connection(opened.getsockname()):
-        accepted, _ = opened.accept()
-        with accepted:
-            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+def test_who_has_asked_for_nothing_makes_room(small: Front[Site]) -> None:
+    """Be it in the middle of TLS's handshake, or of a head."""
+    with small.client(shaking_hands=False) as silent, small.client() as dripping, small.client() as asking:
+        assert asking.get() == 200
+        dripping.send(b"GET / HTTP/1.1\r\nX: ")
+        with small.client() as one, small.client() as other:
+            assert [one.get(), other.get()] == [200, 200]
+            assert silent.ended()
+            assert dripping.ended()
+            assert asking.get() == 200
 
 
-@pytest.mark.parametrize("host", ["", "127.0.0.1", "localhost"])
-def test_addresses_that_can_be_listened_on(host: str) -> None:
-    with listener(host, 0) as opened:
-        assert opened.getsockname()[1] > 0
+def test_who_does_not_take_an_answer_makes_room(small: Front[Site]) -> None:
+    with small.client() as first, small.client() as second, small.client() as deaf:
+        assert [first.get(), second.get()] == [200, 200]
+        deaf.request("/big")
+        wait_until(lambda: len(small.site.asked) == 3, "the request")
+        assert [first.get(), second.get()] == [200, 200]
+        with capture_logs() as logs, small.client() as other:
+            assert other.get() == 200
+            assert [first.get(), second.get()] == [200, 200]
+        assert [line["log_level"] for line in logs] == ["debug"]
+
+
+def test_who_waits_for_an_answer_is_never_dropped(small: Front[Site]) -> None:
+    with ExitStack() as stack, capture_logs() as logs:
+        waiting = [stack.enter_context(small.client()) for _ in range(3)]
+        for client in waiting:
+            client.request("/held")
+            assert small.site.waiting.acquire(timeout=TIMEOUT)
+        with Client(small.port) as refused:
+            assert refused.ended()
+        small.do(small.site.open)
+        assert [client.answer()[0] for client in waiting] == [200, 200, 200]
+        with small.client() as later:
+            assert later.get() == 200
+    assert {line["log_level"] for line in logs} == {"debug"}
+
+
+def test_a_crowd_of_idle_clients_locks_nobody_out() -> None:
+    with fronts(connections=20) as front, ExitStack() as stack, front.client() as kept:
+        for _ in range(10):
+            for _ in range(30):
+                stack.enter_context(front.client())
+            with front.client() as client:
+                assert client.get() == 200
+        assert kept.ended()
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n"], ids=["silent", "half", "plain"]
+)
+def test_a_handshake_that_fails_is_ended_in_time_and_quietly(sent: bytes) -> None:
+    with capture_logs() as logs, fronts(tls=True, handshake=SOON) as front:
+        with front.client(shaking_hands=False) as client:
+            client.send(sent)
+            with suppress(ConnectionError):
+                while client.socket.recv(100):  # an alert, maybe
+                    pass
+        with front.client(shaking_hands=False) as client:
+            client.send(sent)  # and is gone at once
+        wait_until(lambda: len(logs) >= 2, "the ends of both")
+    assert {line["log_level"] for line in logs} == {"debug"}
+
+
+def test_room_is_left_for_other_files() -> None:
+    """Half of those that the process may open, its soft limit raised, are for connections."""
+    source = (
+        "import resource; from exporter.web.server import cap_to_nofile, raise_open_files_limit\n"
+        "from exporter.web.connection import Limits\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (60, 100)); raise_open_files_limit()\n"
+        "print(cap_to_nofile(Limits()).connections)\n"
+    )
+    with Process(sys.executable, "-c", f"import sys; sys.stdout = sys.stderr\n{source}") as process:
+        process.wait_for_log("^50$")
+    few = Limits(connections=2)
+    assert msgspec.structs.asdict(cap_to_nofile(few)) == msgspec.structs.asdict(few)
+
+
+def test_without_files_the_idle_make_room_and_one_line_says_so() -> None:
+    with Process(sys.executable, "-c", STARVING) as process, ExitStack() as stack:
+        port = int(process.wait_for_log("port=([0-9]+)")[1])
+        idle = [stack.enter_context(Client(port)) for _ in range(40)]
+        with Client(port) as client:
+            assert client.get() == 200
+        assert idle[0].ended()
+        assert process.running
+        assert process.log.count("\n") == 2
+        assert 'level=warning msg="no connection can be accepted" error="Too many open files"' in process.log
+
+
+def test_who_has_left_makes_room_although_there_is_an_answer_to_come() -> None:
+    with fronts(connections=2, linger=0.1) as front:
+        for _ in range(2):
+            with front.client() as client:
+                client.request("/held")
+                assert front.site.waiting.acquire(timeout=TIMEOUT)
+        with front.client() as client:
+            assert client.get() == 200
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_told_to_leave_it_answers_who_waits_and_keeps_nobody_else(*, tls: bool) -> None:
+def test_a_stop_answers_who_waits_and_keeps_nobody_else(*, tls: bool) -> None:
     """Clients that are idle, or shake hands, or drip, or do not read, do not delay the end."""
     with (
         fronts(tls=tls, linger=0.3) as front,
@@ -85,7 +175,7 @@ def test_told_to_leave_it_answers_who_waits_and_keeps_nobody_else(*, tls: bool) 
         deaf.request("/big")
         waiting.request("/held")
         assert front.site.waiting.acquire(timeout=TIMEOUT)
-        front.leave()
+        front.stop()
         assert idle.ended()
         assert silent_one.ended()
         assert dripping.ended()
@@ -95,100 +185,27 @@ def test_told_to_leave_it_answers_who_waits_and_keeps_nobody_else(*, tls: bool) 
         status, headers, body = waiting.answer()
         assert (status, headers["connection"], body) == (200, "close", b"/held")
         assert waiting.ended()
-        front.left()
-        assert not front.hurried.is_set()
+        front.stopped()
+        assert not front.waiters_cancelled.is_set()
 
 
-def test_told_twice_to_leave_it_waits_for_nobody() -> None:
+def test_an_abort_waits_for_nobody() -> None:
     with fronts() as front, front.client() as waiting:
         waiting.request("/held")
         assert front.site.waiting.acquire(timeout=TIMEOUT)
-        front.leave()
-        front.leave()
-        front.left()
+        front.stop()
+        front.abort()
+        front.stopped()
         assert waiting.ended()
-        assert not front.hurried.is_set()
+        assert not front.waiters_cancelled.is_set()
 
 
-def test_who_waits_for_too_long_is_hurried_then_dropped() -> None:
-    with capture_logs() as logs, fronts(leaving=0.1, linger=0.1) as front, front.client() as waiting:
+def test_who_waits_for_too_long_has_its_scrape_ended_and_is_then_closed() -> None:
+    with capture_logs() as logs, fronts(shutdown=0.1, linger=0.1) as front, front.client() as waiting:
         waiting.request("/held")
         assert front.site.waiting.acquire(timeout=TIMEOUT)
-        front.leave()
-        assert front.hurried.wait(TIMEOUT)
-        front.left()
+        front.stop()
+        assert front.waiters_cancelled.wait(TIMEOUT)
+        front.stopped()
         assert waiting.ended()
     assert logs == []
-
-
-@contextmanager
-def alone(early: str = "") -> Iterator[tuple[Process, int]]:
-    """A process that runs a server, and its port."""
-    with Process(sys.executable, "-c", ALONE.replace("EARLY", early)) as process:
-        yield process, int(process.wait_for_log("msg=serving .*port=([0-9]+)")[1])
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_ends_it_at_once(number: signal.Signals) -> None:
-    """Nobody is hurried first, and signals that come later still do no harm."""
-    with alone() as (process, port), Client(port) as waiting:
-        waiting.request()
-        process.wait_for_log("asked")
-        process.signal(signal.SIGTERM)
-        wait_until(lambda: refuses(port), "no more to be let in")
-        process.signal(number)
-        assert waiting.ended()
-        assert process.wait() == 0
-        process.wait_for_log("broken off\nended\n")
-        assert "hurried" not in process.log
-
-
-def test_sighup_reloads_again_and_again() -> None:
-    with alone() as (process, port):
-        for times in (1, 2):
-            process.signal(signal.SIGHUP)
-            process.wait_for_log("reloaded\n" * times)
-        with Client(port) as waiting:
-            waiting.request()
-            process.wait_for_log("asked")
-            process.signal(signal.SIGTERM)
-            wait_until(lambda: refuses(port), "no more to be let in")
-            process.signal(signal.SIGHUP)
-            process.wait_for_log("(?s)reloaded.*reloaded.*reloaded")
-            process.signal(signal.SIGTERM)
-            assert process.wait() == 0
-
-
-def test_signals_that_come_before_it_serves_are_not_lost() -> None:
-    """They come as the line is written that says that it serves, before the loop runs."""
-    early = (
-        "logs.structlog.configure(processors=[lambda *_: [os.kill(os.getpid(), n) for n in (1, 15)] and '-'])"
-    )
-    with Process(sys.executable, "-c", ALONE.replace("EARLY", early)) as process:
-        assert process.wait() == 0
-        process.wait_for_log("reloaded\nended\n")
-
-
-def refuses(port: int) -> bool:
-    try:
-        socket.create_connection((LOCAL, port), timeout=TIMEOUT).close()
-    except ConnectionRefusedError:
-        return True
-    return False
-
-
-def test_the_command_ends_at_once_when_told_twice(tmp_path: Path) -> None:
-    """While the providers still hold their connections, and without the answer that one signal leads to."""
-    with serving(silent, silent) as provider:
-        flags = "--config.file", configuration(tmp_path, provider.url)
-        with exporter(*flags) as command, Client(command.port) as scrape:
-            scrape.request("/metrics", headers="X-Prometheus-Scrape-Timeout-Seconds: 60\r\n")
-            wait_until(lambda: len(provider.requests) == 2, "both accounts' requests")
-            command.signal(signal.SIGTERM)
-            wait_until(lambda: refuses(command.port), "no more to be let in")
-            assert not provider.left.acquire(blocking=False)
-            command.signal(signal.SIGTERM)
-            assert scrape.ended()
-            assert command.wait() == 0
-            assert "Traceback" not in command.log
-    assert not (tmp_path / "ledger.db-wal").exists(), "the ledger was closed in order"

@@ -1,0 +1,93 @@
+"""Listening sockets: every address of a host, for IPv4 and IPv6."""
+
+import asyncio
+import errno
+import os
+import socket
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from typing import TypeAlias
+
+import structlog
+
+from exporter import __version__
+
+Address: TypeAlias = tuple[int, str]  # family and host
+
+BACKLOG = 512  # connections that the kernel holds until they are accepted
+RECEIVE_BYTES = 16_384  # that the kernel keeps of what a client sends ahead of its turn
+ACKNOWLEDGE_MS = 30_000  # for a client to acknowledge what was sent, or to open its window again
+# A name may have an address of a family that this machine does not use.
+FAMILY_UNUSED = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+log = structlog.get_logger()
+
+
+async def listen_all(addresses: Iterable[tuple[str, int]]) -> list[socket.socket]:
+    """Sockets for all of these hosts and ports; one log line for each.
+
+    Raises:
+        OSError: when one cannot be listened on; names it and the reason. None is open then.
+    """
+    with ExitStack() as stack:
+        opened: list[socket.socket] = []
+        for host, port in addresses:
+            own = [stack.enter_context(one) for one in await listen(host, port)]
+            opened += own
+            log.info("serving", host=host or "all", port=own[0].getsockname()[1], version=__version__)
+        stack.pop_all()
+        return opened
+
+
+async def listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets for every address of a host, all on one port; an empty host means all IPv4 and IPv6 addresses.
+
+    Raises:
+        OSError: when the host cannot be listened on; names it and the reason.
+    """
+    try:
+        with ExitStack() as stack:
+            opened = listeners(await _addresses(host), port, stack)
+            stack.pop_all()
+            return opened
+    except OSError as error:
+        # Python adds the address to a system error's text; a name that is not found has a text of its own.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise OSError(f"cannot listen on {host}:{port}: {reason}; see --web.listen-address") from error
+
+
+def listeners(addresses: Sequence[Address], port: int, stack: ExitStack) -> list[socket.socket]:
+    """Listening sockets on one port; an address of an unused family is left out, unless there is no other."""
+    opened: list[socket.socket] = []
+    unused: OSError | None = None
+    for family, address in addresses:
+        same = opened[0].getsockname()[1] if opened else port  # one port for all, also where any will do
+        try:
+            opened.append(stack.enter_context(_listener(family, address, same)))
+        except OSError as error:
+            if error.errno not in FAMILY_UNUSED:
+                raise
+            unused = error
+    if unused is not None and not opened:
+        raise unused
+    return opened
+
+
+async def _addresses(host: str) -> list[Address]:
+    if host in ("", "::"):
+        return [(socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET, "")]
+    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
+
+
+def _listener(family: int, address: str, port: int) -> socket.socket:
+    opened = socket.create_server(
+        (address, port),
+        family=family,
+        dualstack_ipv6=family == socket.AF_INET6 and not address,
+        backlog=BACKLOG,
+    )
+    # Accepted sockets inherit these.
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, ACKNOWLEDGE_MS)
+    return opened
