@@ -336,7 +336,7 @@ def test_an_end_that_moves_back_and_forth_counts_its_session_once(
     """It has not settled at the earlier end, which is longer ago than `settle_after`."""
     expected = counters(1, ended={api.ended: 1}, seconds=1000, duration=1000, megabytes=1, browser=1000)
     for now, end in ((1100, 1000), (1200, early), (1300, 1000)):
-        page = scraped(shared, api, now, api.session("a", 0, end, megabytes=1))
+        page = scraped(shared, api, now, api.session("a", 0, end, megabytes=1, browserCost="1000"))
         assert api.counters(page) == expected
 
 
