@@ -19,6 +19,7 @@ import requests
 COMMAND = Path(sys.executable).with_name("cloud-browser-exporter")
 TIMEOUT = 60.0  # seconds, for what takes one on a machine with nothing else to do
 POLL_SECONDS = 0.02
+INHERITED = {"PATH", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"}
 PORTS = range(20_000, 32_000)  # below those that the system gives to outgoing connections
 
 T = TypeVar("T")
@@ -53,8 +54,10 @@ def free_ports(count: int) -> list[int]:
 
 
 def environment(own: Mapping[str, str] | None) -> dict[str, str] | None:
-    """Returns a program's whole environment: PATH and its own; None where this process's is to do."""
-    return None if own is None else {"PATH": os.environ["PATH"], **own}
+    """Returns a program's whole environment: its own and what is inherited; None for this process's."""
+    return (
+        None if own is None else {**{name: os.environ[name] for name in INHERITED & os.environ.keys()}, **own}
+    )
 
 
 class Process:
@@ -62,7 +65,7 @@ class Process:
 
     Args:
         command: the program and its arguments.
-        environ: its whole environment but for PATH; that of this process if None.
+        environ: its environment, beside `INHERITED`; that of this process if None.
         capture: the stream whose lines are kept in `log`, while the other is discarded; None: both are
             this process's own.
         stdin: whether `write_line` will be used.

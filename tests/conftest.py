@@ -4,10 +4,12 @@ The profile is `dev`, with few examples, or `ci` when HYPOTHESIS_PROFILE or CI s
 deadline, for no test depends on timing.
 """
 
+import logging
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 for name, examples in (("dev", 10), ("ci", 100)):
@@ -15,6 +17,17 @@ for name, examples in (("dev", 10), ("ci", 100)):
         name, max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
+
+
+@pytest.fixture
+def restored_logging() -> Iterator[None]:
+    """The process's logging is as it was, for other tests."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.hookimpl(wrapper=True)

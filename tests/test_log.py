@@ -5,7 +5,6 @@ import logging
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,16 +16,7 @@ from exporter import log as logs
 from exporter.log import BackgroundHandler
 from tests.support.processes import COMMAND, KEYS, LOCAL, TIMEOUT, wait_until
 
-
-@pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
-    """The process's logging is as it was, for other tests."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+pytestmark = pytest.mark.usefixtures("restored_logging")
 
 
 def written(capsys: pytest.CaptureFixture[str]) -> str:
@@ -118,6 +108,7 @@ def test_a_command_whose_log_nobody_reads_serves_and_ends(tmp_path: Path) -> Non
     os.set_blocking(writing, True)
     ledger = f"--ledger.url=sqlite:///{tmp_path}/ledger.db"
     flags = f"--web.listen-address={LOCAL}:0", ledger, "--log.level=debug"
+    soon = {"X-Prometheus-Scrape-Timeout-Seconds": "0.2"}  # or it would wait to try again
     nobody = "http://127.0.0.1:9"
     environ = KEYS | {"BROWSERBASE_BASE_URL": nobody, "BROWSER_USE_BASE_URL": nobody}
     with subprocess.Popen([COMMAND, *flags], stderr=writing, env=environ) as process:
@@ -125,7 +116,7 @@ def test_a_command_whose_log_nobody_reads_serves_and_ends(tmp_path: Path) -> Non
         url = f"http://{LOCAL}:{wait_until(lambda: listening_port(process.pid), 'a listening socket')}"
         page = ""
         for _ in range(30):
-            page = requests.get(f"{url}/metrics", timeout=TIMEOUT).text
+            page = requests.get(f"{url}/metrics", headers=soon, timeout=TIMEOUT).text
         assert 'cloud_browser_up{account="default",provider="browserbase"} 0.0' in page
         process.terminate()
         assert process.wait(TIMEOUT) == 0

@@ -1,6 +1,6 @@
 """An account as its last commit left it, kept in memory, so that a scrape does not read it anew. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -14,7 +14,6 @@ from exporter.ledger.accounting import (
     apply_listing,
 )
 from exporter.ledger.queries import MOST, AccountKey, AccountState, deletes_before, is_deletable
-from exporter.metrics.counters import CounterKey
 from exporter.model import Listing
 
 
@@ -79,57 +78,56 @@ class Committed(msgspec.Struct, frozen=True):
         )
 
     def after(
-        self, key: AccountKey, update: LedgerUpdate, recorded: RecordedListing, known: Mapping[str, Row]
+        self, key: AccountKey, known: Collection[str], update: LedgerUpdate, recorded: RecordedListing
     ) -> "Committed":
-        """What is left when an update was committed; `known` are the rows that it was worked out from."""
+        """What an update leaves once it is committed; `known` are the rows that there were before.
+
+        Not for the update that ends a first import, of which not all rows are known.
+        """
+        rows = None if self.rows is None else _kept(self.rows, update)
+        departed = _departed(self.state.departed, update.changed)
         rejected = {**self.rejected, **update.rejected}
         for name in update.forgotten:
             del rejected[name]
-        rows = None if self.rows is None else self._rows_after(update, self.rows)
-        if rows is None:
-            count = self.state.rows + sum(row.id not in known for row in update.changed)
-            unsettled, departed = self._unsettled_after(update), self._departed_after(update)
-        else:
-            count, unsettled = len(rows), {name: row.created for name, row in rows.items() if not row.settled}
-            departed = frozenset(name for name, row in rows.items() if _is_departed(row))
+        totals = dict(self.state.totals)
+        for counter, rise in update.added.items():
+            totals[counter] = min(totals.get(counter, 0) + rise, MOST)
         state = AccountState(
             progress=update.progress,
-            totals=self._totals_after(update),
-            unsettled=unsettled,
-            departed=departed,
+            totals=totals,
+            unsettled=_unsettled(self.state.unsettled, update.changed),
+            departed=departed if rows is None else departed & rows.keys(),
             rejected=frozenset(rejected),
             words=_union(self.state.words, recorded.shown),
-            rows=count,
+            rows=self.state.rows + _new(known, update) if rows is None else len(rows),
             last_success=recorded.at,
         )
         return Committed(key, state, rows, rejected)
 
-    def _rows_after(self, update: LedgerUpdate, rows: dict[str, Row]) -> dict[str, Row]:
-        bound = deletes_before(update.progress)
-        rows = {**rows, **{row.id: row for row in update.changed}}
-        return {name: row for name, row in rows.items() if not is_deletable(row, bound)}
 
-    def _unsettled_after(self, update: LedgerUpdate) -> dict[str, int]:
-        unsettled = {**self.state.unsettled, **{row.id: row.created for row in update.changed}}
-        for row in update.changed:
-            if row.settled:
-                del unsettled[row.id]
-        return unsettled
-
-    def _departed_after(self, update: LedgerUpdate) -> frozenset[str]:
-        changed = {row.id for row in update.changed}
-        departed = {row.id for row in update.changed if _is_departed(row)}
-        return (self.state.departed - changed) | departed
-
-    def _totals_after(self, update: LedgerUpdate) -> dict[CounterKey, int]:
-        totals = dict(self.state.totals)
-        for counter, rise in update.added.items():
-            totals[counter] = min(totals.get(counter, 0) + rise, MOST)
-        return totals
+def _kept(rows: Mapping[str, Row], update: LedgerUpdate) -> dict[str, Row]:
+    bound = deletes_before(update.progress)
+    rows = {**rows, **{row.id: row for row in update.changed}}
+    return {name: row for name, row in rows.items() if not is_deletable(row, bound)}
 
 
-def _is_departed(row: Row) -> bool:
-    return row.settled and row.missing is not None
+def _unsettled(before: Mapping[str, int], changed: Iterable[Row]) -> dict[str, int]:
+    unsettled = dict(before)
+    for row in changed:
+        if row.settled:
+            unsettled.pop(row.id, None)
+        else:
+            unsettled[row.id] = row.created
+    return unsettled
+
+
+def _departed(before: frozenset[str], changed: Collection[Row]) -> frozenset[str]:
+    left = {row.id for row in changed if row.settled and row.missing is not None}
+    return (before - {row.id for row in changed}) | left
+
+
+def _new(known: Collection[str], update: LedgerUpdate) -> int:
+    return sum(row.id not in known for row in update.changed)
 
 
 def _union(one: SeenLabelValues, other: SeenLabelValues) -> SeenLabelValues:

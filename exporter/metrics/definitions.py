@@ -43,6 +43,12 @@ SECONDS = Spec(
     "cloud_browser_session_seconds_total", "counter", "Time that sessions have run, open ones included.", _L
 )
 BYTES = Spec("cloud_browser_proxy_bytes_total", "counter", "Proxy traffic of sessions.", _L)
+OPEN_COSTS = Spec(
+    "cloud_browser_open_sessions_cost_usd",
+    "gauge",
+    "Cost that the provider reports for the sessions that are open now; it may be charged upfront.",
+    (*_L, "kind"),
+)
 COSTS = Spec(
     "cloud_browser_cost_usd_total",
     "counter",
@@ -109,6 +115,12 @@ REJECTED = Spec(
     "counter",
     "Rows that made no sense and were left out, by reason.",
     (*_A, "reason"),
+)
+REJECTED_HELD = Spec(
+    _X + "rejected_sessions_held",
+    "gauge",
+    "Rejected rows that are remembered, to count should they become usable.",
+    _A,
 )
 LOG_DROPPED = Spec(
     _X + "log_lines_dropped_total", "counter", "Log lines dropped because nobody took them in time."

@@ -33,6 +33,8 @@ from exporter.metrics.definitions import (
     LAST_SUCCESS,
     LOWERED,
     OLDEST,
+    OPEN_COSTS,
+    REJECTED_HELD,
     REMAINING,
     ROWS,
     SECONDS,
@@ -66,6 +68,7 @@ class AccountResult(msgspec.Struct, frozen=True):
     last_success: when a listing was last recorded, in seconds since 1970.
     error: the reason of a failure.
     seconds: how long the account took.
+    rejected_held: the number of rejected rows that the ledger remembers.
     """
 
     account: Account
@@ -76,6 +79,7 @@ class AccountResult(msgspec.Struct, frozen=True):
     last_success: float | None
     error: str | None
     seconds: float
+    rejected_held: int | None = None
 
 
 class AccountDescription(msgspec.Struct, frozen=True):
@@ -155,6 +159,8 @@ def _add_health(made: _Families, result: AccountResult) -> None:
         made.add(REMAINING, account, result.listing.remaining)
     if result.rows is not None:
         made.add(ROWS, account, result.rows)
+    if result.rejected_held is not None:
+        made.add(REJECTED_HELD, account, result.rejected_held)
 
 
 def _add_listing(made: _Families, account: Account, listing: Listing, traits: ProviderTraits) -> None:
@@ -172,6 +178,10 @@ def _add_listing(made: _Families, account: Account, listing: Listing, traits: Pr
         _add_open(made, labels, grouped[series])
         if traits.keep_alive:
             made.add(KEEP_ALIVE, labels, sum(session.keep_alive for session in grouped[series]))
+        if traits.cost_source == "reported":
+            usage = [session.usage for session in grouped[series]]
+            made.add(OPEN_COSTS, (*labels, "browser"), sum(one.browser_cost for one in usage) / NANO_USD)
+            made.add(OPEN_COSTS, (*labels, "proxy"), sum(one.proxy_cost for one in usage) / NANO_USD)
 
 
 def _add_open(made: _Families, labels: tuple[str, ...], sessions: list[Session]) -> None:

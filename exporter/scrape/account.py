@@ -225,6 +225,7 @@ class AccountScraper:
             totals=state.totals if state is not None and complete else None,
             complete=complete,
             rows=None if state is None else state.rows,
+            rejected_held=None if state is None else len(state.rejected),
             last_success=None if state is None else state.last_success,
             error=None if failure is None else failure.reason,
             seconds=seconds,

@@ -526,7 +526,7 @@ def test_silence_ends_no_request_that_is_under_way() -> None:
         assert len(server.requests) == 2
 
 
-def test_an_account_has_no_more_than_four_requests_under_way() -> None:
+def test_an_account_has_no_more_than_five_requests_in_flight() -> None:
     """Another waits for one of them to end, but not beyond its deadline, and is not sent then."""
     asked, go = threading.Semaphore(0), threading.Event()
 

@@ -319,12 +319,14 @@ def written(chosen: Iterable[Case], folder: Path) -> list[Path]:
     return paths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 def test_an_alert_fires_when_it_must_and_only_then(version: str, tmp_path: Path) -> None:
     code, out, errors = run(promtool(version), "test", "rules", *written(all_cases(), tmp_path))
     assert code == 0, out + errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_case_that_fails_is_named(version: str, tmp_path: Path) -> None:
     spoiled = [msgspec.structs.replace(case, fires=False) for case in exporter_cases()]

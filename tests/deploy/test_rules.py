@@ -12,6 +12,7 @@ from tests.support.rules import ALERTS, GROUPS, OF_EXPORTER, RECORDS, ROOT, RULE
 RUNBOOKS = ROOT / "docs" / "runbooks.md"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 def test_promtool_finds_no_fault_in_the_rules(version: str) -> None:
     code, out, errors = run(promtool(version), "check", "rules", "--lint-fatal", RULES)

@@ -24,7 +24,7 @@ from exporter.metrics.counters import (
 from exporter.metrics.definitions import Spec
 from exporter.metrics.families import AccountResult, families, of_accounts
 from exporter.metrics.telemetry import Telemetry
-from exporter.model import SECOND, Account, Listing, Series
+from exporter.model import SECOND, Account, Listing, Series, Usage
 from tests.support.listings import EAST, MINUTE, T0, WEST, listing, session
 from tests.support.providers import BROWSERBASE, description
 
@@ -212,3 +212,27 @@ def test_names_follow_the_conventions(spec: Spec) -> None:
     assert re.fullmatch("cloud_browser_[a-z_]+", spec.name)
     assert spec.name.endswith("_total") == (spec.kind == "counter")
     assert spec.text.endswith(".")
+
+
+def test_what_is_reported_for_open_sessions_is_a_gauge_of_its_own() -> None:
+    series = Series("", "unknown")
+    charged = Usage(SECOND, 5, 80_000_000, 7_500_000)
+    still_open = [session(id=name, series=series, status="active", usage=charged) for name in ("a", "b")]
+    ended = session(
+        id="c", series=series, status="stopped", usage=charged, ended=T0 + MINUTE, ending="stopped"
+    )
+    samples = page(result(BU, listing=listing(*still_open, ended, listed={(series, "active"): 2})))
+    gauge = "cloud_browser_open_sessions_cost_usd{kind=%s,project=,region=unknown}"
+    assert (samples[gauge % "browser"], samples[gauge % "proxy"]) == (0.16, 0.015)
+    none_open = page(result(BU, listing=listing(listed={(series, "stopped"): 1})))
+    assert (none_open[gauge % "browser"], none_open[gauge % "proxy"]) == (0, 0)
+
+
+def test_a_provider_that_reports_no_cost_has_none_of_open_sessions() -> None:
+    assert not [name for name in page(result(BB)) if "open_sessions_cost" in name]
+
+
+def test_rejected_rows_that_are_remembered_are_shown_where_that_is_known() -> None:
+    held = "cloud_browser_exporter_rejected_sessions_held{}"
+    assert page(result(rejected_held=3))[held] == 3
+    assert held not in page(result(rejected_held=None))

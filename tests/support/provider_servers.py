@@ -106,6 +106,8 @@ def expected(provider: str, now: int) -> dict[str, float]:
     lives, at = told(now), series(provider)
     ended = [life for life in lives if life.ended <= now]
     seconds = sum(life.ran(now) for life in lives)
+    # A reported cost of browsers is charged upfront: it counts when a session has ended.
+    charged = seconds if SOURCES[provider] == "estimated" else sum(life.ran(now) for life in ended)
     megabytes = sum(life.ran(now) // SECONDS_PER_MEGABYTE for life in lives)
     return {
         at("sessions_started_total"): len(lives),
@@ -114,7 +116,7 @@ def expected(provider: str, now: int) -> dict[str, float]:
         at("session_duration_seconds_count"): len(ended),
         at("session_duration_seconds_sum"): sum(life.ran(now) for life in ended),
         at("proxy_bytes_total"): megabytes * MEGABYTE,
-        at("cost_usd_total", kind="browser", source=SOURCES[provider]): seconds,
+        at("cost_usd_total", kind="browser", source=SOURCES[provider]): charged,
         at("cost_usd_total", kind="proxy", source=SOURCES[provider]): megabytes * USD_PER_MEGABYTE,
     }
 

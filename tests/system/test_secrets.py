@@ -17,7 +17,7 @@ from exporter.config import settings as config
 from exporter.providers import PROVIDERS
 from tests.support.misbehaviour import Reply, answer, broken_off, replying
 from tests.support.planted_secrets import CORES, KEYS, found, outputs, serving
-from tests.support.processes import COMMAND, LOCAL, run
+from tests.support.processes import COMMAND, LOCAL, TIMEOUT, run
 
 URLS = ("liveUrl", "cdpUrl", "recordingUrl", "connectUrl", "seleniumRemoteUrl")
 KEY, CORE, PASSWORD = KEYS["browserbase"], CORES["a misplaced key"], CORES["a proxy's password"]
@@ -231,6 +231,7 @@ def test_a_configuration_holds_no_key_in_any_form() -> None:
     assert made.accounts[0].key(environ).reveal() == KEY
 
 
+@pytest.mark.usefixtures("restored_logging")
 @pytest.mark.parametrize("form", ["logfmt", "json"])
 def test_a_traceback_in_the_log_shows_where_and_no_values(
     capsys: pytest.CaptureFixture[str], form: str
@@ -244,6 +245,7 @@ def test_a_traceback_in_the_log_shows_where_and_no_values(
         failing(KEY)
     except ValueError:
         structlog.get_logger().exception("account failed")
+    assert logs.flush(TIMEOUT)
     shown = capsys.readouterr().err
     assert "in failing" in shown
     assert found({"log": shown.encode()}) == []

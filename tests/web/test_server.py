@@ -54,7 +54,7 @@ def test_the_one_idle_for_the_longest_makes_room(small: Front[Site]) -> None:
         assert [client.get() for client in (second, first, third)] == [200, 200, 200]
         with small.client() as fourth:
             assert fourth.get() == 200
-            assert second.wait()
+            assert second.ended()
             assert [client.get() for client in (first, third, fourth)] == [200, 200, 200]
 
 

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 import msgspec
 
 from exporter.client.api import Api
-from exporter.client.errors import ApiError, PayloadError
+from exporter.client.errors import ApiError, ClientError, PayloadError
 from exporter.model import Listing, ReadWindow, Session
 from exporter.providers.browser_use.pages import INVALID_PAGES, PAGE_SECONDS, FilterError, Pages
 from exporter.providers.browser_use.pagination import PageCursor, begin, resume
@@ -237,10 +237,10 @@ def _restored(position: str | None) -> _Walk | None:
 
 
 def _result(count: Future[int]) -> int | None:
-    """Returns the count; None where the API does not answer."""
+    """Returns the count; None where the API does not answer without a filter."""
     try:
         return count.result()
-    except ApiError:
+    except (ClientError, PayloadError):
         return None
 
 
