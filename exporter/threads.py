@@ -59,7 +59,7 @@ class DaemonPool(Generic[Result]):
         weakref.finalize(self, _end, self._queue, size)
 
     def submit(self, call: Callable[[], Result]) -> Future[Result]:
-        """Call it in one of the threads; the future has its result or its exception.
+        """Call it in one of the threads, when one is free; the future has its result or its exception.
 
         Raises:
             RuntimeError: when no thread can be started, and there is none.
@@ -72,14 +72,14 @@ class DaemonPool(Generic[Result]):
                 if not self._threads:
                     raise
         future: Future[Result] = Future()
-        future.set_running_or_notify_cancel()
         self._queue.put((future, call))
         return future
 
 
 def _work(queue: "SimpleQueue[tuple[Future[Result], Callable[[], Result]] | None]") -> None:
     while (item := queue.get()) is not None:
-        _call(*item)
+        if item[0].set_running_or_notify_cancel():
+            _call(*item)
         del item  # else it would be kept until the next one comes
 
 

@@ -22,7 +22,7 @@ from exporter.providers.browser_use.wire import (
 from exporter.providers.rows import Rejections, RowError
 
 PATH = "/browsers"
-PAGES_AHEAD = 8  # requested, and perhaps answered, before their turn
+PAGES_AHEAD = 16  # requested, and perhaps answered, before their turn
 PAGE_SECONDS = 10.0  # for the answer to a page that no scrape waits for
 CHUNK_PAGES = 12  # of an import, recorded at once: what the API allows in half a second
 CHUNK_SECONDS = 0.5  # or as many as were read in this time

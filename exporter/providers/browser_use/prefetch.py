@@ -31,17 +31,15 @@ class Prefetch:
         self.answers: dict[Place, Future[Answer]] = {}
 
     def request(self, status: str | None, places: Sequence[Place], get: Callable[[Place], Answer]) -> None:
-        """Request these pages of the list of a filter, in their order, the first ones `IN_FLIGHT` at a time.
-
-        The first one is always requested.
-        """
+        """Request these pages of the list of a filter, in their order, `IN_FLIGHT` at a time."""
         kept = self.answers if status == self._status else {}
+        for place, answer in self.answers.items():
+            if place not in places or kept is not self.answers:
+                answer.cancel()
         self._status, self.answers = status, {place: kept[place] for place in places if place in kept}
-        running = sum(not answer.done() for answer in self.answers.values())
         for place in places:
-            if place not in self.answers and (running < IN_FLIGHT or place == places[0]):
+            if place not in self.answers:
                 self.answers[place] = self._pool.submit(partial(get, place))
-                running += 1
 
     def holds(self, status: str | None, cursor: PageCursor) -> bool:
         """Returns whether the cursor's next page was requested."""
