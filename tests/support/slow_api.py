@@ -23,7 +23,7 @@ class SlowApi:
 
     Attributes:
         requests: all requests for pages.
-        most_at_once: how many were under way at the same time.
+        most_at_once: how many pages of ended sessions were under way at the same time.
     """
 
     def __init__(self, handler: Handler, seconds: float = 0) -> None:
@@ -36,13 +36,14 @@ class SlowApi:
         if "pageNumber" in query:
             number, size = int(query["pageNumber"]), int(query["pageSize"])
             self.requests.append(Request(time.monotonic(), query.get("filterBy", ""), number, size))
-        self._running += 1
+        counts = int(query.get("filterBy") == "stopped")
+        self._running += counts
         self.most_at_once = max(self.most_at_once, self._running)
         try:
             response = await self._handler(request)
             await asyncio.sleep(self._seconds)
         finally:
-            self._running -= 1
+            self._running -= counts
         return response
 
     def pages(self, status: str = "stopped") -> list[tuple[int, int]]:

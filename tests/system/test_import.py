@@ -65,7 +65,7 @@ def scrapes(process: Exporter, most: int) -> Iterator[Page]:
     for _ in range(most):
         page, seconds = scrape(process)
         assert seconds < TIMEOUT
-        assert page.sum(BROWSER_USE, "up") == 1
+        assert page.sum(BROWSER_USE, "up") == 1, process.log
         yield page
         if page.sum(BROWSER_USE, "history_complete"):
             return
