@@ -2,9 +2,9 @@
 
     python -m bench.provider (browserbase | browser_use) SESSIONS [--latency SECONDS]
 
-Prints its base URL. Each request is answered after the latency; requests wait side by side. Each line on its
-standard input takes the clock on by the seconds that stand there; the end of its input ends it. Until the clock
-moves, everyone who asks gets the same bytes.
+Prints its base URL. Each request is answered after the latency; requests wait side by side. Each line on
+its standard input takes the clock on by the seconds that stand there; the end of its input ends it. Until
+the clock moves, everyone who asks gets the same bytes.
 """
 
 import argparse
