@@ -39,13 +39,13 @@ help:
 	touch $@
 
 demo: .venv/run
-	$(BIN)/cloud-browser-exporter demo --speed 60
+	$(BIN)/cloud-browser-exporter demo --rate 600
 
 stack: .venv/dev
 	$(BIN)/python -m deploy.stack
 
 # A file's tests share what they start, so that each file runs in one worker.
-PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 WORKERS ?= 2
 
 test: .venv/dev

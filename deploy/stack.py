@@ -26,8 +26,7 @@ HERE = Path(__file__).parent
 GRAFANA = HERE.parent / "grafana"
 TIMEOUT = 30.0  # seconds for a process to come up, and for one to end
 HELLO = """
-An hour passes in a minute, so an hour's spending is sixty times a real one's: its alerts fire soon. In 20
-minutes a wave of errors begins; some ten minutes later its alert fires, too.
+Ten sessions start in a minute. In five minutes a wave of errors begins; its alert fires within half an hour.
 Ctrl-C ends everything and leaves no files behind.
 """
 
@@ -90,7 +89,7 @@ def _exporter(ports: Ports) -> Service:
     return Service(
         "the exporter",
         [
-            COMMAND, "demo", "--speed=60", "--rate=240", "--wave=error:0.5:1200:4800", "--log.level=warn",
+            COMMAND, "demo", "--rate=600", "--wave=error:0.5:5:45", "--log.level=warn",
             f"--web.listen-address=localhost:{ports.exporter}",
             f"--listen-address=localhost:{ports.simulator}",
         ],

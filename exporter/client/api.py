@@ -14,7 +14,7 @@ from typing import Protocol
 
 import msgspec
 import requests
-from requests.exceptions import InvalidProxyURL, InvalidSchema, ProxyError
+from requests.exceptions import InvalidSchema, InvalidURL, ProxyError
 from urllib3.exceptions import DecodeError, HTTPError
 from urllib3.exceptions import TimeoutError as PoolTimeoutError
 
@@ -42,6 +42,7 @@ ATTEMPTS = 3
 BACKOFF_SECONDS = 0.2
 CHUNK = 1 << 18
 CONNECTIONS = 4
+PROXY_ERRORS = (InvalidSchema, InvalidURL, ProxyError)  # base_url itself is valid by its configuration
 RETRIED = {408, 500, 502, 503, 504}  # a 429 is not: what it limits would only come later
 
 
@@ -206,6 +207,6 @@ def _mapped(error: Exception, url: str) -> ApiError:
         return TlsError("TLS failed: check base_url and the certificates this machine trusts")
     if isinstance(error, DecodeError):
         return PayloadError("the body is not compressed as its header says; check base_url")
-    if isinstance(error, (InvalidProxyURL, InvalidSchema, ProxyError)) and (variable := proxy_variable(url)):
+    if isinstance(error, PROXY_ERRORS) and (variable := proxy_variable(url)):
         return UnreachableError(f"{type(root).__name__}: the proxy in {variable} cannot be used; check it")
     return UnreachableError(f"{type(root).__name__}: check base_url and the network")

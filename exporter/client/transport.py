@@ -27,7 +27,7 @@ from exporter.client.environment import is_loopback
 from exporter.clocks import boottime
 
 MIN_TIMEOUT = 0.001  # seconds: a socket takes 0 for "do not wait at all"
-IDLE_SECONDS = 0.1  # a connection that was unused for longer has been idle: not one between two pages
+IDLE_SECONDS = 0.01  # a connection that was unused for longer has been idle: between two pages it is not
 MAX_IDLE_SECONDS = 60  # a connection that was idle for longer is not used again
 IDLE_SHARE = 1 / 3  # of a request's time, for the answer to begin on a connection that was idle
 # Probes on a silent connection, so that middleboxes keep it, and one that is gone is noticed.

@@ -50,7 +50,7 @@ __all__ = [
     "bucket",
 ]
 
-MAX_REMEMBERED = 10_000  # rejected rows of an account
+MAX_REMEMBERED = 10_000  # rejected rows of an account, and rows kept for a figure that they lack
 
 
 class AccountProgress(msgspec.Struct, frozen=True):
@@ -115,7 +115,8 @@ def apply_listing(  # noqa: PLR0913 - all that is known when one listing is coun
     progress = progress or AccountProgress(began=listing.time)
     remembered = rejected or {}
     now = Rejection(max(listing.time, progress.latest or listing.time), progress.watermark)
-    tally = Tally(listing.time, policy, Counter())
+    closed = sum(row.settled and row.missing is not None for row in rows.values())
+    tally = Tally(listing.time, policy, Counter(), keeps_incomplete=closed < MAX_REMEMBERED)
     changed: dict[str, Row] = {}
     read, sessions = read_stale_row if is_stale else read_row, _merged(listing.sessions)
     for name, session in sessions.items():

@@ -1,5 +1,7 @@
 """An account as its last commit left it, kept in memory, so that a scrape does not read it anew. Pure."""
 
+from collections.abc import Collection, Iterable, Mapping
+
 import msgspec
 
 from exporter.labels import SeenLabelValues
@@ -75,11 +77,15 @@ class Committed(msgspec.Struct, frozen=True):
             self, state=msgspec.structs.replace(self.state, last_success=last_success)
         )
 
-    def after(self, key: AccountKey, update: LedgerUpdate, recorded: RecordedListing) -> "Committed":
-        """Returns what a committed update leaves; only for an account whose rows are all known."""
-        bound = deletes_before(update.progress)
-        rows = {**(self.rows or {}), **{row.id: row for row in update.changed}}
-        rows = {name: row for name, row in rows.items() if not is_deletable(row, bound)}
+    def after(
+        self, key: AccountKey, known: Collection[str], update: LedgerUpdate, recorded: RecordedListing
+    ) -> "Committed":
+        """Returns what an update leaves once it is committed; `known` are the rows that there were before.
+
+        Not for the update that ends a first import, of which not all rows are known.
+        """
+        rows = None if self.rows is None else _kept(self.rows, update)
+        departed = _departed(self.state.departed, update.changed)
         rejected = {**self.rejected, **update.rejected}
         for name in update.forgotten:
             del rejected[name]
@@ -89,14 +95,39 @@ class Committed(msgspec.Struct, frozen=True):
         state = AccountState(
             progress=update.progress,
             totals=totals,
-            unsettled={name: row.created for name, row in rows.items() if not row.settled},
-            departed=frozenset(name for name, row in rows.items() if row.settled and row.missing is not None),
+            unsettled=_unsettled(self.state.unsettled, update.changed),
+            departed=departed if rows is None else departed & rows.keys(),
             rejected=frozenset(rejected),
             words=_union(self.state.words, recorded.shown),
-            rows=len(rows),
+            rows=self.state.rows + _new(known, update) if rows is None else len(rows),
             last_success=recorded.at,
         )
         return Committed(key, state, rows, rejected)
+
+
+def _kept(rows: Mapping[str, Row], update: LedgerUpdate) -> dict[str, Row]:
+    bound = deletes_before(update.progress)
+    rows = {**rows, **{row.id: row for row in update.changed}}
+    return {name: row for name, row in rows.items() if not is_deletable(row, bound)}
+
+
+def _unsettled(before: Mapping[str, int], changed: Iterable[Row]) -> dict[str, int]:
+    unsettled = dict(before)
+    for row in changed:
+        if row.settled:
+            unsettled.pop(row.id, None)
+        else:
+            unsettled[row.id] = row.created
+    return unsettled
+
+
+def _departed(before: frozenset[str], changed: Collection[Row]) -> frozenset[str]:
+    left = {row.id for row in changed if row.settled and row.missing is not None}
+    return (before - {row.id for row in changed}) | left
+
+
+def _new(known: Collection[str], update: LedgerUpdate) -> int:
+    return sum(row.id not in known for row in update.changed)
 
 
 def _union(one: SeenLabelValues, other: SeenLabelValues) -> SeenLabelValues:

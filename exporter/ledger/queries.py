@@ -210,7 +210,8 @@ def save_rows(db: Connection, key: int, known: Collection[str], ledger_update: L
     kept = [row for row in ledger_update.changed if row.id in known or not is_deletable(row, before)]
     if kept:
         db.execute(SAVE_ROW, [_columns(key, row) for row in kept])
-    db.execute(DELETE_SETTLED, {"account": key, "since": before, "missing_since": before - RETENTION})
+    if before != -FAR_FUTURE:  # else a first import goes on, which keeps all rows
+        db.execute(DELETE_SETTLED, {"account": key, "since": before, "missing_since": before - RETENTION})
 
 
 def _columns(key: int, row: Row) -> dict[str, Any]:

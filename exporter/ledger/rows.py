@@ -59,7 +59,7 @@ class Row(msgspec.Struct, frozen=True):
     lowered: which figures stood below their highest when last read, a bit for each.
     ended: when it ended; None while no reading showed an end.
     ending: the status under which its end was counted.
-    missing: since when no usable row of it has been listed.
+    missing: since when no usable row of it has been listed, or none with all figures after it has settled.
     settled: whether its usage is final.
     open_cost: its browser cost as last read while it was open, which has not been counted.
     """
@@ -78,11 +78,15 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """What a listing of the time `now` adds to the totals, by an account's policy."""
+    """What a listing of the time `now` adds to the totals, by an account's policy.
+
+    keeps_incomplete: whether rows that lack a figure may outlast their session's settling.
+    """
 
     now: int
     policy: AccountingPolicy
     added: Counter[CounterKey]
+    keeps_incomplete: bool = True
 
 
 def read_row(row: Row, session: Session, tally: Tally) -> Row:
@@ -92,10 +96,23 @@ def read_row(row: Row, session: Session, tally: Tally) -> Row:
         return msgspec.structs.replace(row, missing=None, settled=False)
     figures = _figures(row, session)
     lowered = _lowered(row, session, figures)
-    tally.added[CounterKey(ACCOUNT_WIDE, REVISIONS)] += _revisions(row, lowered)
+    if lowered:
+        tally.added[CounterKey(ACCOUNT_WIDE, REVISIONS)] += _revisions(row, lowered)
     row = _count(row, session, figures, tally)
     settled = _has_settled(row.ended, tally)
-    return msgspec.structs.replace(row, lowered=lowered, missing=None, settled=settled)
+    lacks = settled and session.is_incomplete and tally.keeps_incomplete
+    missing = _lacking_since(row, tally.now) if lacks else None
+    return msgspec.structs.replace(row, lowered=lowered, missing=missing, settled=settled)
+
+
+def _lacking_since(row: Row, now: int) -> int | None:
+    """Since when the row of a session that has settled lacks a figure; None if that is not waited for.
+
+    It is kept like that of one that left the list, to count on; of old histories it is not.
+    """
+    if row.missing is None and row.ended is not None and now < row.ended + DAY:
+        return now
+    return row.missing
 
 
 def read_stale_row(row: Row, session: Session, tally: Tally) -> Row:
@@ -202,17 +219,24 @@ def _has_settled(ended: int | None, tally: Tally) -> bool:
 
 
 def _charge(row: Row, high: Usage, billed: int, tally: Tally) -> None:
-    past, series = row.high, row.series
-    browser = _price_of_rise(tally.policy.browser_per_hour, row.billed, billed, HOUR)
-    proxy = _price_of_rise(tally.policy.proxy_per_gb, past.proxy_bytes, high.proxy_bytes, GIGABYTE)
-    tally.added[CounterKey(series, TIME)] += high.time - past.time
-    tally.added[CounterKey(series, PROXY_BYTES)] += high.proxy_bytes - past.proxy_bytes
-    tally.added[CounterKey(series, COST, "browser")] += high.browser_cost - past.browser_cost + browser
-    tally.added[CounterKey(series, COST, "proxy")] += high.proxy_cost - past.proxy_cost + proxy
+    """Add what the figures, and the time charged for, are above those of the row."""
+    past, policy = row.high, tally.policy
+    browser = _price_of_rise(policy.browser_per_hour, row.billed, billed, HOUR)
+    proxy = _price_of_rise(policy.proxy_per_gb, past.proxy_bytes, high.proxy_bytes, GIGABYTE)
+    for counter, label, rise in (
+        (TIME, "", high.time - past.time),
+        (PROXY_BYTES, "", high.proxy_bytes - past.proxy_bytes),
+        (COST, "browser", high.browser_cost - past.browser_cost + browser),
+        (COST, "proxy", high.proxy_cost - past.proxy_cost + proxy),
+    ):
+        if rise:
+            tally.added[CounterKey(row.series, counter, label)] += rise
 
 
 def _price_of_rise(price: int, past: int, amount: int, unit: int) -> int:
     """Returns the price of a rise. Amounts are rounded, not rises: so the prices of rises add up exactly."""
+    if not price:
+        return 0
     return (2 * price * amount + unit) // (2 * unit) - (2 * price * past + unit) // (2 * unit)
 
 

@@ -2,18 +2,22 @@
 
 Reading never writes to the file, does not wait for a writer, and works on a read-only medium. Writing
 takes the write lock before it reads, so that two processes on one file add one after the other. SQLite
-runs with a write-ahead log (WAL), and a sync at every commit.
+runs with a write-ahead log (WAL), and a sync at every commit. A WAL needs memory that processes share by
+way of a file; on a file system without, a rollback journal takes its place, and readers wait for commits.
 
     LedgerError             the ledger is unavailable: the disk is full, the file is locked ...
     +-- LedgerRefusedError  the file is not a ledger, is damaged, or is a later version's; never modified
 """
 
+import errno
+import mmap
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from threading import Lock
 from urllib.parse import quote
 
@@ -33,9 +37,13 @@ WRITE = (
     "PRAGMA journal_mode = WAL",
     "BEGIN IMMEDIATE",
 )
+WRITE_WITHOUT_WAL = tuple(statement for statement in WRITE if "WAL" not in statement)
+# A file that has a WAL from elsewhere: while nobody else uses it, SQLite needs no shared memory.
+LEAVE_WAL = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = DELETE; PRAGMA locking_mode = NORMAL"
 # auto_vacuum can be chosen for a new file only; WAL follows when the file is known to be a ledger.
 CREATE = ("PRAGMA auto_vacuum = INCREMENTAL", "BEGIN IMMEDIATE")
 
+NOT_MAPPABLE = (errno.ENODEV, errno.EINVAL, errno.ENOTSUP)
 DAMAGED = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
 UNWRITABLE = ("SQLITE_READONLY", "SQLITE_CANTOPEN")
 WAL_UNAVAILABLE = (*UNWRITABLE, "SQLITE_IOERR_SHM")
@@ -45,6 +53,7 @@ ADVICE = {
     "SQLITE_READONLY": "the file and its folder must be writable for this user",
     "SQLITE_BUSY": "another process is writing to it; this one tries again at the next scrape",
     "SQLITE_FULL": "make room on its disk",
+    "SQLITE_IOERR_SHM": "its file system has no shared memory maps; name a file on a local disk",
     "SQLITE_IOERR": "its disk fails, or has no room",
 }
 
@@ -60,8 +69,10 @@ class LedgerRefusedError(LedgerError):
 class Database:
     """A file that all threads of the process share; `seconds` bounds how long a call waits for others."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, shares_memory: Callable[[Path], bool] | None = None) -> None:
         self._path = make_url(url).database or url
+        self._shares_memory = shares_memory or can_share_memory
+        self._write: tuple[str, ...] = WRITE
         options = {"timeout": 0, "isolation_level": None}
         self._writer = create_engine(url, max_overflow=-1, connect_args=options)
         self._reader, self._frozen = (
@@ -119,7 +130,7 @@ class Database:
             yield db
 
     @contextmanager
-    def writing(self, seconds: float, begin: tuple[str, ...] = WRITE) -> Iterator[Connection]:
+    def writing(self, seconds: float, begin: tuple[str, ...] | None = None) -> Iterator[Connection]:
         """Yields a transaction that is durable when the block ends; an error rolls it back.
 
         Raises:
@@ -129,8 +140,11 @@ class Database:
         if not self._write_lock.acquire(timeout=max(0.0, seconds)):
             raise LedgerError(f"{self._path}: busy with other accounts until now; the next scrape counts")
         try:
+            if not self._files and not self._shares_memory(Path(self._path).parent):
+                self._write = WRITE_WITHOUT_WAL
+                self.run_pragma(LEAVE_WAL)
             left = ends - time.monotonic()
-            with self._translate_errors(), _transaction(self._writer, begin, left) as db:
+            with self._translate_errors(), _transaction(self._writer, begin or self._write, left) as db:
                 yield db
             self._record_file_identity()
         finally:
@@ -193,6 +207,17 @@ class Database:
     def _dispose(self) -> None:
         self._writer.dispose()
         self._files = {end: known for end, known in self._files.items() if not end}
+
+
+def can_share_memory(folder: Path) -> bool:
+    """Returns whether files of a folder can be mapped to shared memory; True where that cannot be tried."""
+    try:
+        with TemporaryFile(dir=folder) as file:
+            file.truncate(mmap.PAGESIZE)
+            mmap.mmap(file.fileno(), mmap.PAGESIZE).close()
+    except OSError as error:
+        return error.errno not in NOT_MAPPABLE
+    return True
 
 
 @contextmanager

@@ -148,4 +148,6 @@ def _write(  # noqa: PLR0913, PLR0917 - all that is known when one listing is wr
     save_rejected(db, written.id, update)
     add_to_totals(db, written.id, update.added)
     add_label_values(db, written.id, recorded.shown)
-    return _load(db, written) if before.rows is None else before.after(written, update, recorded)
+    if before.rows is None and update.progress.complete:
+        return _load(db, written)
+    return before.after(written, rows, update, recorded)

@@ -137,7 +137,7 @@ def test_colours_change_where_alerts_fire() -> None:
         "session_errors": limits.FAILING,
         "session_timeouts": limits.FAILING,
         "session_age_seconds": limits.OLD,
-        "scrape_seconds": limits.SLOW,
+        "pull_seconds": limits.SLOW,
     }.items():
         factors = re.fullmatch(r"vector\(([\d.* ]+)\)", rules[f"cloud_browser:{name}:threshold"])
         assert factors

@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from exporter.ledger.accounting import MAX_REMEMBERED, AccountingPolicy
+from exporter.ledger.accounting import MAX_REMEMBERED, AccountingPolicy, AccountProgress, apply_listing
+from exporter.ledger.rows import Row
 from exporter.metrics.counters import (
     ACCOUNT_WIDE,
     COST,
@@ -229,3 +230,25 @@ def test_a_clock_that_is_set_back_counts_no_session_again() -> None:
 def test_skip_leaves_out_a_session_that_was_over_however_late_it_is_listed() -> None:
     memory = counted(at(1.5, NEWER), at(2, NEWER, done()), policy=SKIP)
     assert total(memory, ENDED, "completed") == 0
+
+
+def test_a_figure_that_is_absent_when_its_session_has_settled_counts_when_it_comes() -> None:
+    memory = counted(*(at(minute, done(is_incomplete=True), NEWER) for minute in (2, 17, 600)))
+    assert memory.window(RULES).departed == {"s1"}
+    memory.record(at(601, done(usage=Usage(MINUTE, 5)), NEWER), RULES)
+    assert (total(memory, PROXY_BYTES), total(memory, STARTED)) == (5, 2)
+    assert "s1" not in memory.kept
+
+
+def test_a_bounded_number_of_rows_without_figures_is_kept() -> None:
+    """A provider may write null in each of its rows."""
+    settled = [Row(f"r{n}", WEST, T0, ended=T0, missing=T0, settled=True) for n in range(MAX_REMEMBERED)]
+    shown = at(17, done(is_incomplete=True), NEWER)
+    progress = AccountProgress(T0, complete=True)
+    for rows, kept in ((settled, None), (settled[1:], shown.time)):
+        update = apply_listing(progress, {row.id: row for row in rows}, shown, RULES)
+        assert {row.id: row.missing for row in update.changed}["s1"] == kept
+
+
+def test_a_history_without_figures_is_not_kept() -> None:
+    assert counted(at(3 * 24 * 60, done(is_incomplete=True), NEWER)).window(RULES).departed == frozenset()

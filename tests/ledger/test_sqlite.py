@@ -8,7 +8,7 @@ from threading import Event, Thread, Timer
 
 import pytest
 
-from exporter.ledger.sqlite import Database, LedgerError, LedgerRefusedError
+from exporter.ledger.sqlite import Database, LedgerError, LedgerRefusedError, can_share_memory
 from tests.support.disks import closable, read_only
 
 LONG = 60.0  # seconds; never waited for
@@ -282,3 +282,35 @@ def test_a_file_too_short_for_a_database_is_none_whatever_sqlite_says(path: Path
         path.write_bytes(content)
         with opened(path) as file, pytest.raises(LedgerRefusedError, match="not a database"):
             file.exists()
+
+
+def test_without_shared_memory_there_is_no_log_and_everything_else_holds(path: Path) -> None:
+    """As on some network file systems; two processes add one after the other."""
+    with (
+        closing(Database(f"sqlite:///{path}", shares_memory=lambda _: False)) as one,
+        closing(Database(f"sqlite:///{path}", shares_memory=lambda _: False)) as two,
+    ):
+        add(one, CREATE)
+        for file, word in ((one, "one"), (two, "two"), (one, "three")):
+            add(file, ADD.format(word))
+            assert not Path(f"{path}-wal").exists()
+        with one.writing(LONG) as db:
+            set_to = [
+                db.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("synchronous", "journal_mode")
+            ]
+        assert words(one) == words(two) == found(path) == ["one", "two", "three"]
+    assert set_to == [2, "delete"]
+
+
+def test_a_file_moved_to_where_no_memory_is_shared_leaves_its_log(file: Database, path: Path) -> None:
+    file.close()
+    with closing(Database(f"sqlite:///{path}", shares_memory=lambda _: False)) as moved:
+        add(moved, ADD.format("two"))
+        assert not Path(f"{path}-wal").exists()
+        assert words(moved) == found(path) == ["one", "two"]
+    assert path.read_bytes()[18:20] == b"\x01\x01", "the file says that it needs no log"
+
+
+def test_a_local_folder_shares_memory_and_one_that_is_not_there_is_sqlites_to_say(tmp_path: Path) -> None:
+    assert can_share_memory(tmp_path)
+    assert can_share_memory(tmp_path / "missing")

@@ -184,7 +184,7 @@ DONE = session(status="completed", ending="completed", ended=T0 + MINUTE)
 NEWER = session(id="s2", created=T0 + HOUR)
 
 
-def books_of(*steps: tuple[Listing, bool], policy: AccountingPolicy = RULES) -> Memory:
+def counted(*steps: tuple[Listing, bool], policy: AccountingPolicy = RULES) -> Memory:
     """The progress after these listings, each stale or not."""
     progress = Memory()
     for one, is_stale in steps:
@@ -194,7 +194,7 @@ def books_of(*steps: tuple[Listing, bool], policy: AccountingPolicy = RULES) -> 
 
 def test_a_session_that_was_open_when_an_overtaken_listing_was_read_counts_once() -> None:
     late = listing(session(), time=T0 + SECOND)
-    progress = books_of((listing(DONE, NEWER, time=T0 + HOUR), False), (late, True))
+    progress = counted((listing(DONE, NEWER, time=T0 + HOUR), False), (late, True))
     assert progress.totals()[CounterKey(WEST, STARTED)] == 2
     assert progress.totals()[CounterKey(WEST, ENDED, "completed")] == 1
 
@@ -202,12 +202,12 @@ def test_a_session_that_was_open_when_an_overtaken_listing_was_read_counts_once(
 def test_what_an_overtaken_listing_lacks_was_seen_since() -> None:
     seen, lacking = listing(session(), NEWER, time=T0 + HOUR), listing(NEWER, time=T0, missing=("s1",))
     later = listing(NEWER, time=T0 + HOUR + MINUTE, missing=("s1",))
-    progress = books_of((seen, False), (lacking, True), (later, False))
+    progress = counted((seen, False), (lacking, True), (later, False))
     assert CounterKey(WEST, ENDED, "unknown") not in progress.totals()
 
 
 def test_an_overtaken_listing_lowers_no_figure() -> None:
-    progress = books_of(
+    progress = counted(
         (listing(session(usage=Usage(MINUTE, 500))), False),
         (listing(session(usage=Usage(SECOND, 400))), True),
     )
@@ -216,10 +216,10 @@ def test_an_overtaken_listing_lowers_no_figure() -> None:
 
 def test_an_overtaken_listing_leaves_out_what_had_ended_before_the_ledger_began() -> None:
     first = listing(DONE, time=T0 + 2 * MINUTE)
-    assert books_of((first, False), (listing(session()), True), policy=SKIP).totals() == {}
+    assert counted((first, False), (listing(session()), True), policy=SKIP).totals() == {}
 
 
 def test_of_two_that_overtake_each_other_for_ever_one_counts_as_if_alone() -> None:
-    progress = books_of((listing(), False), (listing(), True), (listing(), True))
+    progress = counted((listing(), False), (listing(), True), (listing(), True))
     assert progress.progress is not None
     assert progress.progress.listings == 1

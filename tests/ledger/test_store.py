@@ -65,7 +65,7 @@ class Durable:
         assert self.state == shown
 
 
-def test_books_in_a_file_equal_the_truth_over_random_histories(tmp_path: Path) -> None:
+def test_totals_in_a_file_equal_the_truth_over_random_histories(tmp_path: Path) -> None:
     class DurableWorld(World):
         def make(self) -> Durable:
             return Durable(tmp_path)
@@ -186,7 +186,7 @@ def test_a_history_that_has_settled_when_first_seen_never_becomes_a_row(ledger: 
     assert record(ledger, listing(*whole, session(id="now", created=T0 + HOUR), time=T0 + HOUR)).rows == 1
 
 
-def test_the_horizon_is_everything_then_the_watermark_and_what_is_held(ledger: Ledger) -> None:
+def test_the_window_is_everything_then_the_watermark_and_what_is_unsettled(ledger: Ledger) -> None:
     assert AccountState().window(RULES) == ReadWindow(None)
     assert AccountState().window(SKIP) == ReadWindow(FAR_FUTURE)
     state = record(ledger, listing(session(), session(id="s2", created=T0 + 2 * HOUR), time=T0 + 2 * HOUR))

@@ -24,7 +24,7 @@ from exporter.metrics.counters import (
 from exporter.metrics.definitions import Spec
 from exporter.metrics.families import AccountResult, families, of_accounts
 from exporter.metrics.telemetry import Telemetry
-from exporter.model import SECOND, Account, Listing, Series
+from exporter.model import SECOND, Account, Listing, Series, Usage
 from tests.support.listings import EAST, MINUTE, T0, WEST, listing, session
 from tests.support.providers import BROWSERBASE, description
 
@@ -222,7 +222,7 @@ def test_what_is_reported_for_open_sessions_is_a_gauge_of_its_own() -> None:
         id="c", series=series, status="stopped", usage=charged, ended=T0 + MINUTE, ending="stopped"
     )
     samples = page(result(BU, listing=listing(*still_open, ended, listed={(series, "active"): 2})))
-    gauge = "cloud_browser_open_sessions_cost_usd{project=,region=unknown,kind=%s}"
+    gauge = "cloud_browser_open_sessions_cost_usd{kind=%s,project=,region=unknown}"
     assert (samples[gauge % "browser"], samples[gauge % "proxy"]) == (0.16, 0.015)
     none_open = page(result(BU, listing=listing(listed={(series, "stopped"): 1})))
     assert (none_open[gauge % "browser"], none_open[gauge % "proxy"]) == (0, 0)

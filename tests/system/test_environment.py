@@ -121,7 +121,7 @@ def test_each_of_two_addresses_is_served(tmp_path: Path, apis: Apis) -> None:
 
 @contextmanager
 def hosts(folder: Path, text: str) -> Iterator[tuple[str | Path, ...]]:
-    """The beginning of a command line whose program sees this as /etc/hosts; skipped where that is refused."""
+    """The beginning of a command line whose program sees this as /etc/hosts; skipped where refused."""
     path = folder / "hosts"
     path.write_text(text)
     script = 'mount --bind "$0" /etc/hosts && exec "$@"'
@@ -295,23 +295,25 @@ def unread(*flags: str | Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
 
 @pytest.mark.slow
 def test_where_nobody_reads_the_log_scrapes_and_the_end_come_in_time(tmp_path: Path) -> None:
-    with scripted(BROWSERBASE, "ours") as api:
-        with unread(*configured(tmp_path, *failing(api, 60))) as (process, port):
+    with (
+        scripted(BROWSERBASE, "ours") as api,
+        unread(*configured(tmp_path, *failing(api, 60))) as (process, port),
+    ):
 
-            def page() -> requests.Response:
-                return requests.get(f"http://{LOCAL}:{port}/metrics", timeout=20)
+        def page() -> requests.Response:
+            return requests.get(f"http://{LOCAL}:{port}/metrics", timeout=20)
 
-            dropped = "cloud_browser_exporter_log_lines_dropped_total "
-            for _ in range(100):
-                text = page().text
-                if float(text.partition(f"\n{dropped}")[2].split()[0]):
-                    break
-            else:
-                pytest.fail("no line was dropped")
-            api.instead = None
-            assert api.up(Page(page())) == 1
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(10) == 0
+        dropped = "cloud_browser_exporter_log_lines_dropped_total "
+        for _ in range(100):
+            text = page().text
+            if float(text.partition(f"\n{dropped}")[2].split()[0]):
+                break
+        else:
+            pytest.fail("no line was dropped")
+        api.instead = None
+        assert api.up(Page(page())) == 1
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
 
 
 # 25: a file system without shared memory maps
@@ -331,7 +333,7 @@ void *mmap(void *at, size_t size, int protection, int flags, int file, off_t off
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
     ssize_t length = readlink(link, path, sizeof path - 1);
     path[length < 0 ? 0 : length] = 0;
-    if (strstr(path, "ledger.db")) { errno = ENODEV; return MAP_FAILED; }
+    if (strstr(path, "FOLDER")) { errno = ENODEV; return MAP_FAILED; }
   }
   return ((Mmap)dlsym(RTLD_NEXT, "mmap"))(at, size, protection, flags, file, offset);
 }
@@ -346,7 +348,7 @@ def test_a_ledger_without_shared_memory_maps_is_served_or_said_not_to_be_ready(
 ) -> None:
     """A library makes the maps fail as such file systems do."""
     source, library = tmp_path / "maps.c", tmp_path / "maps.so"
-    source.write_text(NO_SHARED_MAPS)
+    source.write_text(NO_SHARED_MAPS.replace("FOLDER", str(tmp_path)))
     compiled = run(program("cc", "gcc"), "-shared", "-fPIC", "-o", library, source, "-ldl", environ={})
     assert compiled == (0, "", "")
     with exporter(*configured(tmp_path, *apis), environ={**KEYS, "LD_PRELOAD": str(library)}) as process:

@@ -1,4 +1,4 @@
-"""A long random run: faults, kills and two who scrape, over a fleet whose clock every scrape moves on.
+"""A long random run: faults, sloppy rows, kills and two who scrape, over a fleet whose clock they move on.
 
 `make soak` has 10,000 scrapes, `make check` a few hundred. The first tenth and the last half belong to a
 process each that nobody kills, so that what they weigh can be compared.
@@ -23,6 +23,7 @@ from exporter.simulator.fleet import HOUR, MINUTE, SECOND, Fleet
 from exporter.simulator.server import FAULTS, Fault, Server, create_app
 from tests.support.expected_totals import COUNTERS, PROVIDERS, Key, expected, key, nonzero
 from tests.support.processes import Exporter, configuration, exporter, wait_until
+from tests.support.sloppy_layer import KINDS, SloppyLayer
 
 SCRAPES = int(os.environ.get("SOAK_SCRAPES", "400"))
 SEED = int(os.environ.get("SOAK_SEED", "1"))
@@ -40,6 +41,7 @@ FLEET = Fleet(
     longest=30 * MINUTE,
     error_ratio=0.1,
     timeout_ratio=0.1,
+    billing="upfront",
 )
 # A provider that asks for silence gets it, for seconds in which nothing else would be tried: rarely, then.
 SHARES = {"429": 0.0005, "503": 0.0005, "slow": 0.0005}
@@ -47,15 +49,16 @@ STORM = tuple(Fault(kind, SHARES.get(kind, 0.002)) for kind in FAULTS)
 
 
 class Weather:
-    """The fleet's APIs, with faults or without; and their clock, which stands between steps."""
+    """The fleet's APIs, with faults and sloppy rows or without; and their clock, which stands between steps."""
 
     def __init__(self) -> None:
         self._lock, self._now = Lock(), FLEET.origin
-        self._stormy, self._calm = (create_app(FLEET, self.clock, faults=faults) for faults in (STORM, ()))
+        self._calm = create_app(FLEET, self.clock)
+        self.sloppy = SloppyLayer(partial(create_app, FLEET, faults=STORM), self.clock, SEED)
         self.calm = True
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        return await (self._calm if self.calm else self._stormy)(request)
+        return await (self._calm if self.calm else self.sloppy)(request)
 
     def clock(self) -> int:
         return self._now
@@ -100,18 +103,24 @@ class Scraper:
         self._weather = weather
         self._http = requests.Session()
         self._highest: dict[Key, float] = {}
+        self._last_good = 0  # the last answer of the APIs before the last good scrape
         self.scrapes = self.good = 0
 
     def scrape(self, target: Exporter, step: int = STEP) -> Page | None:
         """One scrape, some time after the last; no counter is lower than it was, and none is gone."""
         self._weather.step(step)
         self.scrapes += 1
+        begun = self._weather.sloppy.serial
         page = scraped(target, self._http)
         if page is not None:
             fallen = {name for name, value in self._highest.items() if page.counters.get(name, -1) < value}
             assert not fallen, f"after {self.scrapes} scrapes"
             self._highest = page.counters
-            self.good += page.up == len(PROVIDERS)
+            if page.up == len(PROVIDERS):
+                self.good += 1
+                # The last good one may have joined a reading that had begun; this one began after that.
+                self._weather.sloppy.confirm(self._last_good)
+                self._last_good = begun
         return page
 
 
@@ -164,9 +173,10 @@ class Course:
         return page if page is not None and page.up == len(PROVIDERS) else None
 
 
-def summary(course: Course, early: Page, late: Page) -> str:
+def summary(course: Course, sloppy: SloppyLayer, early: Page, late: Page) -> str:
     good = sum(one.good for one in course.pullers)
     lines = [f"{course.scrapes} scrapes, {good} of them with both providers read; {LIVES} lives cut short"]
+    lines.append("sloppy: " + ", ".join(f"{kind} {sloppy.done[kind]}" for kind in KINDS))
     for name, page in (("after a tenth", early), ("at the end", late)):
         lines.append(f"{name}: {page.memory / (1 << 20):.1f} MiB, {page.files:.0f} open files")
     return "\n".join(lines)
@@ -181,8 +191,9 @@ def test_counters_stay_exact_and_the_exporter_stays_small(tmp_path: Path) -> Non
         for _ in range(LIVES):
             course.cut_short(SCRAPES * 8 // 10 // LIVES)
         late = course.whole(max(SCRAPES - course.scrapes, SCRAPES // 4))
-    print(summary(course, early, late))  # noqa: T201 - `make soak` shows it
+    print(summary(course, weather.sloppy, early, late))  # noqa: T201 - `make soak` shows it
     assert course.scrapes >= SCRAPES
+    assert all(weather.sloppy.done[kind] for kind in KINDS)
     assert nonzero(late.counters) == expected(FLEET, weather.clock())
     assert late.memory <= 1.1 * early.memory
     assert late.files <= 1.1 * early.files

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from exporter.client.api import Api
-from exporter.client.errors import ApiError, PayloadError
+from exporter.client.errors import ApiError, ClientError, PayloadError
 from exporter.model import Listing, ReadWindow, Session
 from exporter.providers.browser_use.pages import INVALID_PAGES, FilterError, Pages
 from exporter.providers.browser_use.pagination import PageCursor, begin, resume
@@ -132,7 +132,7 @@ def _count_all(pages: Pages) -> int | None:
     """Returns how many sessions there are; None where the API does not answer without a filter."""
     try:
         return pages.count(None)
-    except ApiError:
+    except (ClientError, PayloadError):
         return None
 
 

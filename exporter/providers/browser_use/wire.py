@@ -116,6 +116,7 @@ def to_session(row: BrowserRow, now: int) -> Session:
         ending=_ending(finished, timeout) if status == STOPPED else None,
         expires=timeout,
         end_is_known=is_open or finished is not None,
+        is_incomplete=None in (row.proxy_used_mb, row.browser_cost, row.proxy_cost),
     )
 
 

@@ -176,4 +176,5 @@ def to_session(row: SessionRow, now: int) -> Session:
         expires=None if row.expires_at is None else micros(row.expires_at),
         keep_alive=bool(row.keep_alive),
         end_is_known=ended is None or row.ended_at is not None,
+        is_incomplete=row.proxy_bytes is None,
     )
