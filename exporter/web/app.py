@@ -51,7 +51,7 @@ class Front(msgspec.Struct, frozen=True):
         return web.Response(body=page.body, headers=page.headers)
 
     async def reloading(self, _request: web.Request) -> web.Response:
-        """Reads the configuration again. Returns 500 with the errors of an invalid one, 403 if not enabled."""
+        """Reads the configuration again. Returns 500 with its errors, 403 if not enabled."""
         if self.reload is None:
             return web.Response(text="Not enabled; see --web.enable-lifecycle.\n", status=403)
         faults = await self.reload()
