@@ -74,7 +74,7 @@ class Session(msgspec.Struct, frozen=True):
     `created` orders sessions and ages them; `started` is None until it runs. `ended` is None while the
     session is open; `ending` is the status under which its end counts, None also for an ended session
     whose status is not known in advance. `end_is_known` is False where the provider gives no end of an ended
-    session, and `ended` is an estimate. `is_incomplete` tells that a figure is absent, and is 0 for now.
+    session, and `ended` is an estimate. `is_incomplete`: a figure is absent, and taken as 0.
     """
 
     id: str
