@@ -2,7 +2,7 @@
 
 import asyncio
 import gzip
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import product
 from typing import Any, TypeAlias
@@ -11,6 +11,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
 from exporter.metrics.families import families, of_accounts
 from exporter.scrape.inflight import ScrapeResult
@@ -48,6 +49,7 @@ class Pages:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
+        self._families = FamilyCache()
         self._result: ScrapeResult | None = None
         self._rendered: dict[str, asyncio.Future[bytes]] = {}
 
@@ -58,7 +60,9 @@ class Pages:
         if self._result is not result:
             self._result, self._rendered = result, {}
         rendered = self._rendered
-        body = await _once(rendered, content_type, partial(encode, _Collected(result, self._registry)))
+        collected = _Collected(result, self._registry)
+        render = partial(self._families.render, encode, content_type, collected)
+        body = await _once(rendered, content_type, render)
         if accepts_gzip(accept_encoding):
             headers["Content-Encoding"] = "gzip"
             compress = partial(gzip.compress, body, compresslevel=GZIP_LEVEL)
@@ -66,7 +70,39 @@ class Pages:
         return Page(body, headers)
 
 
-class _Collected:
+class FamilyCache:
+    """Keeps each family's text, so that only those whose samples have changed are rendered anew.
+
+    Threads may share it: what a thread finds or leaves is whole, and is used for equal samples alone.
+    """
+
+    def __init__(self) -> None:
+        self._texts: dict[tuple[str, str], tuple[list[Any], bytes]] = {}
+
+    def render(self, encode: Callable[[Any], bytes], content_type: str, collected: Collector) -> bytes:
+        """Returns what `encode`, which makes this content type, makes of the families."""
+        end = encode(_Families([]))
+        texts = [self._text(encode, content_type, end, family) for family in collected.collect()]
+        return b"".join([*texts, end])
+
+    def _text(self, encode: Callable[[Any], bytes], content_type: str, end: bytes, family: Metric) -> bytes:
+        known = self._texts.get((content_type, family.name))
+        if known is not None and known[0] == family.samples:
+            return known[1]
+        text = encode(_Families([family])).removesuffix(end)
+        self._texts[content_type, family.name] = family.samples, text
+        return text
+
+
+class _Families(Collector):
+    def __init__(self, families: Sequence[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Sequence[Metric]:
+        return self._families
+
+
+class _Collected(Collector):
     """What prometheus-client encodes: a scrape's metrics, then the exporter's own."""
 
     def __init__(self, result: ScrapeResult, registry: CollectorRegistry) -> None:

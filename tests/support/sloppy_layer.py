@@ -94,7 +94,7 @@ class SloppyLayer:
         for name, (serial, row) in list(self._shown.items()):
             if self.clock() - ended_at(row) > FINAL:
                 del self._shown[name]
-            elif serial <= self._confirmed and self._dice(row).random() < SHARE / 2:
+            elif "finishedAt" in row and serial <= self._confirmed and self._dice(row).random() < SHARE / 2:
                 self.done["both"] += 1
                 found.append(row)
         return found
@@ -111,7 +111,7 @@ class SloppyLayer:
             return [row]
         dice = self._dice(row)
         kind = dice.choice(self._allowed(row, single=single)) if dice.random() < SHARE else ""
-        if over and age > max(LAGS) and kind not in UNUSABLE:
+        if over and age > max(LAGS) and kind not in UNUSABLE:  # whichever replica is asked next
             self._shown.setdefault(row["id"], (self.serial, row))
         self.done[kind] += 1
         return MADE[kind](row, dice) if kind else [row]

@@ -220,7 +220,7 @@ def test_a_figure_that_is_sound_only_after_its_session_should_have_settled_count
     assert api.counters(page) == expected
 
 
-@pytest.mark.parametrize("provider", BOTH)
+@pytest.mark.parametrize("provider", [BROWSERBASE, pytest.param(BROWSER_USE, marks=pytest.mark.slow)])
 def test_a_row_that_was_left_out_counts_when_it_is_sound_however_late_and_after_kill_9(
     tmp_path: Path, provider: str
 ) -> None:
@@ -327,6 +327,17 @@ def test_an_ended_session_stays_ended(shared: SharedExporter, api: ScriptedApi) 
     page = scraped(shared, api, 700, api.session("a", 0, megabytes=1, browserCost="30"))
     assert api.counters(page) == expected
     assert api.counters(scraped(shared, api, 710, ended)) == expected
+
+
+@pytest.mark.parametrize("early", [-0.04, 60])
+def test_an_end_that_moves_back_and_forth_counts_its_session_once(
+    shared: SharedExporter, api: ScriptedApi, early: float
+) -> None:
+    """It has not settled at the earlier end, which is longer ago than `settle_after`."""
+    expected = counters(1, ended={api.ended: 1}, seconds=1000, duration=1000, megabytes=1, browser=1000)
+    for now, end in ((1100, 1000), (1200, early), (1300, 1000)):
+        page = scraped(shared, api, now, api.session("a", 0, end, megabytes=1, browserCost="1000"))
+        assert api.counters(page) == expected
 
 
 def without_end(api: ScriptedApi, megabytes: int) -> Row:

@@ -49,7 +49,7 @@ STORM = tuple(Fault(kind, SHARES.get(kind, 0.002)) for kind in FAULTS)
 
 
 class Weather:
-    """The fleet's APIs, with faults and sloppy rows or without; and their clock, which stands between steps."""
+    """The APIs, with faults and sloppy rows or without, and their clock, which stands between steps."""
 
     def __init__(self) -> None:
         self._lock, self._now = Lock(), FLEET.origin

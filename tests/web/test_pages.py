@@ -3,15 +3,17 @@
 import asyncio
 import gzip
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from exporter.metrics.telemetry import Telemetry
 from exporter.scrape.inflight import ScrapeResult
 from exporter.scrape.plan import ScrapePlan
-from exporter.web.pages import Pages, accepts_gzip, negotiate
+from exporter.web.pages import FamilyCache, Pages, accepts_gzip, negotiate
 
 TEXT, OPENMETRICS = "text/plain; version=0.0.4; charset=utf-8", "application/openmetrics-text; version=1.0.0"
 PROMETHEUS = (
@@ -117,3 +119,44 @@ def test_a_newer_result_is_rendered_anew() -> None:
 
     asyncio.run(asked())
     assert renderings.count == 2
+
+
+class Counted:
+    """A text of a family, which counts how often it was made."""
+
+    def __init__(self) -> None:
+        self.rendered: list[str] = []
+
+    def __call__(self, collector: Any) -> bytes:
+        families = list(collector.collect())
+        self.rendered += [family.name for family in families]
+        return b"".join(f"{family.name} {family.samples}\n".encode() for family in families) + b"# EOF\n"
+
+
+class Collected(Collector):
+    def __init__(self, **values: float) -> None:
+        self._values = values
+
+    def collect(self) -> Iterator[Metric]:
+        for name, value in self._values.items():
+            yield GaugeMetricFamily(name, "help", value=value)
+
+
+def test_only_families_whose_samples_have_changed_are_rendered_anew() -> None:
+    cache, encode = FamilyCache(), Counted()
+    first = cache.render(encode, "text", Collected(a=1, b=2))
+    encode.rendered.clear()
+    second = cache.render(encode, "text", Collected(a=1, b=3))
+    assert encode.rendered == ["b"]
+    assert first.replace(b"value=2", b"value=3") == second == encode(Collected(a=1, b=3))
+    assert cache.render(encode, "text", Collected(b=3)) == encode(Collected(b=3)), "a is not there any more"
+
+
+@pytest.mark.parametrize("accept", ["text/plain;version=0.0.4", "application/openmetrics-text;version=1.0.0"])
+def test_a_page_of_cached_families_is_that_of_the_library(accept: str) -> None:
+    encode, content_type = negotiate(accept)
+    telemetry, cache = Telemetry(), FamilyCache()
+    for _ in range(2):
+        families = Collected(cloud_browser_up=1, cloud_browser_sessions=2)
+        assert cache.render(encode, content_type, families) == encode(families)
+    assert cache.render(encode, content_type, telemetry.registry).startswith(b"# HELP")
