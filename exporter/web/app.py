@@ -44,7 +44,7 @@ class Front(msgspec.Struct, frozen=True):
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Scrapes every account; returns the metrics in the form that the client accepts."""
-        seconds = self.scraper.plan.times.budget(request.headers.get(TIMEOUT_HEADER))
+        seconds = self.scraper.plan.timeouts.budget(request.headers.get(TIMEOUT_HEADER))
         result = await self.scraper.scrape(seconds)
         accept, encoding = (_joined(request, name) for name in (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING))
         page = await request.app[PAGES].page(result, accept, encoding)
