@@ -25,6 +25,7 @@ OPEN, ENDED = ("pending", "running"), ("error", "timed_out", "completed")
 # For a list with a malformed row: its rows are decoded one by one, which takes 30 times a number's memory.
 MAX_FIELDS, MAX_MALFORMED = 4_000_000, 100_000
 _ENDED_UPPER = frozenset(status.upper() for status in ENDED)
+MALFORMED = f"the list of sessions has over {MAX_MALFORMED} malformed rows; check base_url"
 _LONGEST, _NOISE = timedelta(microseconds=MAX_DURATION), timedelta(microseconds=MAX_CLOCK_NOISE)
 
 
@@ -94,7 +95,7 @@ def _one_by_one(raws: Iterable[msgspec.Raw], rejections: Rejections) -> Iterator
         except RowError as error:
             rejections.add(error)
             if rejections.rows > MAX_MALFORMED:
-                raise PayloadError("the list of sessions has hardly any; check base_url") from error
+                raise PayloadError(MALFORMED) from error
         else:
             rejections.add_partial(is_partial=is_partial)
             yield row
