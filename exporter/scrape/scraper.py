@@ -69,7 +69,7 @@ class Scraper:
             waiter.cancel()
 
     def close(self, seconds: float | None = None) -> None:
-        """Wait so many seconds for the accounts' threads; call it when nobody scrapes any more.
+        """Wait so many seconds for the accounts' threads; call it once no scrape is in flight.
 
         What a thread has not recorded by then is read again after the next start.
         """
@@ -77,7 +77,7 @@ class Scraper:
 
     @contextmanager
     def _waiting(self, in_flight: InFlightScrape) -> Iterator[set[asyncio.Future[AccountResult]]]:
-        """Futures of the loop for the results; that they are cancelled does not end the threads."""
+        """Yields futures of the loop for the results; cancelling them does not end the threads."""
         waiters = {asyncio.wrap_future(one.future) for one in in_flight.scrapes.values()}
         self._waiters |= waiters
         try:

@@ -19,7 +19,7 @@ def start_daemon(name: str, run: Callable[[], None]) -> None:
 
 
 def in_thread(name: str, call: Callable[[], Result], start: ThreadStarter = start_daemon) -> Future[Result]:
-    """Call it in a thread of its own; the future has its result or its exception.
+    """Calls it in a thread of its own; returns a future of its result or exception.
 
     Raises:
         RuntimeError: when no thread can be started; nothing was called.
@@ -30,7 +30,7 @@ def in_thread(name: str, call: Callable[[], Result], start: ThreadStarter = star
     def run() -> None:
         try:
             future.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - it is raised again where the result is asked for
+        except BaseException as error:  # noqa: BLE001 - the future raises it again
             future.set_exception(error)
 
     start(name, run)

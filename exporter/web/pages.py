@@ -54,7 +54,7 @@ class Pages:
         self._rendered: dict[str, asyncio.Future[bytes]] = {}
 
     async def page(self, result: ScrapeResult, accept: str, accept_encoding: str) -> Page:
-        """The result in the form and encoding that these headers ask for."""
+        """Returns the result in the form and encoding that these headers prefer."""
         encode, content_type = negotiate(accept)
         headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
         if self._result is not result:
@@ -115,7 +115,7 @@ class _Collected(Collector):
 
 
 def negotiate(accept: str) -> Form:
-    """The known form that an Accept header weighs highest; the text format if it names none."""
+    """Returns the known form that an Accept header weighs highest; the text format if it names none."""
     weighted = sorted(_weighted(accept), key=lambda item: item[1], reverse=True)
     for media_range, weight in weighted:
         form = _form(media_range) if weight > 0 else None
@@ -132,32 +132,32 @@ def accepts_gzip(accept_encoding: str) -> bool:
 
 
 def _weighted(header: str) -> Iterator[tuple[str, float]]:
-    """The items of a header with their weights, 0 to 1 (RFC 9110, section 12.4.2)."""
+    """Yields the items of a header with their weights, 0 to 1 (RFC 9110, section 12.4.2)."""
     for item in header.lower().split(","):
         parts = [part.strip() for part in item.split(";")]
         weights = [part.removeprefix("q=") for part in parts if part.startswith("q=")]
         try:
             weight = float(weights[0]) if weights else 1.0
         except ValueError:
-            weight = 0.0  # malformed: not a wish that can be met
+            weight = 0.0  # malformed: taken as not acceptable
         yield ";".join(part for part in parts if not part.startswith("q=")), min(weight, 1.0)
 
 
 def _form(media_range: str) -> Form | None:
-    """The form of a media range of an Accept header, without its weight; None where there is none."""
+    """Returns the form of a media range, as in an Accept header without its weight; None if it is unknown."""
     media, _, _ = media_range.partition(";")
     if media in ANY:
         return _DEFAULT
     try:
         form = choose_encoder(media_range)
-    except (TypeError, ValueError):  # a version that is none
+    except (TypeError, ValueError):  # not a version
         return None
     # prometheus-client answers what it does not know with its default, of another media type.
     return form if form[1] in _FORMS and form[1].startswith(f"{media};") else None
 
 
 async def _once(rendered: dict[str, asyncio.Future[bytes]], form: str, make: Callable[[], bytes]) -> bytes:
-    """What `make` returns; called in a thread, so that a long page delays nobody, by the first who asks."""
+    """Returns what `make` returns. The first caller has it run in a thread, later ones share its result."""
     if form not in rendered:
         rendered[form] = asyncio.ensure_future(_in_thread(make))
     return await asyncio.shield(rendered[form])
@@ -166,6 +166,6 @@ async def _once(rendered: dict[str, asyncio.Future[bytes]], form: str, make: Cal
 async def _in_thread(make: Callable[[], bytes]) -> bytes:
     try:
         running = asyncio.get_running_loop().run_in_executor(None, make)
-    except RuntimeError:  # no thread can be started: a page that delays others is better than none
+    except RuntimeError:  # no thread can be started: to block the event loop is better than no page
         return make()
     return await running
