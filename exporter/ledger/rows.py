@@ -186,9 +186,12 @@ def _open_time(session: Session) -> int:
 
 
 def _end(row: Row, session: Session) -> int | None:
-    """Returns when it ended: as the provider says, else as first seen."""
+    """Returns when it ended: the latest that the provider said, else as first seen.
+
+    Were an earlier end to count, the session could settle, and count anew when the later one is shown again.
+    """
     if session.end_is_known and session.ended is not None:
-        return session.ended
+        return session.ended if row.ended is None else max(session.ended, row.ended)
     if row.ended is not None or session.ended is None:
         return row.ended
     return _at_most_expiry(session.ended, session)
