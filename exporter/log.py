@@ -44,9 +44,18 @@ class BackgroundHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Queue the record's line, or drop it. logging holds the handler's lock meanwhile."""
         try:
-            self._lines.put_nowait(f"{self.format(record)}\n".encode(errors="backslashreplace"))
+            self._lines.put_nowait(f"{self._line(record)}\n".encode(errors="backslashreplace"))
         except Full:
             self.dropped += 1
+
+    def _line(self, record: logging.LogRecord) -> str:
+        try:
+            return self.format(record)
+        except Exception as error:  # noqa: BLE001 - a library's faulty line must not fail what logs it
+            text = f"a line of {record.name} cannot be formatted"
+            return self.format(
+                logging.LogRecord(record.name, record.levelno, "", 0, f"{text}: {error!r}", (), None)
+            )
 
     def flush_within(self, seconds: float) -> bool:
         """Wait until all lines are written, but not longer; returns whether they are."""

@@ -127,10 +127,12 @@ class Scraper:
         if in_flight.result is not None:
             return in_flight.result
         results = tuple(self._result(account, in_flight) for account in in_flight.scrapes)
-        self.last = ScrapeResult(in_flight.plan, results, self._wall())
+        result = ScrapeResult(in_flight.plan, results, self._wall())
+        if in_flight is self._in_flight:  # else a newer scrape, by the plan of a reload, has begun
+            self.last = result
         if in_flight.done():
-            in_flight.result = self.last
-        return self.last
+            in_flight.result = result
+        return result
 
     def _result(self, account: Account, in_flight: InFlightScrape) -> AccountResult:
         future = in_flight.scrapes[account].future

@@ -160,7 +160,11 @@ async def _once(rendered: dict[str, asyncio.Future[bytes]], form: str, make: Cal
     """Returns what `make` returns. The first caller has it run in a thread, later ones share its result."""
     if form not in rendered:
         rendered[form] = asyncio.ensure_future(_in_thread(make))
-    return await asyncio.shield(rendered[form])
+    try:
+        return await asyncio.shield(rendered[form])
+    except Exception:  # whatever it is, the next client's rendering may succeed
+        rendered.pop(form, None)
+        raise
 
 
 async def _in_thread(make: Callable[[], bytes]) -> bytes:
