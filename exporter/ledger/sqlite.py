@@ -52,9 +52,9 @@ ADVICE = {
     "SQLITE_CANTOPEN": "its folder must exist, and folder and file be writable for this user",
     "SQLITE_READONLY": "the file and its folder must be writable for this user",
     "SQLITE_BUSY": "another process is writing to it; this one tries again at the next scrape",
-    "SQLITE_FULL": "make room on its disk",
+    "SQLITE_FULL": "free space on its disk",
     "SQLITE_IOERR_SHM": "its file system has no shared memory maps; name a file on a local disk",
-    "SQLITE_IOERR": "its disk fails, or has no room",
+    "SQLITE_IOERR": "its disk fails, or is full",
 }
 
 

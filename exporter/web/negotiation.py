@@ -1,4 +1,4 @@
-"""Content negotiation: the form and encoding of the metrics that a client accepts (RFC 9110, section 12.5)."""
+"""Content negotiation: the form and encoding of the metrics that a client accepts (RFC 9110, 12.5)."""
 
 from collections.abc import Callable, Container, Iterator
 from itertools import product
