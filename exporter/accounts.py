@@ -61,6 +61,7 @@ class AccountTargets:
             partial(self._key, config),
             max_bytes=max_bytes,
             telemetry=self._telemetry.for_account(account, provider.endpoints),
+            requests_per_second=provider.requests_per_second,
         )
         return AccountTarget(account, policy, description, provider.open(api, options), fetch_key)
 

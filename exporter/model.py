@@ -104,6 +104,7 @@ class Listing(msgspec.Struct, frozen=True):
     remaining: how many sessions are still to be read.
     rejected: how many rows made no sense, by reason.
     rejected_ids: ids of rows that were left out, as far as they could be read; at most 10,000.
+    position: where the next reading goes on, in the reader's own form; None if it begins anew.
     """
 
     time: int
@@ -114,6 +115,7 @@ class Listing(msgspec.Struct, frozen=True):
     remaining: int = 0
     rejected: Mapping[str, int] = {}
     rejected_ids: frozenset[str] = frozenset()
+    position: str | None = None
 
 
 class ReadWindow(msgspec.Struct, frozen=True):
@@ -125,6 +127,7 @@ class ReadWindow(msgspec.Struct, frozen=True):
         not be searched for, but count on if they come back.
     rejected: ids of rows that were never usable. They need not be searched for either.
     ended_after: a session that ended later than this may not have settled yet, whenever it was created.
+    position: the position of the last listing, while the first import is incomplete.
     """
 
     watermark: int | None = None
@@ -132,6 +135,7 @@ class ReadWindow(msgspec.Struct, frozen=True):
     departed: frozenset[str] = frozenset()
     rejected: frozenset[str] = frozenset()
     ended_after: int | None = None
+    position: str | None = None
 
     def includes(self, name: str, created: int, *, is_open: bool, ended: int | None = None) -> bool:
         """Returns whether a listed session can still change what was counted."""

@@ -9,7 +9,7 @@ import structlog
 from exporter.config.loader import ConfigError
 from exporter.scrape.plan import ScrapePlan
 from exporter.scrape.scraper import Scraper
-from exporter.scrape.threads import in_thread
+from exporter.threads import in_thread
 
 FAULT = "a fault of the exporter, please report it, with the log"
 

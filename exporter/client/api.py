@@ -32,6 +32,7 @@ from exporter.client.errors import (
     UnreachableError,
     status_error,
 )
+from exporter.client.rate_limit import RateLimiter
 from exporter.client.retry_after import RETRY_AFTER_STATUSES, RetryAfterGate, parse_retry_after
 from exporter.client.server_time import http_date, resolve_time
 from exporter.client.transport import IdleConnectionError, pooled_session
@@ -41,7 +42,7 @@ from exporter.model import SECOND
 ATTEMPTS = 3
 BACKOFF_SECONDS = 0.2
 CHUNK = 1 << 18
-CONNECTIONS = 4
+CONNECTIONS = 5  # four pages of an import, and a request of a scrape
 PROXY_ERRORS = (InvalidSchema, InvalidURL, ProxyError)  # base_url itself is valid by its configuration
 RETRIED = {408, 500, 502, 503, 504}  # a 429 is not: what it limits would only come later
 
@@ -75,6 +76,7 @@ class Api:
         key: called for each request, so that a rotated key works at once; it may raise NoKeyError.
         max_bytes: the largest body, decompressed.
         telemetry: counts every request.
+        requests_per_second: how many may be sent in any second; None for no limit of the exporter's own.
         wall, clock, sleep: seconds since 1970, seconds for deadlines, and how to wait.
     """
 
@@ -86,6 +88,7 @@ class Api:
         *,
         max_bytes: int,
         telemetry: RequestTelemetry,
+        requests_per_second: int | None = None,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = boottime,
         sleep: Callable[[float], None] = time.sleep,
@@ -94,21 +97,25 @@ class Api:
         self._max_bytes, self._telemetry = max_bytes, telemetry
         self._wall, self.clock, self._sleep = wall, clock, sleep
         self._gate, self._slots = RetryAfterGate(), BoundedSemaphore(CONNECTIONS)
+        self._limiter = RateLimiter(requests_per_second, clock, sleep)
         self._http = pooled_session(CONNECTIONS)
         self._http.headers["Accept"] = "application/json"
         self._http.headers["User-Agent"] = f"cloud-browser-exporter/{__version__}"
 
-    def get(self, path: str, params: Mapping[str, str | int], deadline: float) -> Answer:
+    def get(
+        self, path: str, params: Mapping[str, str | int], deadline: float, *, background: bool = False
+    ) -> Answer:
         """Returns the answer to `GET base_url + path`, by a deadline on `clock`.
 
-        The path is also the `endpoint` under which the request is counted.
+        The path is also the `endpoint` under which the request is counted. In the background, it leaves room
+        in the rate limit for others.
 
         Raises:
             ApiError: the last attempt's; `errors` draws their tree.
         """
         attempt = 1
         while True:
-            with self._slot(deadline):
+            with self._slot(deadline), self._limiter.request(deadline, background=background):
                 self._gate.check(self.clock())
                 try:
                     return self._measured(path, params, deadline)
@@ -173,8 +180,7 @@ class Api:
             raise _mapped(error, self._base) from error
 
     def _check(self, response: requests.Response, now: int) -> None:
-        remaining = response.headers.get("x-ratelimit-remaining", "")
-        self._telemetry.rate_limit(int(remaining[:9]) if remaining.isdecimal() else None)
+        self._telemetry.rate_limit(self._limiter.read_headers(response.headers))
         status = response.status_code
         if status != 200:
             header = response.headers.get("retry-after") if status in RETRY_AFTER_STATUSES else None

@@ -9,6 +9,7 @@
     +-- StatusError          an HTTP status other than 200
     |   +-- AuthError 401 403, PaymentError 402, SlowRequestError 408, RateLimitedError 429,
     |       RedirectError 3xx, ServerError 5xx, ClientError any other
+    +-- ThrottledError       the rate limit leaves no request until the deadline
     +-- TooLargeError        more bytes than may be read
     +-- PayloadError         a body that is not what the API describes
 
@@ -117,6 +118,20 @@ class RedirectError(StatusError, reason="redirect"):
     """3xx: never followed, for the key would travel along in its header."""
 
     advice = "not followed; set base_url to the new address"
+
+
+class ThrottledError(ApiError, reason="rate_limited"):
+    """The rate limit leaves no request until the deadline, so nothing was sent.
+
+    Args:
+        wait: the seconds after which a request is left.
+    """
+
+    def __init__(self, wait: float) -> None:
+        super().__init__(
+            f"the provider's rate limit leaves no request for another {ceil(wait)} s; "
+            "scrape less often, or set scrape.min_interval"
+        )
 
 
 class TooLargeError(ApiError, reason="too_large"):

@@ -61,6 +61,7 @@ class AccountProgress(msgspec.Struct, frozen=True):
     newest: the latest creation seen (None: no session was).
     listings: how many listings were counted, except stale ones.
     latest: the latest time of a listing (None: of a ledger that did not keep it).
+    position: where the reading of the history goes on (None: at its beginning, or it is complete).
     """
 
     began: int
@@ -69,6 +70,7 @@ class AccountProgress(msgspec.Struct, frozen=True):
     newest: int | None = None
     listings: int = 0
     latest: int | None = None
+    position: str | None = None
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -105,7 +107,7 @@ def apply_listing(  # noqa: PLR0913 - all that is known when one listing is coun
 
     Args:
         progress: of the account; None before its first listing.
-        rows: at least those not settled, and those whose sessions are in the listing.
+        rows: at least those of all ids in the listing.
         listing: what was read.
         policy: how to count it.
         rejected: the rejected rows that are remembered.
@@ -214,11 +216,13 @@ def _advance(
     if listing.covers is not None:
         marks += [] if newest is None else [min(listing.covers - policy.settle_after, newest) + 1]
         marks += [progress.began - policy.settle_after] if policy.skip else []
+    complete = progress.complete or listing.covers is not None
     return AccountProgress(
         progress.began,
-        complete=progress.complete or listing.covers is not None,
+        complete=complete,
         watermark=max(marks, default=None),
         newest=newest,
         listings=listings,
         latest=latest,
+        position=None if complete else listing.position,
     )

@@ -151,8 +151,13 @@ def _add_rejected_rows(db: Connection) -> None:
     rejected.create(db)
 
 
+def _add_import_position(db: Connection) -> None:
+    db.exec_driver_sql("ALTER TABLE accounts ADD COLUMN position VARCHAR")
+
+
 # In the order in which they are applied; a name, once released, keeps its place and its meaning.
 MIGRATIONS: Mapping[str, Callable[[Connection], None]] = {
     "1-tables": _create_tables,
     "2-rejected-rows": _add_rejected_rows,
+    "3-import-position": _add_import_position,
 }

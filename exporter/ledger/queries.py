@@ -27,7 +27,6 @@ _NAMED = (accounts.c.provider == bindparam("provider")) & (accounts.c.name == bi
 FIND = select(accounts.c.id, accounts.c.changes, accounts.c.listings).where(_NAMED)
 PROGRESS = select(*_PROGRESS, accounts.c.last_success).where(accounts.c.id == _ACCOUNT)
 ROWS = select(*sessions.c).where(sessions.c.account == _ACCOUNT)
-UNSETTLED_ROWS = ROWS.where(~sessions.c.settled)
 ROWS_BY_ID = ROWS.where(sessions.c.id.in_(bindparam("ids", expanding=True)))
 UNSETTLED = select(sessions.c.id, sessions.c.created).where(
     sessions.c.account == _ACCOUNT, ~sessions.c.settled
@@ -102,6 +101,7 @@ class AccountState(msgspec.Struct, frozen=True):
             departed=self.departed,
             rejected=self.rejected,
             ended_after=None if latest is None else latest - policy.settle_after,
+            position=self.progress.position,
         )
 
 
@@ -135,8 +135,8 @@ def load_rows(
         return {}
     if progress.complete:
         return load_all_rows(db, key)
-    rows = _rows(db.execute(UNSETTLED_ROWS, {"account": key.id}))
-    ids = [*{session.id for session in listing.sessions} | listing.rejected_ids]
+    rows: dict[str, Row] = {}
+    ids = [*{session.id for session in listing.sessions} | listing.rejected_ids | {*listing.missing}]
     for start in range(0, len(ids), IDS_PER_QUERY):
         some = ids[start : start + IDS_PER_QUERY]
         # Padded, because the driver would cache a statement for each length.

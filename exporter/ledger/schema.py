@@ -33,6 +33,7 @@ accounts = Table(
     Column("last_success", Float, nullable=False),
     Column("latest", BigInteger),
     Column("changes", BigInteger, nullable=False),
+    Column("position", String),
     Index("accounts_name", "provider", "name", unique=True),
 )
 

@@ -1,7 +1,8 @@
 """What the rest of the exporter knows of a provider: one value of `Provider` for each."""
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -24,6 +25,21 @@ class SessionReader(Protocol):
         """The listing that was returned last is in the ledger."""
 
 
+@runtime_checkable
+class HistoryReader(SessionReader, Protocol):
+    """A reader that can go on with a reading which was not finished, between two calls of `read`."""
+
+    def read_on(self, window: ReadWindow, stop: Future[None]) -> Iterator[Listing]:
+        """Yields one listing after the other, each of what was read since the one before.
+
+        When the caller asks for the next one, the one before is in the ledger. Ends when the reading is
+        complete, soon after `stop` has a result, or when `read` has to begin anew.
+
+        Raises:
+            ApiError: when the account could not be read.
+        """
+
+
 class Provider(msgspec.Struct, frozen=True):
     """A provider of cloud browsers.
 
@@ -36,6 +52,8 @@ class Provider(msgspec.Struct, frozen=True):
         open: makes an account's reader, of the account's API and options.
         options: the configuration keys that only this provider takes. A field `pricing` holds a `Pricing`.
             Two providers that share a key give it the same type.
+        requests_per_second: how many requests of an account the provider takes in any second; None where it
+            names no limit.
     """
 
     traits: ProviderTraits
@@ -45,6 +63,7 @@ class Provider(msgspec.Struct, frozen=True):
     endpoints: tuple[str, ...]
     open: Callable[[Api, Any], SessionReader]
     options: type[msgspec.Struct] = NoOptions
+    requests_per_second: int | None = None
 
     @property
     def name(self) -> str:

@@ -1,7 +1,11 @@
-"""One account's side of a scrape: read it, record what was read, and say what failed."""
+"""One account's side of a scrape: read it, record what was read, and say what failed.
+
+A first import that a scrape did not complete goes on in the account's thread until the next scrape.
+"""
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from threading import Lock
 from typing import Protocol
@@ -13,11 +17,13 @@ from exporter.client.errors import ApiError
 from exporter.clocks import boottime
 from exporter.labels import SeenLabelValues, limit_cardinality
 from exporter.ledger.queries import FAR_FUTURE, AccountState
+from exporter.ledger.sqlite import BUSY_SECONDS
 from exporter.ledger.store import Ledger, LedgerError, RecordedListing
 from exporter.metrics.families import AccountResult
 from exporter.model import Account, Listing, ReadWindow
-from exporter.providers.base import SessionReader
+from exporter.providers.base import HistoryReader
 from exporter.scrape.plan import AccountTarget
+from exporter.scrape.turn import Turn
 
 TIMEOUT = "timeout"
 INTERNAL = "internal"
@@ -58,11 +64,11 @@ UNKNOWN_STATE = "the ledger could be read only after the provider was; the next 
 class AccountScraper:
     """Scrapes one account, and owns what is known of it: it lives as long as the process, across reloads.
 
-    `scrape` runs in a thread of the account; `timed_out` and `not_started` run on the event loop, and never
-    wait for a scrape. What several threads touch is guarded by two locks:
+    `scrape` and then `go_on_importing` run in a thread of the account; the others are called on the event
+    loop, and never wait for a scrape. What several threads touch is guarded:
 
-    * `_turn` is held throughout `scrape`, so that at most one thread reads the account. It guards `_target`,
-      whose reader keeps connections and its place in a long import.
+    * `turn` is had throughout a scrape or an import, so that at most one thread reads the account. It guards
+      `_target`, whose reader keeps connections and its place in a long import, and `_may_import`.
     * `_lock` guards what the event loop touches too: `_state`, which the ledger returned last, and `_reason`,
       which was reported last. Both are immutable, and replaced as a whole.
 
@@ -84,18 +90,19 @@ class AccountScraper:
     ) -> None:
         self._account, self._ledger, self._telemetry = account, ledger, telemetry
         self._clock, self._wall = clock, wall
-        self._turn, self._lock = Lock(), Lock()
+        self.turn, self._lock = Turn(), Lock()
+        self._may_import = False  # whether the last scrape succeeded, but for its timeout
         self._target: AccountTarget | None = None
         self._state: AccountState | None = None
         self._reason: str | None = None
 
     def scrape(self, target: AccountTarget, deadline: float) -> AccountResult:
-        """Wait until no other thread reads the account; then read it and record what was read.
+        """Wait until no other thread reads the account, which ends an import; then read and record it.
 
         Failures are in the result. An account that was read after the deadline is counted as a timeout,
         but its result is good: a later scrape may show it.
         """
-        with self._turn:
+        with self.turn.scrape():
             begun, listing, failure = self._clock(), None, None
             try:
                 listing, seen = self._read(target, begun, deadline - begun)
@@ -108,8 +115,28 @@ class AccountScraper:
                 failure = FAULT
                 log.exception("account failed", **self._labels())
             late = failure is None and self._clock() >= deadline
+            self._may_import = failure is None or failure.reason == TIMEOUT
             self._report(LATE if late else failure)
             return self._result(listing, failure, self._clock() - begun)
+
+    def go_on_importing(self) -> None:
+        """Go on with a first import that the last scrape left incomplete.
+
+        Returns when it is complete, when a scrape waits, when imports are stopped, at the first failure, and
+        at once where another thread reads the account.
+        """
+        with self.turn.importing() as stop:
+            if stop is None or not self._may_import or self._target is None:
+                return
+            try:
+                self._import(self._target, stop)
+            except ApiError as error:
+                self._report_import(Failure(error.reason, str(error)))
+            except LedgerError as error:
+                self._report_import(Failure("ledger", str(error)))
+            except Exception:  # the thread's outermost edge: nobody else would report it
+                log.exception("import failed", **self._labels())
+                self._report_import(FAULT)
 
     def timed_out(self, seconds: float) -> AccountResult:
         """Return the result of a scrape that ends before this account's; `scrape` counts the timeout."""
@@ -127,26 +154,48 @@ class AccountScraper:
             self._load_state(STATE_SHARE * seconds)
         state = self._known()
         window = ReadWindow(FAR_FUTURE) if state is None else state.window(target.policy)
-        listing = self._reader(target).read(window, begun + READING_SHARE * seconds)
+        self._target = self._with_reader(target)
+        listing = self._target.reader.read(window, begun + READING_SHARE * seconds)
         self._telemetry.rejected(self._account, listing.rejected)
         seen = SeenLabelValues() if state is None else state.words
         return limit_cardinality(listing, target.description.traits, seen)
 
-    def _reader(self, target: AccountTarget) -> SessionReader:
-        """The reader of before while the requests are the same, with what it knows; else the target's."""
+    def _with_reader(self, target: AccountTarget) -> AccountTarget:
+        """The target; with the reader of before, and what it knows, while the requests are the same."""
         if self._target is None or self._target.fetch_key != target.fetch_key:
-            self._target = target
-        return self._target.reader
+            return target
+        return msgspec.structs.replace(target, reader=self._target.reader)
+
+    def _import(self, target: AccountTarget, stop: Future[None]) -> None:
+        """Record what the reader yields, until it ends or the import is complete."""
+        state, reader = self._known(), target.reader
+        if state is None or not (isinstance(reader, HistoryReader) and _is_importing(state)):
+            return
+        for listing in reader.read_on(state.window(target.policy), stop):
+            self._telemetry.rejected(self._account, listing.rejected)
+            shown, seen = limit_cardinality(listing, target.description.traits, state.words)
+            state = self._write(target, RecordedListing(shown, state, seen, self._wall()), BUSY_SECONDS)
+            if not _is_importing(state):
+                log.info("history is imported", **self._labels())
+                return
 
     def _record(self, target: AccountTarget, listing: Listing, seen: SeenLabelValues, ends: float) -> None:
         try:
             known = self._state_before_reading(ends - self._clock())
-            reading = RecordedListing(listing, known, seen, self._wall())
-            self._keep(self._ledger.record(self._account, reading, target.policy, ends - self._clock()))
         except LedgerError:
             self._telemetry.ledger_failed()
             raise
-        self._reader(target).committed()
+        self._write(target, RecordedListing(listing, known, seen, self._wall()), ends - self._clock())
+
+    def _write(self, target: AccountTarget, recorded: RecordedListing, seconds: float) -> AccountState:
+        try:
+            state = self._ledger.record(self._account, recorded, target.policy, seconds)
+        except LedgerError:
+            self._telemetry.ledger_failed()
+            raise
+        self._keep(state)
+        self._with_reader(target).reader.committed()
+        return state
 
     def _state_before_reading(self, seconds: float) -> AccountState:
         state = self._known()
@@ -194,5 +243,19 @@ class AccountScraper:
         write = log.warning if changed else log.debug
         write("account failed", **self._labels(), reason=failure.reason, error=failure.detail)
 
+    def _report_import(self, failure: Failure) -> None:
+        self._telemetry.scrape_failed(self._account, failure.reason)
+        log.warning(
+            "import interrupted; the next scrape goes on with it",
+            **self._labels(),
+            reason=failure.reason,
+            error=failure.detail,
+        )
+
     def _labels(self) -> dict[str, str]:
         return {"provider": self._account.provider, "account": self._account.name}
+
+
+def _is_importing(state: AccountState) -> bool:
+    """Whether the history has been read in part: a scrape has begun with it."""
+    return state.progress is not None and not state.progress.complete

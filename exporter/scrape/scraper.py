@@ -1,6 +1,7 @@
 """Scrapes on the event loop: all accounts at once, under one deadline; concurrent scrapes share results.
 
-An account that is not read by the deadline goes on in its thread, for the next scrape.
+An account that is not read by the deadline goes on in its thread, for the next scrape. So does a first import
+that the scrape did not complete.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from exporter.model import Account
 from exporter.scrape.account import TIMEOUT, AccountScraper, ScrapeTelemetry
 from exporter.scrape.inflight import AccountScrape, InFlightScrape, ScrapeResult
 from exporter.scrape.plan import AccountTarget, ScrapePlan
-from exporter.scrape.threads import ThreadStarter, in_thread, start_daemon
+from exporter.threads import ThreadStarter, in_thread, start_daemon
 
 
 class Scraper:
@@ -46,13 +47,27 @@ class Scraper:
         wall: Callable[[], float] = time.time,
         start: ThreadStarter = start_daemon,
     ) -> None:
-        self.plan, self._ledger, self._telemetry = plan, ledger, telemetry
+        self._plan, self._ledger, self._telemetry = plan, ledger, telemetry
         self._clock, self._wall, self._start_thread = clock, wall, start
         self.last: ScrapeResult | None = None
         self._in_flight: InFlightScrape | None = None
         self._accounts: dict[Account, AccountScraper] = {}
         self._scrapes: dict[Account, AccountScrape] = {}
         self._waiters: set[asyncio.Future[AccountResult]] = set()
+
+    @property
+    def plan(self) -> ScrapePlan:
+        """The plan of new scrapes."""
+        return self._plan
+
+    @plan.setter
+    def plan(self, plan: ScrapePlan) -> None:
+        """Replace it; imports end whose account or requests it does not have."""
+        kept = {(one.account, one.fetch_key) for one in plan.targets}
+        for target in self._plan.targets:
+            if (target.account, target.fetch_key) not in kept and target.account in self._accounts:
+                self._accounts[target.account].turn.stop_import()
+        self._plan = plan
 
     async def scrape(self, seconds: float) -> ScrapeResult:
         """Scrape all accounts, or share a scrape in flight; return after so many seconds at the latest."""
@@ -71,9 +86,14 @@ class Scraper:
     def close(self, seconds: float | None = None) -> None:
         """Wait so many seconds for the accounts' threads; call it once no scrape is in flight.
 
-        What a thread has not recorded by then is read again after the next start.
+        Imports end. What a thread has not recorded by then is read again after the next start.
         """
+        ends = None if seconds is None else self._clock() + seconds
+        for account in self._accounts.values():
+            account.turn.stop_import()
         wait([one.future for one in self._scrapes.values()], seconds)
+        for account in self._accounts.values():
+            account.turn.join(None if ends is None else ends - self._clock())
 
     @contextmanager
     def _waiting(self, in_flight: InFlightScrape) -> Iterator[set[asyncio.Future[AccountResult]]]:
@@ -110,7 +130,8 @@ class Scraper:
         name = f"{target.account.provider}/{target.account.name}"
         call = partial(_scrape_after, before, account, target, now + seconds)
         try:
-            future = in_thread(name, call, self._start_thread)
+            account.turn.allow_import()
+            future = in_thread(name, call, self._start_thread, then=account.go_on_importing)
         except RuntimeError as error:  # not kept: the scrape before may still be in its thread
             return AccountScrape(target, now, seconds, _done(account.not_started(error)))
         begun = self._scrapes[target.account] = AccountScrape(target, now, seconds, future)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 from exporter.scrape.scraper import Scraper
-from exporter.scrape.threads import in_thread
+from exporter.threads import in_thread
 from exporter.web.server import Server
 
 DRAIN_SECONDS = 1  # for scrapes to reach the ledger, once every connection is closed

@@ -526,8 +526,8 @@ def test_silence_ends_no_request_that_is_under_way() -> None:
         assert len(server.requests) == 2
 
 
-def test_an_account_has_no_more_than_four_requests_under_way() -> None:
-    """A fifth waits for one of them to end, but not beyond its deadline, and is not sent then."""
+def test_an_account_has_no_more_than_five_requests_in_flight() -> None:
+    """Another waits for one of them to end, but not beyond its deadline, and is not sent then."""
     asked, go = threading.Semaphore(0), threading.Event()
 
     def held(connection: socket.socket) -> None:
@@ -539,16 +539,16 @@ def test_an_account_has_no_more_than_four_requests_under_way() -> None:
         facing(*[held] * CONNECTIONS, *[answer(b"[5]")] * 2) as (rig, server),
         ThreadPoolExecutor() as pool,
     ):
-        four = [pool.submit(rig.get) for _ in range(CONNECTIONS)]
-        assert all(asked.acquire(timeout=TIMEOUT) for _ in four)
+        taken = [pool.submit(rig.get) for _ in range(CONNECTIONS)]
+        assert all(asked.acquire(timeout=TIMEOUT) for _ in taken)
         raised = rig.fails(0.3)
         assert (type(raised), raised.reason, rig.meter.codes) == (AnswerTimeoutError, "timeout", [])
-        fifth = pool.submit(rig.get)
-        assert len(server.requests) == CONNECTIONS == 4
+        another = pool.submit(rig.get)
+        assert len(server.requests) == CONNECTIONS == 5
         go.set()
-        assert [one.result(TIMEOUT) for one in four] == [b"[4]"] * 4
-        assert fifth.result(TIMEOUT) == b"[5]"
-        assert len(server.requests) == 5
+        assert [one.result(TIMEOUT) for one in taken] == [b"[4]"] * CONNECTIONS
+        assert another.result(TIMEOUT) == b"[5]"
+        assert len(server.requests) == CONNECTIONS + 1
 
 
 def test_nothing_is_sent_or_counted_after_the_deadline() -> None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -157,7 +157,7 @@ class Scripted(Api):
         self._bodies, self._time = bodies, resolve_time(date, NOW)
         self.clock = lambda: 0.0
 
-    def get(self, path: str, params: Mapping[str, str | int], deadline: float) -> Answer:  # noqa: ARG002
+    def get(self, *_: Any, **__: Any) -> Answer:
         return Answer(self._bodies.pop(0) if len(self._bodies) > 1 else self._bodies[0], self._time)
 
 

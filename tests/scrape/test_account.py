@@ -9,7 +9,7 @@ import pytest
 from exporter.clocks import boottime
 from exporter.ledger.store import Ledger
 from exporter.scrape.account import AccountScraper
-from exporter.scrape.threads import in_thread
+from exporter.threads import in_thread
 from tests.support.listings import listing, session
 from tests.support.scripted_provider import LONG, ONE, Provider, Tally
 

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from threading import Event, Thread
 
 from exporter.ledger.accounting import AccountingPolicy
@@ -79,6 +80,28 @@ class Provider:
         """The account, read by this provider; its requests are like no other's but for the key."""
         described = description(account, cost=cost)
         return AccountTarget(account, policy, described, self, fetch_key=fetch_key or id(self))
+
+
+class HistoryProvider(Provider):
+    """A provider that can be read on between scrapes: its listings, or what it raises, one after the other.
+
+    At the end it waits until it is told to stop. waiting: set then.
+    """
+
+    def __init__(self, *answers: Listing | Exception, history: Sequence[Listing | Exception]) -> None:
+        super().__init__(*answers)
+        self.history, self.waiting = list(history), Event()
+        self.read_on_windows: list[ReadWindow] = []
+
+    def read_on(self, window: ReadWindow, stop: Future[None]) -> Iterator[Listing]:
+        self.read_on_windows.append(window)
+        while self.history:
+            answer = self.history.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            yield answer
+        self.waiting.set()
+        stop.result()
 
 
 class Threads:

@@ -19,5 +19,6 @@ PROVIDER = Provider(
     base_url="https://api.browser-use.com/api/v3",
     key_header="X-Browser-Use-API-Key",
     endpoints=(PATH,),
+    requests_per_second=25,
     open=lambda api, _options: BrowserUse(api),
 )

@@ -1,13 +1,16 @@
 """The pages of one scrape of Browser Use, and the sessions on them."""
 
 from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any
 
 import msgspec
 
 from exporter.client.api import Answer, Api
 from exporter.client.errors import MORE_TIME, AnswerTimeoutError, PayloadError
 from exporter.model import ReadWindow, Session
-from exporter.providers.browser_use.pagination import SIZE, Page, PageCursor, advance, begin
+from exporter.providers.browser_use.pagination import SIZE, Page, PageCursor, advance, begin, upcoming
+from exporter.providers.browser_use.prefetch import Place, Prefetch, in_background
 from exporter.providers.browser_use.wire import (
     OPEN,
     STOPPED,
@@ -19,6 +22,10 @@ from exporter.providers.browser_use.wire import (
 from exporter.providers.rows import Rejections, RowError
 
 PATH = "/browsers"
+PAGES_AHEAD = 16  # requested, and perhaps answered, before their turn
+PAGE_SECONDS = 10.0  # for the answer to a page that no scrape waits for
+CHUNK_PAGES = 12  # of an import, recorded at once: what the API allows in half a second
+CHUNK_SECONDS = 0.5  # or as many as were read in this time
 PAGES_PER_SCRAPE = 250  # what the API allows in ten seconds, and 25,000 sessions in memory at once
 READ_SHARE = 0.6  # of a scrape's time, for requests: the rest is for the ledger
 PASSES = 3  # over the pages of open sessions: a list that never stands still must not take the whole scrape
@@ -57,10 +64,10 @@ class Pages:
         self.usable = 0
         self.rejections = Rejections()
 
-    def count(self, status: str | None) -> int:
-        """Returns how many sessions the list of a filter holds; None: of all sessions."""
+    def count(self, status: str | None) -> Future[int]:
+        """Returns how many sessions the list of a filter holds (None: all sessions), once that is known."""
         self._pages_read += 1
-        return decode_page(self._get(1, 1, status).body).total_items
+        return in_background(lambda: decode_page(self._get(status, (1, 1), self._deadline).body).total_items)
 
     def read_open(self) -> tuple[int, bool]:
         """Reads the open sessions.
@@ -90,23 +97,64 @@ class Pages:
         """
         self.statuses = {}
         while True:
-            page = self._page(status, cursor)
-            if status is None and not cursor.begun:
-                cursor = msgspec.structs.replace(cursor, begun=self.time)
-            cursor = advance(cursor, page)
-            if cursor.no_progress:
-                raise PayloadError(NO_PROGRESS.format(status or "all"))
+            answer = self._get(status, (cursor.number, cursor.size), self._deadline)
+            cursor = self._advance(status, cursor, answer)
             if cursor.done or self._pages_read >= PAGES_PER_SCRAPE or self._api.clock() >= self._stop:
                 return cursor
 
-    def _get(self, size: int, number: int, status: str | None) -> Answer:
-        query: dict[str, str | int] = {"pageSize": size, "pageNumber": number}
-        answer = self._api.get(PATH, query | ({"filterBy": status} if status else {}), self._deadline)
-        self.time = self.time or answer.time
-        return answer
+    def follow_answered(self, status: str | None, cursor: PageCursor, ahead: Prefetch) -> PageCursor:
+        """Reads those pages that were requested ahead and have been answered, perhaps none; requests more."""
+        self.statuses = {}
+        while not cursor.done:
+            answer = ahead.answered(status, cursor)
+            if answer is None:
+                break
+            cursor = self._advance(status, cursor, answer)
+        self.request_ahead(status, cursor, ahead)
+        return cursor
 
-    def _page(self, status: str | None, cursor: PageCursor) -> Page:
-        answer = self._get(cursor.size, cursor.number, status)
+    def follow_until(
+        self, status: str | None, cursor: PageCursor, ahead: Prefetch, stop: Future[None]
+    ) -> PageCursor:
+        """Reads a chunk of pages, several at once; none any more once `stop` has a result."""
+        self.statuses = {}
+        ends = self._api.clock() + CHUNK_SECONDS
+        while not cursor.done and self._pages_read < CHUNK_PAGES and self._api.clock() < ends:
+            self.request_ahead(status, cursor, ahead)
+            answer = ahead.answers[cursor.number, cursor.size]
+            futures: list[Future[Any]] = [answer, stop]
+            wait(futures, return_when=FIRST_COMPLETED)
+            if stop.done():
+                return cursor
+            cursor = self._advance(status, cursor, answer.result())
+        self.request_ahead(status, cursor, ahead)  # answered while this chunk is recorded
+        return cursor
+
+    def request_ahead(self, status: str | None, cursor: PageCursor, ahead: Prefetch) -> None:
+        """Requests the next pages, as far as it is certain that they will be needed."""
+
+        def get(place: Place) -> Answer:
+            return self._get(status, place, self._api.clock() + PAGE_SECONDS, background=True)
+
+        ahead.request(status, upcoming(cursor, PAGES_AHEAD), get)
+
+    def _advance(self, status: str | None, cursor: PageCursor, answer: Answer) -> PageCursor:
+        self.time = self.time or answer.time
+        page = self._page(status, cursor, answer)
+        if status is None and not cursor.begun:
+            cursor = msgspec.structs.replace(cursor, begun=self.time)
+        cursor = advance(cursor, page)
+        if cursor.no_progress:
+            raise PayloadError(NO_PROGRESS.format(status or "all"))
+        return cursor
+
+    def _get(self, status: str | None, place: Place, deadline: float, *, background: bool = False) -> Answer:
+        number, size = place
+        query: dict[str, str | int] = {"pageSize": size, "pageNumber": number}
+        query |= {"filterBy": status} if status else {}
+        return self._api.get(PATH, query, deadline, background=background)
+
+    def _page(self, status: str | None, cursor: PageCursor, answer: Answer) -> Page:
         raw = decode_page(answer.body)
         self._pages_read += max(1, len(raw.items) // SIZE)  # one longer than requested counts as several
         sessions = list(self._sessions(raw.items, answer.time))

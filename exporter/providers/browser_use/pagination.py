@@ -12,6 +12,7 @@ of the list; they only serve to find the next page.
 
 from collections.abc import Mapping
 from enum import Enum
+from functools import lru_cache
 
 import msgspec
 from msgspec.structs import replace
@@ -105,13 +106,12 @@ class PageCursor(msgspec.Struct, frozen=True):
     @property
     def size(self) -> int:
         """The page size to request: the one that moves the boundary furthest."""
-        sizes = range(self.limit, self.limit // 2, -1)
-        return max(sizes, key=lambda size: -self._start(size) if self.backwards else self._start(size) + size)
+        return _best_size(self.boundary, self.overlap, self.total, self.limit, backwards=self.backwards)
 
     @property
     def number(self) -> int:
         """The page to request next, counted from 1, of `size` items."""
-        return self._start(self.size) // self.size + 1
+        return self._start // self.size + 1
 
     @property
     def remaining(self) -> int:
@@ -125,11 +125,29 @@ class PageCursor(msgspec.Struct, frozen=True):
         """Whether pages bring nothing new any more although the walk is not complete."""
         return self.repeats >= REPEATS and not self.done
 
-    def _start(self, size: int) -> int:
-        """Returns the start of the page of this size that holds the boundary and the overlap."""
-        if self.backwards:  # leaves room on the last page: the list may grow before it is read
-            return (min(self.boundary + self.overlap, self.total + self.limit // 4) - 1) // size * size
-        return max(self.boundary - self.overlap, 0) // size * size
+    @property
+    def _start(self) -> int:
+        return _start(
+            self.size, self.boundary, self.overlap, self.total, self.limit, backwards=self.backwards
+        )
+
+
+@lru_cache(maxsize=64)  # each page is asked for several times
+def _best_size(boundary: int, overlap: int, total: int, limit: int, *, backwards: bool) -> int:
+    """Returns the size of the page that moves the boundary furthest."""
+
+    def reach(size: int) -> int:
+        start = _start(size, boundary, overlap, total, limit, backwards=backwards)
+        return -start if backwards else start + size
+
+    return max(range(limit, limit // 2, -1), key=reach)
+
+
+def _start(size: int, boundary: int, overlap: int, total: int, limit: int, *, backwards: bool) -> int:  # noqa: PLR0913 - a cursor's numbers, by which results are cached
+    """Returns the start of the page of this size that holds the boundary and the overlap."""
+    if backwards:  # leaves room on the last page: the list may grow before it is read
+        return (min(boundary + overlap, total + limit // 4) - 1) // size * size
+    return max(boundary - overlap, 0) // size * size
 
 
 def begin(
@@ -150,6 +168,24 @@ def begin(
 def resume(cursor: PageCursor) -> PageCursor:
     """Continues after a pause in which the list has shifted, from further back."""
     return replace(cursor, overlap=max(cursor.overlap, cursor.limit // 4), repeats=0)
+
+
+def upcoming(cursor: PageCursor, count: int) -> list[tuple[int, int]]:
+    """Returns number and size of the next pages to request, should the list stay as it is: at most `count`.
+
+    They may be requested at once, in any order. Of a walk that may stop early only the next page is known.
+    """
+    pages: list[tuple[int, int]] = []
+    while len(pages) < count and not cursor.done:
+        number, size = cursor.number, cursor.size
+        pages.append((number, size))
+        if cursor.until is not None and cursor.order is not Order.NONE:
+            break
+        start = (number - 1) * size
+        boundary = start if cursor.backwards else min(start + size, cursor.total)
+        over = boundary <= 0 if cursor.backwards else boundary >= cursor.total
+        cursor = replace(cursor, boundary=boundary, overlap=OVERLAP, done=over)
+    return pages
 
 
 def advance(cursor: PageCursor, page: Page) -> PageCursor:

@@ -5,15 +5,17 @@ The filters are verified on what comes back. Where they do not hold, one list wi
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 
 import msgspec
 
 from exporter.client.api import Api
 from exporter.client.errors import ApiError, ClientError, PayloadError
 from exporter.model import Listing, ReadWindow, Session
-from exporter.providers.browser_use.pages import INVALID_PAGES, FilterError, Pages
+from exporter.providers.browser_use.pages import INVALID_PAGES, PAGE_SECONDS, FilterError, Pages
 from exporter.providers.browser_use.pagination import PageCursor, begin, resume
+from exporter.providers.browser_use.prefetch import Prefetch
 from exporter.providers.browser_use.wire import OPEN, SERIES, STOPPED
 
 KNOWN = frozenset({OPEN, STOPPED})
@@ -37,6 +39,8 @@ class BrowserUse:
         self._api = api
         self._committed: _Walk | None = None
         self._latest: _Walk | None = None
+        self._ahead = Prefetch()  # pages of the walk
+        self._is_read_on = False  # whether somebody reads on between two scrapes
         self._filters_hold = True
         self._totals_agree = False
         self._mismatches = 0
@@ -51,14 +55,54 @@ class BrowserUse:
         Raises:
             ApiError: if the account could not be read.
         """
+        self._committed = self._committed or _restored(window.position)
         listing = None
         if self._filters_hold and not self._is_reading_all():
             listing = self._read_filtered(window, deadline)
         return listing or self._read_all(window, deadline)
 
+    def read_on(self, window: ReadWindow, stop: Future[None]) -> Iterator[Listing]:
+        """Goes on with a walk that was not finished: yields what was read of each chunk of pages.
+
+        The next pages are requested while a listing is being recorded.
+
+        Raises:
+            ApiError: if the account could not be read.
+        """
+        self._is_read_on = True
+        try:
+            while (walk := self._committed) is not None and not (walk.cursor.done or stop.done()):
+                listing = self._read_chunk(walk, window, stop)
+                if listing is not None:
+                    yield listing
+            if walk is not None and walk.cursor.done:
+                self._ahead = Prefetch()  # its threads end
+        except FilterError:
+            self._filters_hold = False
+            self._ahead = Prefetch()
+        except ApiError:
+            self._ahead = Prefetch()
+            raise
+
     def committed(self) -> None:
         """The last listing is in the ledger."""
         self._committed = self._latest
+
+    def _read_chunk(self, walk: _Walk, window: ReadWindow, stop: Future[None]) -> Listing | None:
+        """Returns what was read until `stop`; None if nothing was."""
+        pages = Pages(self._api, window, self._api.clock() + PAGE_SECONDS)
+        cursor = pages.follow_until(walk.status, self._resumed(walk), self._ahead, stop)
+        if not pages.time:
+            return None
+        self._latest = _Walk(walk.status, cursor)
+        hidden: list[Session] = []
+        if cursor.done and walk.status is not None:
+            hidden = self._read_hidden(_missing(pages, cursor), window, self._api.clock() + PAGE_SECONDS)
+        return self._listing(pages, cursor, window, hidden, complete=cursor.done)
+
+    def _resumed(self, walk: _Walk) -> PageCursor:
+        """Returns the cursor to go on with: from further back, unless the next page has been requested."""
+        return walk.cursor if self._ahead.holds(walk.status, walk.cursor) else resume(walk.cursor)
 
     def _is_reading_all(self) -> bool:
         walk = self._committed
@@ -68,25 +112,44 @@ class BrowserUse:
         """Returns the listing; None if the filters do not hold, or may not."""
         pages = Pages(self._api, window, deadline)
         try:
-            before = None if self._totals_agree else _count_all(pages)
+            going_on = self._walk_between_scrapes(pages)
+            counts = None if self._totals_agree else (pages.count(None), pages.count(STOPPED))
             total, complete = pages.read_open()
-            if before is not None and not self._agree(before, total + pages.count(STOPPED), pages):
+            if counts is not None and not self._agree(counts, total, pages):
                 return None
-            cursor = pages.follow(STOPPED, self._cursor(STOPPED, pages, window))
+            if going_on is not None:
+                cursor = pages.follow_answered(STOPPED, going_on, self._ahead)
+            else:
+                cursor = pages.follow(STOPPED, self._cursor(STOPPED, pages, window))
         except FilterError:
             self._filters_hold = False
             return None
         self._latest = _Walk(STOPPED, cursor) if complete else self._committed
         complete = complete and cursor.done
         hidden = self._read_hidden(_missing(pages, cursor), window, deadline) if complete else []
-        return _listing(pages, cursor, window, hidden, complete=complete)
+        _check_usable(pages)
+        return self._listing(pages, cursor, window, hidden, complete=complete)
 
-    def _agree(self, before: int, filtered: int, pages: Pages) -> bool:
+    def _walk_between_scrapes(self, pages: Pages) -> PageCursor | None:
+        """Returns the cursor of a walk that is read on between scrapes; its requests go on meanwhile."""
+        walk = self._committed
+        if not self._is_read_on or walk is None or walk.status != STOPPED or walk.cursor.done:
+            return None
+        cursor = self._resumed(walk)
+        pages.request_ahead(STOPPED, cursor, self._ahead)
+        return cursor
+
+    def _agree(self, counts: tuple[Future[int], Future[int]], total: int, pages: Pages) -> bool:
         """Returns whether the two filtered lists hold as many sessions as the list without a filter.
 
-        Where they do not, that list is counted again: sessions may have begun meanwhile.
+        Where they do not, that list is counted again: sessions may have begun meanwhile. Where the API does
+        not answer without a filter, there is nothing to compare.
         """
-        after = before if filtered == before else _count_all(pages)
+        before = _result(counts[0])
+        if before is None:
+            return True
+        filtered = total + counts[1].result()
+        after = before if filtered == before else _result(pages.count(None))
         self._totals_agree = after is None or min(before, after) <= filtered <= max(before, after)
         self._mismatches = 0 if self._totals_agree else self._mismatches + 1
         self._filters_hold = self._mismatches < MAX_MISMATCHES
@@ -115,7 +178,40 @@ class BrowserUse:
             raise
         self._filters_hold = self._filters_hold and not _has_other_statuses(pages)
         self._latest = _Walk(None, cursor)
-        return _listing(pages, cursor, window, [], complete=cursor.done)
+        _check_usable(pages)
+        return self._listing(pages, cursor, window, [], complete=cursor.done)
+
+    def _listing(
+        self,
+        pages: Pages,
+        cursor: PageCursor,
+        window: ReadWindow,
+        hidden: list[Session],
+        *,
+        complete: bool,
+    ) -> Listing:
+        """Makes the listing of what was read."""
+        ended = pages.ended_ids | {one.id for one in hidden if one.ended is not None}
+        # A page may show a session as open that another shows as ended.
+        sessions = [one for one in [*pages.sessions, *hidden] if one.ended is not None or one.id not in ended]
+        found = {one.id for one in sessions}
+        statuses = {one.id: one.status for one in sessions if one.ended is None or one in hidden}
+        statuses |= {
+            name: status for name, status in pages.statuses.items() if name in ended and status != OPEN
+        }
+        listed = Counter(statuses.values())
+        listed[STOPPED] += max(0, cursor.total - len(pages.statuses))
+        return Listing(
+            time=pages.time,
+            sessions=tuple(sessions),
+            listed={(SERIES, status): count for status, count in listed.items() if count},
+            covers=cursor.begun if complete else None,
+            missing=tuple(_missing(pages, cursor).keys() - found) if complete else (),
+            remaining=cursor.remaining,
+            position=None if complete else _position(self._latest),
+            rejected=dict(pages.rejections.counts),
+            rejected_ids=pages.rejections.bounded_ids(window.unsettled.keys() | window.rejected) - found,
+        )
 
     def _cursor(self, status: str | None, pages: Pages, window: ReadWindow) -> PageCursor:
         """Returns the cursor of a walk that was not finished, or of a new one."""
@@ -128,10 +224,22 @@ class BrowserUse:
         return begin(pages.time, window.watermark, expected, past)
 
 
-def _count_all(pages: Pages) -> int | None:
-    """Returns how many sessions there are; None where the API does not answer without a filter."""
+def _position(walk: _Walk | None) -> str | None:
+    return None if walk is None else msgspec.json.encode(walk).decode()
+
+
+def _restored(position: str | None) -> _Walk | None:
+    """Returns the walk that a process before did not finish."""
     try:
-        return pages.count(None)
+        return None if position is None else msgspec.json.decode(position, type=_Walk)
+    except msgspec.DecodeError:  # it is another version's
+        return None
+
+
+def _result(count: Future[int]) -> int | None:
+    """Returns the count; None where the API does not answer without a filter."""
+    try:
+        return count.result()
     except (ClientError, PayloadError):
         return None
 
@@ -146,31 +254,7 @@ def _missing(pages: Pages, cursor: PageCursor) -> dict[str, int]:
     return {name: cursor.expected_ids[name] for name in cursor.expected_ids.keys() - seen}
 
 
-def _listing(
-    pages: Pages, cursor: PageCursor, window: ReadWindow, hidden: list[Session], *, complete: bool
-) -> Listing:
-    """Makes the listing of a scrape.
-
-    Raises:
-        PayloadError: if there were rows, and none of them can be used.
-    """
+def _check_usable(pages: Pages) -> None:
+    """Raises PayloadError if there were rows, and none of them can be used."""
     if pages.rejections.rows and not pages.usable:
         raise PayloadError(INVALID_PAGES.format("all"))
-    ended = pages.ended_ids | {one.id for one in hidden if one.ended is not None}
-    # A page may show a session as open that another shows as ended.
-    sessions = [one for one in [*pages.sessions, *hidden] if one.ended is not None or one.id not in ended]
-    found = {one.id for one in sessions}
-    statuses = {one.id: one.status for one in sessions if one.ended is None or one in hidden}
-    statuses |= {name: status for name, status in pages.statuses.items() if name in ended and status != OPEN}
-    listed = Counter(statuses.values())
-    listed[STOPPED] += max(0, cursor.total - len(pages.statuses))
-    return Listing(
-        time=pages.time,
-        sessions=tuple(sessions),
-        listed={(SERIES, status): count for status, count in listed.items() if count},
-        covers=cursor.begun if complete else None,
-        missing=tuple(_missing(pages, cursor).keys() - found) if complete else (),
-        remaining=cursor.remaining,
-        rejected=dict(pages.rejections.counts),
-        rejected_ids=pages.rejections.bounded_ids(window.unsettled.keys() | window.rejected) - found,
-    )

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.providers.browser_use.pagination import SIZE, Order, Page, PageCursor, advance, begin, resume
+from exporter.providers.browser_use.pagination import (
+    SIZE,
+    Order,
+    Page,
+    PageCursor,
+    advance,
+    begin,
+    resume,
+    upcoming,
+)
 
 STEP = 10  # between one session's creation and the next one's
 ENOUGH = 500  # pages: more than any cursor here may need
@@ -67,9 +76,10 @@ class Provider:
         for _ in range(min(change.leave, len(self.sessions))):
             self.sessions.remove(min(self.sessions, key=lambda one: one.created))
 
-    def page(self, cursor: PageCursor) -> Page:
-        size = min(cursor.size, self.largest)
-        start = (cursor.number - 1) * size
+    def page(self, cursor: PageCursor, number: int = 0, size: int = 0) -> Page:
+        """The next page that the cursor asks for, or another."""
+        size = min(size or cursor.size, self.largest)
+        start = ((number or cursor.number) - 1) * size
         items = sorted(self.sessions, key=KEYS[self.order])[start : start + size]
         if self.order.startswith("newest page"):
             items.reverse()
@@ -78,6 +88,8 @@ class Provider:
 
 
 UNCHANGED = repeat(STILL)
+UNPICKED = repeat(0)
+IN_FLIGHT = 4
 
 
 class Walk:
@@ -104,6 +116,36 @@ class Walk:
                 if len(self.pages) % pause == 0:
                     provider.happen(next(changes))
                     cursor = resume(cursor)
+        self.cursor = cursor
+
+
+class ParallelWalk(Walk):
+    """A walk with pages in flight: they are answered in any order, and the list changes between any two."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        cursor: PageCursor,
+        changes: Iterator[Change] = UNCHANGED,
+        picks: Iterator[int] = UNPICKED,
+    ) -> None:
+        self.shown, self.pages, self.asked = {}, [], 0
+        answered: dict[tuple[int, int], Page] = {}
+        while not cursor.done:
+            places = upcoming(cursor, IN_FLIGHT)
+            answered = {place: page for place, page in answered.items() if place in places}
+            unanswered = [place for place in places if place not in answered]
+            while places[0] not in answered:
+                place = unanswered.pop(next(picks) % len(unanswered))
+                answered[place] = provider.page(cursor, *place)
+                self.asked += 1
+                provider.happen(next(changes))
+            page = answered.pop(places[0])
+            self.pages.append(page)
+            self.shown |= page.created
+            cursor = advance(cursor, page)
+            assert not cursor.no_progress
+            assert len(self.pages) < ENOUGH
         self.cursor = cursor
 
 
@@ -147,6 +189,37 @@ def test_a_walk_shows_all_that_is_asked_for_whatever_the_list_does(  # noqa: PLR
     assert (wanted & listed) - walk.shown.keys() == set()
     assert gone.keys() <= walk.cursor.expected_ids.keys() <= gone.keys() | (asked.keys() - listed)
     assert walk.cursor.remaining == 0
+
+
+@given(
+    order=st.sampled_from(list(KEYS)),
+    count=st.integers(0, 900),
+    largest=st.sampled_from([SIZE, 50]),
+    changes=st.lists(CHANGES, min_size=1, max_size=8),
+    picks=st.lists(st.integers(0, 3), min_size=1, max_size=8),
+)
+def test_pages_that_are_answered_in_any_order_show_all_that_stays_listed(
+    order: str, count: int, largest: int, changes: list[Change], picks: list[int]
+) -> None:
+    provider = Provider(order, count, largest)
+    there = {one.id for one in provider.sessions}
+    walk = ParallelWalk(provider, begin(provider.now, None, {}), cycle(changes), cycle(picks))
+    assert there & {one.id for one in provider.sessions} <= walk.shown.keys()
+
+
+@pytest.mark.parametrize("order", list(KEYS))
+@pytest.mark.parametrize("count", [0, 1, 100, 101, 350, 2000])
+def test_of_a_list_that_stands_still_no_page_is_requested_in_vain(order: str, count: int) -> None:
+    provider = Provider(order, count)
+    walk = ParallelWalk(provider, begin(provider.now, None, {}), picks=cycle([3, 0, 2]))
+    assert walk.asked == len(walk.pages) == len(Walk(provider, begin(provider.now, None, {})).pages)
+
+
+@pytest.mark.parametrize("order", [*NEWEST, "oldest first"])
+def test_a_walk_that_may_stop_early_requests_one_page_at_a_time(order: str) -> None:
+    provider = Provider(order, 1000)
+    cursor = begin(provider.now, recent(provider, 20), {}, known(provider))
+    assert upcoming(cursor, IN_FLIGHT) == [(cursor.number, cursor.size)]
 
 
 @given(

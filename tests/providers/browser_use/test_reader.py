@@ -34,7 +34,7 @@ def test_every_field_of_the_api_is_read(cloud: Cloud) -> None:
     )  # fmt: skip
     assert (listing.time, listing.covers, listing.remaining) == (NOW, NOW, 0)
     assert listing.listed == {(SERIES, "active"): 1, (SERIES, "stopped"): 1}
-    assert cloud.asked() == [("all count", 1), ("active", 1), ("stopped count", 1), ("stopped", 1)]
+    assert sorted(cloud.asked()) == [("active", 1), ("all count", 1), ("stopped", 1), ("stopped count", 1)]
     cloud.read()
     assert cloud.asked() == [("active", 1), ("stopped", 1)]
 
@@ -256,7 +256,7 @@ def test_a_page_far_longer_than_asked_for_counts_as_many(cloud: Cloud) -> None:
     cloud.happen = happen
     with pytest.raises(AnswerTimeoutError):
         cloud.read()
-    assert len(cloud.asked()) == 1 + PAGES_PER_SCRAPE // 10
+    assert len(cloud.asked()) == 2 + PAGES_PER_SCRAPE // 10
     items.append(running())
     with pytest.raises(PayloadError, match="not what the API describes"):
         cloud.read()

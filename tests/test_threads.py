@@ -4,7 +4,7 @@ from threading import Event, current_thread
 
 import pytest
 
-from exporter.scrape.threads import in_thread
+from exporter.threads import in_thread
 from tests.support.scripted_provider import Threads
 
 
