@@ -17,7 +17,7 @@ help:
 	@echo "make soak             10,000 scrapes through faults, kills and restarts: eight minutes"
 	@echo "make coverage         branch coverage of all tests, with the lines that no test reaches"
 	@echo "make audit            look for known vulnerabilities in the dependencies; needs the internet"
-	@echo "make bench            measure speed and memory: five minutes; AGAINST=CHECKOUT compares with another"
+	@echo "make bench            measure speed and memory: six minutes; ONLY=PART one part; AGAINST=CHECKOUT compares"
 	@echo "make dashboards       write grafana/dashboards from grafana/*.py"
 	@echo "make lint-dashboards  lint the dashboards and the alerting rules; needs Go 1.24"
 	@echo "make tools            build promtool 3 for the rule tests: minutes, once; needs Go 1.26"
@@ -72,7 +72,7 @@ audit: .venv/dev
 	$(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements.txt
 
 bench: .venv/dev
-	$(BIN)/python -m bench.run $(if $(AGAINST),--against $(AGAINST))
+	$(BIN)/python -m bench.run $(if $(ONLY),--only $(ONLY)) $(if $(AGAINST),--against $(AGAINST))
 
 dashboards: .venv/dev
 	$(BIN)/python -m grafana

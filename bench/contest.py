@@ -18,11 +18,12 @@ class Contestant(Protocol):
 
 
 class Times(msgspec.Struct, frozen=True):
-    """A contestant's scrapes: their medians in seconds, and the most requests in one."""
+    """A contestant's scrapes: their medians in seconds, and the most requests in one; as in `Scrape`."""
 
     seconds: float
     own: float
     requests: int
+    slowest: float
 
 
 def in_turns(rounds: int, providers: Collection[Provider], contestants: Sequence[Contestant]) -> list[Times]:
@@ -46,4 +47,5 @@ def _times(scrapes: Sequence[Scrape]) -> Times:
         seconds=median(scrape.seconds for scrape in scrapes),
         own=median(scrape.own for scrape in scrapes),
         requests=max(scrape.requests for scrape in scrapes),
+        slowest=median(scrape.slowest for scrape in scrapes),
     )

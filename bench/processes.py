@@ -22,18 +22,24 @@ STEP = 15  # seconds between scrapes, as the provider's clock has it
 MEBIBYTE = 1 << 20
 CONFIG = """\
 accounts:
-  - {{name: bench, provider: {provider}, api_key_file: key, base_url: "{url}"{pricing}}}
+{accounts}
 ledger: {{url: "sqlite:///{folder}/ledger.db"}}
 """
+ACCOUNT = '  - {{name: bench-{number}, provider: {provider}, api_key_file: key, base_url: "{url}"{pricing}}}'
 PRICING = ", pricing: {browser_usd_per_hour: 0.12, proxy_usd_per_gb: 12}"
 
 
 class Scrape(msgspec.Struct, frozen=True):
-    """What one scrape took in seconds; `own`: without those in which it waited for the provider."""
+    """What one scrape took in seconds.
+
+    own: without those in which it waited for the provider, where there is one account.
+    slowest: of the account that took longest, as the exporter says.
+    """
 
     seconds: float
     own: float = 0.0
     requests: int = 0
+    slowest: float = 0.0
 
 
 class Worker(Process):
@@ -54,10 +60,10 @@ class Worker(Process):
 
 
 class Provider(Worker):
-    """A list of so many sessions."""
+    """A list of so many sessions, answered after so many seconds."""
 
-    def __init__(self, name: str, size: int) -> None:
-        super().__init__("bench.provider", name, str(size))
+    def __init__(self, name: str, size: int, latency: float = 0.0) -> None:
+        super().__init__("bench.provider", name, str(size), "--latency", str(latency))
         self.provider, self.size = name, size
 
     @property
@@ -82,19 +88,18 @@ class Rival(Worker):
 
 
 class Exporter(ExporterProcess):
-    """`cloud-browser-exporter serve` with one account, its ledger in a folder of its own.
+    """`cloud-browser-exporter serve`, its ledger in a folder of its own.
 
     Args:
         folder: for its configuration and its ledger.
-        provider: the account's.
+        provider: the accounts'.
         command: the installed command of this checkout, or of another.
+        accounts: how many; all list the same sessions.
     """
 
-    def __init__(self, folder: Path, provider: Provider, command: Path = COMMAND) -> None:
-        pricing = PRICING if provider.provider == "browserbase" else ""
-        config = CONFIG.format(provider=provider.provider, url=provider.url, pricing=pricing, folder=folder)
-        self._folder, self._waited, self._requests = folder, 0.0, 0.0
-        (folder / "config.yml").write_text(config)
+    def __init__(self, folder: Path, provider: Provider, command: Path = COMMAND, accounts: int = 1) -> None:
+        self._folder, self._accounts, self._waited, self._requests = folder, accounts, 0.0, 0.0
+        (folder / "config.yml").write_text(_config(folder, provider, accounts))
         (folder / "key").write_text("bench")
         flags = "--config.file", folder / "config.yml", "--web.listen-address", "127.0.0.1:0"
         super().__init__(command, "serve", *flags, grace=TIMEOUT)
@@ -111,14 +116,15 @@ class Exporter(ExporterProcess):
         begun = time.perf_counter()
         text = self._get("/metrics")
         seconds = time.perf_counter() - begun
-        self.samples = _samples(text)
-        if not self.samples["cloud_browser_up"]:
-            raise RuntimeError(f"the exporter could not read its account: {self.log}")
+        values = _values(text)
+        self.samples = {name: sum(each) for name, each in values.items()}
+        if self.samples["cloud_browser_up"] != self._accounts:
+            raise RuntimeError(f"the exporter could not read all its accounts: {self.log}")
         waited = self.samples["cloud_browser_exporter_api_request_duration_seconds_sum"]
         requests = self.samples["cloud_browser_exporter_api_requests_total"]
-        scrape = Scrape(seconds, seconds - waited + self._waited, round(requests - self._requests))
+        own, sent = seconds - waited + self._waited, round(requests - self._requests)
         self._waited, self._requests = waited, requests
-        return scrape
+        return Scrape(seconds, own, sent, max(values["cloud_browser_collector_duration_seconds"]))
 
     def mebibytes(self, kind: str = "VmRSS") -> float:
         """MiB resident now, or (`VmHWM`) at most so far."""
@@ -138,11 +144,20 @@ class Exporter(ExporterProcess):
         return body
 
 
-def _samples(text: str) -> dict[str, float]:
-    """Each metric's samples, summed over their labels."""
-    sums: dict[str, float] = {}
+def _config(folder: Path, provider: Provider, accounts: int) -> str:
+    pricing = PRICING if provider.provider == "browserbase" else ""
+    each = (
+        ACCOUNT.format(number=number, provider=provider.provider, url=provider.url, pricing=pricing)
+        for number in range(accounts)
+    )
+    return CONFIG.format(accounts="\n".join(each), folder=folder)
+
+
+def _values(text: str) -> dict[str, list[float]]:
+    """Each metric's values, whatever their labels."""
+    values: dict[str, list[float]] = {}
     families = text_string_to_metric_families(text)  # type: ignore[no-untyped-call]  # the library's own omission
     for family in families:
         for sample in family.samples:
-            sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
-    return sums
+            values.setdefault(sample.name, []).append(sample.value)
+    return values

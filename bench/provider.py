@@ -1,14 +1,18 @@
 """A provider that costs next to nothing: a fleet's list, whose clock moves only when it is told to.
 
-    python -m bench.provider (browserbase | browser_use) SESSIONS
+    python -m bench.provider (browserbase | browser_use) SESSIONS [--latency SECONDS]
 
-Prints its base URL. Each line on its standard input takes the clock on by the seconds that stand there;
-the end of its input ends it. Until the clock moves, everyone who asks gets the same bytes.
+Prints its base URL. Each request is answered after the latency; requests wait side by side. Each line on
+its standard input takes the clock on by the seconds that stand there; the end of its input ends it. Until
+the clock moves, everyone who asks gets the same bytes.
 """
 
+import argparse
 import socketserver
 import sys
 import threading
+import time
+from collections.abc import Sequence
 from email.utils import formatdate
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
@@ -20,6 +24,7 @@ from exporter.simulator.fleet import DAY, HOUR, SECOND, Fleet
 from exporter.simulator.provider import encoded_rows
 
 BROWSERBASE = browserbase.FACTS.name
+BROWSER_USE = browser_use.FACTS.name
 ORIGIN = 1_767_225_600 * SECOND
 WEEK = 7 * DAY
 BROWSERS_AN_HOUR = 60.0
@@ -83,14 +88,17 @@ class _Handler(socketserver.StreamRequestHandler):
         while line := self.rfile.readline():
             while self.rfile.readline().strip():
                 pass
+            if self.server.latency:
+                time.sleep(self.server.latency)  # in the connection's own thread
             self.wfile.write(self.server.source.answer(line.split()[1].decode()))
 
 
 class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
+    request_queue_size = 128  # many accounts connect at once
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
+    def __init__(self, source: Source, latency: float) -> None:
+        self.source, self.latency = source, latency
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def __enter__(self) -> Self:
@@ -102,10 +110,15 @@ class _Server(socketserver.ThreadingTCPServer):
         self.server_close()
 
 
-def main(provider: str, size: str) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until the input ends."""
-    source = Source(provider, int(size))
-    with _Server(source) as server:
+    parser = argparse.ArgumentParser(prog="python -m bench.provider")
+    parser.add_argument("provider", choices=(BROWSERBASE, BROWSER_USE))
+    parser.add_argument("sessions", type=int)
+    parser.add_argument("--latency", metavar="SECONDS", type=float, default=0.0)
+    chosen = parser.parse_args(arguments)
+    source = Source(chosen.provider, chosen.sessions)
+    with _Server(source, chosen.latency) as server:
         print("http://127.0.0.1:{1}".format(*server.server_address), flush=True)
         for line in sys.stdin:
             source.move(int(line))
@@ -113,4 +126,4 @@ def main(provider: str, size: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -1,6 +1,6 @@
-"""Prints what a scrape costs and what the exporter weighs, as tables for the README. Takes five minutes.
+"""Prints what a scrape costs and what the exporter weighs, as tables of Markdown. Takes some six minutes.
 
-    python -m bench.run [--against CHECKOUT]
+    python -m bench.run [--only (start | listed | accounts | ended)] [--against CHECKOUT]
 
 Floor, naive exporter, this exporter and provider are processes of their own on this machine. They scrape in
 turns, the same bytes each, then the provider's clock moves on. Ratios are of medians; nothing here passes or
@@ -11,21 +11,26 @@ with them, and the ratio to it is shown.
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from bench.contest import Contestant, Times, in_turns
 from bench.processes import Exporter, Provider, Rival
-from bench.report import Ended, Listed, Report
+from bench.report import Accounts, Ended, Listed, Report, Start
 from devtools.processes import COMMAND
 
 LISTED = {100: 100, 1_000: 100, 10_000: 60, 100_000: 9}  # sessions: rounds
 ENDED = (1_000, 100_000, 1_000_000)
 ENDED_ROUNDS = 200
 NAIVE_ROUNDS = {1_000: 20, 100_000: 2}  # it reads every page: a million sessions would take it minutes
+ACCOUNTS = (1, 10, 50)
+ACCOUNT_SESSIONS = 100  # that each of them lists
+ACCOUNT_ROUNDS = 30
+LATENCY = 0.2  # seconds, of every request of theirs
 STARTS = 5
 WARMING = 3
 SETTLING = 40  # scrapes, in the first of which the ledger gives back what an import took
@@ -33,13 +38,13 @@ DISK = "/var/tmp"  # noqa: S108 - not in memory, as /tmp may be: a ledger's comm
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure everything, then print."""
+    """Measure everything, or one part; then print."""
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__.splitlines()[0])
     parser.add_argument("--against", metavar="CHECKOUT", type=_command_of, help="compare with its command")
-    other = parser.parse_args(arguments).against
-    start, idle = measure_start()
-    listed = {size: measure_listed(size, rounds, other) for size, rounds in LISTED.items()}
-    print(Report(start, idle, listed, measure_ended(other)))
+    parser.add_argument("--only", choices=PARTS, help="measure this part alone")
+    chosen = parser.parse_args(arguments)
+    parts = [chosen.only] if chosen.only else PARTS
+    print(Report(**{part: PARTS[part](chosen.against) for part in parts}))
 
 
 def _command_of(checkout: str) -> Path:
@@ -50,7 +55,7 @@ def _command_of(checkout: str) -> Path:
     return command
 
 
-def measure_start() -> tuple[float, float]:
+def measure_start(_other: Path | None = None) -> Start:
     """The median of the seconds to a first healthy answer, and the most memory after it."""
     _say("starts")
     found = []
@@ -58,11 +63,15 @@ def measure_start() -> tuple[float, float]:
         with Provider("browserbase", 100) as provider, _exporter(provider) as exporter:
             found.append((exporter.start_seconds, exporter.mebibytes()))
     seconds, memory = zip(*found, strict=True)
-    return median(seconds), max(memory)
+    return Start(median(seconds), max(memory))
 
 
-def measure_listed(size: int, rounds: int, other: Path | None = None) -> Listed:
-    """A list of Browserbase's."""
+def measure_listed(other: Path | None = None) -> dict[int, Listed]:
+    """Browserbase's lists, one size after the other."""
+    return {size: _measure_list(size, rounds, other) for size, rounds in LISTED.items()}
+
+
+def _measure_list(size: int, rounds: int, other: Path | None) -> Listed:
     _say(f"Browserbase: {size:,} sessions")
     with ExitStack() as stack:
         provider = stack.enter_context(Provider("browserbase", size))
@@ -73,6 +82,27 @@ def measure_listed(size: int, rounds: int, other: Path | None = None) -> Listed:
         floor, naive, ours, *theirs = (one.seconds for one in in_turns(rounds, [provider], contestants))
         memory = exporters[0].mebibytes(), exporters[0].mebibytes("VmHWM")
         return Listed(floor, naive, ours, *memory, theirs[0] if theirs else None)
+
+
+def measure_accounts(other: Path | None = None) -> dict[int, Accounts]:
+    """Exporters with so many accounts, whose provider takes its time, in turns."""
+    _say("accounts")
+    with ExitStack() as stack:
+        provider = stack.enter_context(Provider("browserbase", ACCOUNT_SESSIONS, LATENCY))
+        exporters, others = (
+            [stack.enter_context(_exporter(provider, command, count)) for count in ACCOUNTS if command]
+            for command in (COMMAND, other)
+        )
+        contestants = (*exporters, *others)
+        in_turns(WARMING, [provider], contestants)
+        times = in_turns(ACCOUNT_ROUNDS, [provider], contestants)
+        each = zip_longest(ACCOUNTS, exporters, times[: len(exporters)], times[len(exporters) :])
+        return {
+            count: Accounts(
+                own, exporter.mebibytes(), exporter.mebibytes("VmHWM"), old.seconds if old else None
+            )
+            for count, exporter, own, old in each
+        }
 
 
 def measure_ended(other: Path | None = None) -> dict[int, Ended]:
@@ -125,12 +155,20 @@ def _against_naive(provider: Provider, exporter: Exporter) -> float | None:
 
 
 @contextmanager
-def _exporter(provider: Provider, command: Path = COMMAND) -> Iterator[Exporter]:
+def _exporter(provider: Provider, command: Path = COMMAND, accounts: int = 1) -> Iterator[Exporter]:
     with (
         tempfile.TemporaryDirectory(prefix="bench-", dir=DISK) as folder,
-        Exporter(Path(folder), provider, command) as exporter,
+        Exporter(Path(folder), provider, command, accounts) as exporter,
     ):
         yield exporter
+
+
+PARTS: dict[str, Callable[[Path | None], Any]] = {
+    "start": measure_start,
+    "listed": measure_listed,
+    "accounts": measure_accounts,
+    "ended": measure_ended,
+}
 
 
 def _say(what: str) -> None:

@@ -1,4 +1,4 @@
-"""The scrape plan that a configuration makes: each account's reader, policy and description."""
+"""Builds the scrape plan of a configuration: each account's reader, policy and description."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -19,15 +19,15 @@ from exporter.scrape.plan import AccountTarget, ScrapePlan, TimeoutPolicy
 
 
 class AccountTargets:
-    """Makes scrape plans of configurations, one after the other.
+    """Builds scrape plans from configurations, one after another.
 
     An account whose requests stay the same keeps its reader: its connections, a Retry-After in force, and how
-    far a long reading has come.
+    far a first import has come.
 
     Args:
         providers: the registry.
         environ: the environment, for keys that are in no file.
-        telemetry: told of each account's requests.
+        telemetry: counts each account's requests.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class AccountTargets:
         self._key_files = KeyFiles()
 
     def plan(self, config: Config) -> ScrapePlan:
-        """Returns what scrapes go by. Warns of key files that other users may read."""
+        """Returns the plan of a configuration. Warns of key files that other users may read."""
         self._key_files = KeyFiles()
         for file in {account.api_key_file for account in config.accounts} - {""}:
             self._key_files.warn_if_permissive(file)

@@ -34,7 +34,7 @@ log = structlog.get_logger()
 class Web(msgspec.Struct, frozen=True):
     """The flags of the web server.
 
-    listen: hosts and ports. path: of the metrics. config: the file for TLS and users.
+    listen: hosts and ports. path: where the metrics are. config: the file for TLS and users.
     lifecycle: whether a reload may be requested over HTTP.
     """
 
@@ -46,14 +46,14 @@ class Web(msgspec.Struct, frozen=True):
 
 def serve(
     config: Config,
-    again: Callable[[], Config] | None,
+    reread: Callable[[], Config] | None,
     environ: Mapping[str, str],
     web: Web,
     providers: Mapping[str, Provider],
 ) -> None:
     """Serve until a signal; then answer what is in flight, and close the ledger. On the main thread.
 
-    `again` reads the configuration for a reload, and may take seconds; it raises ConfigError. Where there
+    `reread` reads the configuration for a reload, and may take seconds; it raises ConfigError. Where there
     is nothing to read again, SIGHUP ends the exporter as SIGTERM does.
 
     Raises:
@@ -62,19 +62,19 @@ def serve(
         OSError: when an address cannot be listened on.
     """
     try:
-        asyncio.run(_serve(config, again, environ, web, providers))
+        asyncio.run(_serve(config, reread, environ, web, providers))
     finally:
         ignore_signals()
 
 
 async def _serve(
     config: Config,
-    again: Callable[[], Config] | None,
+    reread: Callable[[], Config] | None,
     environ: Mapping[str, str],
     web: Web,
     providers: Mapping[str, Provider],
 ) -> None:
-    signals = Signals()  # first: what comes while the rest is made waits
+    signals = Signals()  # first, so that signals during the start are queued
     raise_open_files_limit()
     web_config = None if web.config is None else ReloadingWebConfig.open(web.config)
     telemetry = Telemetry(dropped_lines)
@@ -82,7 +82,7 @@ async def _serve(
         _open(ledger)
         targets = AccountTargets(providers, environ, telemetry)
         scraper = Scraper(targets.plan(config), ledger, telemetry)
-        reload = again and Reload(lambda: targets.plan(_same_ledger(again(), config)), scraper, telemetry)
+        reload = reread and Reload(lambda: targets.plan(_same_ledger(reread(), config)), scraper, telemetry)
         ready = partial(_ready, ledger)
         front = Front(scraper, telemetry.registry, ready, web.path, reload if web.lifecycle else None)
         app = front.app([] if web_config is None else [basic_auth(web_config)])
@@ -94,7 +94,7 @@ async def _serve(
 
 
 def _open(ledger: Ledger) -> None:
-    """Open the ledger, now or later. One that must not be touched ends the exporter at its start."""
+    """Open the ledger if that can be done now. Raises LedgerRefusedError for one that must not be touched."""
     try:
         ledger.open()
     except LedgerRefusedError:
@@ -104,7 +104,7 @@ def _open(ledger: Ledger) -> None:
 
 
 def _ready(ledger: Ledger) -> bool:
-    """Whether the ledger is open now, or can be opened. Why not, the scrapes say."""
+    """Returns whether the ledger is open, or can be opened now. Scrapes log why not."""
     try:
         ledger.open()
     except LedgerError as error:

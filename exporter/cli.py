@@ -25,7 +25,7 @@ Providers = Mapping[str, Provider]
 
 
 class Command(msgspec.Struct, frozen=True):
-    """A command: what it does, for people; its flags; what runs it."""
+    """A command: its help text, its flags, and what runs it."""
 
     text: str
     add_flags: Callable[[argparse.ArgumentParser], None]
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None, providers: Providers = PROVIDER
 
 
 def parse(arguments: Sequence[str], providers: Providers) -> tuple[Command, argparse.Namespace]:
-    """Find the command, behind any of serve's flags; then parse all flags as that command's."""
+    """Returns the command, which may follow flags of `serve`, and all flags, parsed as that command's."""
     parser = _main_parser(providers)
     rest = parser.parse_args(arguments).command
     before = arguments[: len(arguments) - len(rest)]
@@ -89,7 +89,7 @@ def _add_serving(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="YAML; without it the accounts come from the environment",
     )
-    add("--ledger.url", dest="ledger", help="goes before the configuration's ledger.url")
+    add("--ledger.url", dest="ledger", help="overrides the configuration's ledger.url")
     add("--web.enable-lifecycle", dest="lifecycle", action="store_true", help="reload by POST /-/reload")
     _add_web(parser)
 
@@ -156,7 +156,9 @@ def _serve(flags: argparse.Namespace, providers: Providers) -> None:
     if flags.config is not None:
         read = partial(load, flags.config, providers, environ, flags.ledger)
     config, default = read(), default_ledger(environ)
-    if config.ledger.url == default:  # its folder is made; another one is the user's
+    if (
+        config.ledger.url == default
+    ):  # only the default's folder is created: that of another ledger may be a typing error
         _make_folder(Path(default.removeprefix("sqlite:///")).parent)
     serve(config, read, environ, _web(flags, lifecycle=flags.lifecycle), providers)
 

@@ -4,14 +4,17 @@ import argparse
 import signal
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from exporter.app import Web, serve
 from exporter.config.settings import AccountConfig, Config, ConfigError, LedgerConfig, Pricing
 from exporter.providers.base import Provider
 from exporter.simulator import PROVIDERS as SIMULATED
-from exporter.simulator.fleet import BILLING, DAY, ORDERS, Fleet, Wave, parse_wave
-from exporter.simulator.server import FAULTS, Fault, Server, create_app, parse_fault, scaled_clock
+from exporter.simulator.fleet import BILLING, DAY, ORDERS, Fleet, parse_wave
+from exporter.simulator.server import FAULTS, Server, create_app, parse_fault, scaled_clock
+
+Parsed = TypeVar("Parsed")
 
 STOP_SIGNALS = signal.SIGTERM, signal.SIGINT
 KEY = "DEMO_KEY"
@@ -31,7 +34,7 @@ Ctrl-C ends it, and nothing stays behind.
 
 
 def add_flags(parser: argparse.ArgumentParser, billing: str) -> None:
-    """Add the simulator's flags, but for its address. billing: the default."""
+    """Add the simulator's flags, except its address. billing: the default."""
     add = parser.add_argument
     add("--seed", type=int, default=1, help="the same seed and time give the same sessions")
     add("--history", type=int, default=1000, help="how many sessions have ended already")
@@ -50,7 +53,7 @@ def add_flags(parser: argparse.ArgumentParser, billing: str) -> None:
     add(
         "--wave",
         dest="waves",
-        type=_wave,
+        type=_argument(parse_wave),
         action="append",
         default=[],
         metavar="KIND:SHARE:BEGIN:END",
@@ -59,7 +62,7 @@ def add_flags(parser: argparse.ArgumentParser, billing: str) -> None:
     add(
         "--fault",
         dest="faults",
-        type=_fault,
+        type=_argument(parse_fault),
         action="append",
         default=[],
         metavar="KIND:SHARE",
@@ -74,18 +77,16 @@ def _days(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of days, such as 7") from error
 
 
-def _wave(text: str) -> Wave:
-    try:
-        return parse_wave(text)
-    except ValueError as error:  # whose text argparse would not show
-        raise argparse.ArgumentTypeError(str(error)) from error
+def _argument(parse: Callable[[str], Parsed]) -> Callable[[str], Parsed]:
+    """Returns the parser for argparse, which does not show the text of a ValueError."""
 
+    def parsed(text: str) -> Parsed:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
 
-def _fault(text: str) -> Fault:
-    try:
-        return parse_fault(text)
-    except ValueError as error:  # whose text argparse would not show
-        raise argparse.ArgumentTypeError(str(error)) from error
+    return parsed
 
 
 def simulate(flags: argparse.Namespace) -> None:
@@ -100,7 +101,7 @@ def simulate(flags: argparse.Namespace) -> None:
 
 
 def demo(flags: argparse.Namespace, web: Web, providers: Mapping[str, Provider]) -> None:
-    """Simulator and exporter in one process, with keys and a ledger that are removed afterwards."""
+    """Run simulator and exporter in one process, with keys and a ledger that are removed afterwards."""
     with _simulator(flags) as server, tempfile.TemporaryDirectory(prefix="cloud-browser-demo-") as folder:
         accounts = accounts_of(server.url, providers)
         config = Config(accounts, ledger=LedgerConfig(f"sqlite:///{folder}/ledger.db"))
@@ -111,7 +112,7 @@ def demo(flags: argparse.Namespace, web: Web, providers: Mapping[str, Provider])
 
 
 def accounts_of(url: str, providers: Mapping[str, Provider]) -> tuple[AccountConfig, ...]:
-    """One of each registered provider that is simulated; with prices where cost is estimated."""
+    """Returns an account of each provider that is simulated; with prices where cost is estimated."""
     prices = {"estimated": {"pricing": PRICES}}
     return tuple(
         AccountConfig(

@@ -67,7 +67,7 @@ def limit_cardinality(
     shown = SeenLabelValues(_new(status, known), _new(region, traits.regions), _new(project, [""]))
     if all(name == to for names in (status, region, project) for name, to in names.items()):
         return listing, shown
-    return _renamed(listing, status, region, project), shown
+    return _with_shown_values(listing, status, region, project), shown
 
 
 def _new(shown: Mapping[str, str], known: Iterable[str]) -> frozenset[str]:
@@ -75,9 +75,11 @@ def _new(shown: Mapping[str, str], known: Iterable[str]) -> frozenset[str]:
     return frozenset(value for value, to in shown.items() if value == to) - {*known, UNKNOWN, OTHER}
 
 
-def _renamed(
+def _with_shown_values(
     listing: Listing, status: Mapping[str, str], region: Mapping[str, str], project: Mapping[str, str]
 ) -> Listing:
+    """Returns the listing with each label value replaced by the one to show, and their counts added up."""
+
     def moved(series: Series) -> Series:
         return Series(project[series.project], region[series.region])
 

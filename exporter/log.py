@@ -1,7 +1,7 @@
 """Log lines on stderr, as logfmt or JSON; libraries' lines too.
 
-Lines are written by a thread of their own: a scrape never waits for whoever reads the log. Beyond a bound,
-lines that nobody takes are dropped, and counted.
+Lines are written by a thread of their own, so that a scrape never waits for a slow reader of stderr. The
+queue of lines is bounded: lines beyond it are dropped, and counted.
 """
 
 import atexit
@@ -28,7 +28,7 @@ _FIRST = ["ts", "level", "msg"]
 
 
 class BackgroundHandler(logging.Handler):
-    """Writes each record's line from a thread. `dropped` counts the lines that were not taken in time.
+    """Writes each record's line from a thread. `dropped` counts the lines that found the queue full.
 
     Args:
         write: takes a line, and may block.
@@ -44,9 +44,18 @@ class BackgroundHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Queue the record's line, or drop it. logging holds the handler's lock meanwhile."""
         try:
-            self._lines.put_nowait(f"{self.format(record)}\n".encode(errors="backslashreplace"))
+            self._lines.put_nowait(f"{self._line(record)}\n".encode(errors="backslashreplace"))
         except Full:
             self.dropped += 1
+
+    def _line(self, record: logging.LogRecord) -> str:
+        try:
+            return self.format(record)
+        except Exception as error:  # noqa: BLE001 - a library's faulty line must not fail what logs it
+            text = f"a line of {record.name} cannot be formatted"
+            return self.format(
+                logging.LogRecord(record.name, record.levelno, "", 0, f"{text}: {error!r}", (), None)
+            )
 
     def flush_within(self, seconds: float) -> bool:
         """Wait until all lines are written, but not longer; returns whether they are."""
@@ -58,7 +67,7 @@ class BackgroundHandler(logging.Handler):
             line = self._lines.get()
             try:
                 self._write(line)
-            except (OSError, ValueError):  # stderr is closed: nowhere is left to say so
+            except (OSError, ValueError):  # stderr is closed, so that this cannot be logged
                 self.dropped += 1
             finally:
                 self._lines.task_done()
@@ -78,7 +87,10 @@ def flush(seconds: float = FLUSH_SECONDS) -> bool:
 
 
 def _write_to_stderr() -> Callable[[bytes], object]:
-    """Writes past sys.stderr's buffer, whose lock a blocked thread would hold at the end of the process."""
+    """Returns what writes a line to stderr.
+
+    It bypasses the buffer of sys.stderr, whose lock a blocked thread would hold at the end of the process.
+    """
     try:
         descriptor = sys.stderr.fileno()
     except io.UnsupportedOperation:  # a stream in memory
@@ -95,6 +107,29 @@ def _write_whole(descriptor: int, line: bytes) -> None:
         line = line[os.write(descriptor, line) :]
 
 
+def _formatter(form: str, shared: list[Processor]) -> logging.Formatter:
+    final: Processor = structlog.processors.LogfmtRenderer(key_order=_FIRST, drop_missing=True)
+    if form == "json":
+        final = structlog.processors.JSONRenderer()
+    return structlog.stdlib.ProcessorFormatter(
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, final],
+        foreign_pre_chain=shared,
+    )
+
+
+def _configure_standard(level: int, formatter: logging.Formatter) -> None:
+    """Set up the standard library's logging, which libraries use and structlog writes to."""
+    handler = BackgroundHandler(_write_to_stderr())
+    _handlers.append(handler)
+    handler.setFormatter(formatter)
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    # Below warning it logs its own workings.
+    logging.getLogger("asyncio").setLevel(max(level, logging.WARNING))
+    # They quote what a provider or a client sent: a key may be echoed, a bad request may hold a password.
+    for library in ("urllib3", "aiohttp"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+
+
 def configure(level: str, form: str) -> None:
     """Set up the process's logging: one of `LEVELS`, one of `FORMATS`."""
     shared: list[Processor] = [
@@ -103,23 +138,7 @@ def configure(level: str, form: str) -> None:
         structlog.processors.format_exc_info,
         structlog.processors.EventRenamer("msg"),
     ]
-    final: Processor = structlog.processors.LogfmtRenderer(key_order=_FIRST, drop_missing=True)
-    if form == "json":
-        final = structlog.processors.JSONRenderer()
-    handler = BackgroundHandler(_write_to_stderr())
-    _handlers.append(handler)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, final],
-            foreign_pre_chain=shared,
-        )
-    )
-    logging.basicConfig(handlers=[handler], level=LEVELS[level], force=True)
-    # At info it reports on itself.
-    logging.getLogger("asyncio").setLevel(max(LEVELS[level], logging.WARNING))
-    # They quote what a provider or a client sent: a key may be echoed, a bad request may hold a password.
-    for library in ("urllib3", "aiohttp"):
-        logging.getLogger(library).setLevel(logging.CRITICAL)
+    _configure_standard(LEVELS[level], _formatter(form, shared))
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -28,7 +28,7 @@ class ProviderTraits(msgspec.Struct, frozen=True):
 
     Args:
         name: the `provider` label.
-        open_statuses, ended_statuses: its words for the states of a session, in lower case.
+        open_statuses, ended_statuses: its names for the states of a session, in lower case.
         endings: the statuses under which ends are counted; `unknown` is that of a session that left the list
             while it was open.
         regions: those that it offers.
@@ -74,7 +74,7 @@ class Session(msgspec.Struct, frozen=True):
     `created` orders sessions and ages them; `started` is None until it runs. `ended` is None while the
     session is open; `ending` is the status under which its end counts, None also for an ended session
     whose status is not known in advance. `end_is_known` is False where the provider gives no end of an ended
-    session, and `ended` is an estimate. `is_incomplete` tells that a figure is absent, and is 0 for now.
+    session, and `ended` is an estimate. `is_incomplete`: a figure is absent, and taken as 0.
     """
 
     id: str
@@ -95,12 +95,12 @@ class Listing(msgspec.Struct, frozen=True):
     """What one scrape read of an account's list.
 
     time: the provider's clock at the reading.
-    sessions: the open ones, and the ended ones that the window asked for; one may stand here twice.
+    sessions: the open ones, and the ended ones that the window includes; one may stand here twice.
     listed: how many sessions the provider lists, by series and status.
-    covers: None while something that the window asked for is still to be read (see `remaining`); else
+    covers: None while something that the window includes is still to be read (see `remaining`); else
         the time at which this reading began: every session created before it has been read, has
         settled, or has left the list.
-    missing: unsettled ids of the window that a complete reading did not find, in rejected rows neither.
+    missing: unsettled ids of the window that a complete reading did not find, not even in rejected rows.
     remaining: how many sessions are still to be read.
     rejected: how many rows made no sense, by reason.
     rejected_ids: ids of rows that were left out, as far as they could be read; at most 10,000.
@@ -124,8 +124,8 @@ class ReadWindow(msgspec.Struct, frozen=True):
     watermark: sessions created before it have settled, except the unsettled (None: nothing has settled).
     unsettled: sessions that may still change: their ids and the times they were created.
     departed: sessions that left the list, or whose rows became unusable, before they had settled. They need
-        not be sought, but count on should they come back.
-    rejected: ids of rows that were never usable. They need not be sought either.
+        not be searched for, but count on if they come back.
+    rejected: ids of rows that were never usable. They need not be searched for either.
     ended_after: a session that ended later than this may not have settled yet, whenever it was created.
     position: the position of the last listing, while the first import is incomplete.
     """
@@ -163,5 +163,5 @@ def micros(moment: datetime) -> int:
 
 
 def moment(stamp: int) -> datetime:
-    """Returns the moment of so many microseconds since 1970, or the nearest that datetime can hold."""
+    """Returns the time of microseconds since 1970, or the nearest that datetime can hold."""
     return _EPOCH + max(_FIRST, min(stamp, _LAST)) * _TICK

@@ -70,7 +70,7 @@ def test_only_priced_accounts_of_browserbase_show_a_cost() -> None:
 
 def test_times_become_the_plans() -> None:
     plan = wiring().plan(Config((ONE,), Scrape(timeout=90, timeout_offset=0.25, min_interval=5)))
-    assert (plan.times, plan.min_interval) == (TimeoutPolicy(90, 0.25), 5)
+    assert (plan.timeouts, plan.min_interval) == (TimeoutPolicy(90, 0.25), 5)
 
 
 def test_key_query_and_limit_reach_the_provider(tmp_path: Path) -> None:

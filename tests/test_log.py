@@ -98,6 +98,15 @@ def test_lines_that_nobody_takes_are_dropped_and_counted_and_logging_goes_on() -
     assert handler.dropped == 7
 
 
+def test_a_line_that_cannot_be_formatted_fails_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", "logfmt")
+    logging.getLogger("some.library").warning("%d items", "three")
+    logging.getLogger("some.library").warning("next")
+    first, second = written(capsys).splitlines()
+    assert "a line of some.library cannot be formatted" in first
+    assert second.endswith("msg=next")
+
+
 def test_a_command_whose_log_nobody_reads_serves_and_ends(tmp_path: Path) -> None:
     """Its stderr is a pipe that is full from the start; at level debug it logs each request."""
     reading, writing = os.pipe()

@@ -1,4 +1,4 @@
-"""One authenticated GET: under a deadline, within a size, tried again where that can help.
+"""One authenticated GET: under a deadline, within a size, retried where that can help.
 
 Every foreign exception becomes one of `errors` here, once.
 """
@@ -48,7 +48,7 @@ RETRIED = {408, 500, 502, 503, 504}  # a 429 is not: what it limits would only c
 
 
 class RequestTelemetry(Protocol):
-    """Told of every request as it ends."""
+    """Receives the outcome of every request as it ends."""
 
     def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
         """`code` is the HTTP status, or `error` when there was no answer."""
@@ -65,7 +65,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Api:
-    """One account's way to its provider, with connections that are kept; several threads may use it.
+    """One account's HTTP client, with pooled connections; several threads may use it.
 
     The connections are closed with the last reference to it: a scrape that began before a reload may still
     use them.
@@ -75,7 +75,7 @@ class Api:
         header: the name of the header that carries the key.
         key: called for each request, so that a rotated key works at once; it may raise NoKeyError.
         max_bytes: the largest body, decompressed.
-        telemetry: told of every request.
+        telemetry: counts every request.
         requests_per_second: how many may be sent in any second; None for no limit of the exporter's own.
         wall, clock, sleep: seconds since 1970, seconds for deadlines, and how to wait.
     """
@@ -105,7 +105,7 @@ class Api:
     def get(
         self, path: str, params: Mapping[str, str | int], deadline: float, *, background: bool = False
     ) -> Answer:
-        """The answer to `GET base_url + path`, by a deadline on `clock`.
+        """Returns the answer to `GET base_url + path`, by a deadline on `clock`.
 
         The path is also the `endpoint` under which the request is counted. In the background, it leaves room
         in the rate limit for others.
@@ -143,7 +143,7 @@ class Api:
             self._slots.release()
 
     def _pause(self, error: ApiError, attempt: int) -> float | None:
-        """How long to wait before the next attempt; None if there is none, or none can help."""
+        """Returns the seconds until the next attempt; None if there is none, or it cannot help."""
         if attempt == ATTEMPTS:
             return None
         backoff = BACKOFF_SECONDS * 2**attempt * random.uniform(0.5, 1)  # noqa: S311 - jitter, no secret

@@ -58,7 +58,7 @@ class StatusError(ApiError):
     """An HTTP status other than 200.
 
     Args:
-        status: it.
+        status: the HTTP status.
         wait: the seconds that the provider asks to wait before the next request.
         suppressed: the answer came earlier; as that wait is not over, no request was sent.
         html: the answer's body is HTML, which no provider's API sends.
@@ -143,6 +143,6 @@ class PayloadError(ApiError, reason="bad_payload"):
 
 
 def status_error(status: int) -> type[StatusError]:
-    """The class for a status."""
+    """Returns the class for a status."""
     exact = {401: AuthError, 403: AuthError, 402: PaymentError, 408: SlowRequestError, 429: RateLimitedError}
     return exact.get(status) or {3: RedirectError, 5: ServerError}.get(status // 100, ClientError)

@@ -46,7 +46,7 @@ class RetryAfterGate:
         self._reason: StatusError | None = None
 
     def close(self, error: StatusError, now: float) -> None:
-        """Hold back requests for as long as the answer asked, if it did; never shorter than asked before."""
+        """Hold back requests for as long as the answer asked, if it did; a longer wait stays in force."""
         with self._lock:
             if error.wait is not None and now + error.wait > self._open_from:
                 self._open_from, self._reason = now + error.wait, error

@@ -35,7 +35,7 @@ KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 
 
 def pooled_session(connections: int) -> requests.Session:
-    """A session that keeps up to so many connections to its one host and no cookies; it follows no redirect.
+    """Returns a session that keeps up to so many connections to its one host, no cookies, no redirects.
 
     Its requests must name a timeout, in seconds. They raise the exceptions of requests and urllib3, and
     UnicodeError for a host's name; where the time was over, a TimeoutError is at the bottom of these.
@@ -48,7 +48,7 @@ def pooled_session(connections: int) -> requests.Session:
 
 
 def connect(addresses: Sequence[tuple[str, int]], seconds: float) -> socket.socket:
-    """A connection to the first address that takes one. Each gets its share of what is left of the time.
+    """Returns a connection to the first address that accepts one. Each gets a share of the time left.
 
     Raises:
         OSError: the last address's.
@@ -84,23 +84,23 @@ class _Session(requests.Session):
         self.auth = _no_auth
 
     def merge_environment_settings(self, url: Any, *args: Any, **kwargs: Any) -> Any:
-        """As requests does, but addresses of this machine are never asked through a proxy."""
+        """As requests does, but requests to this machine never go through a proxy."""
         settings = super().merge_environment_settings(url, *args, **kwargs)
         return {**settings, "proxies": {}} if is_loopback(str(url)) else settings
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Nowhere: headers would travel along, and even to tell where, requests reads all of the body."""
+        """Returns None: a redirect would carry the key along, and requests reads its whole body first."""
 
 
 def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Add nothing: without an auth of its own, a session sends the password of a `.netrc` entry."""
+    """Add nothing; a session without this would send the password of a `.netrc` entry."""
     return request
 
 
 class _Reader(io.RawIOBase):
-    """What a socket receives until its timeout, which it has at the beginning, is over.
+    """Reads from a socket until a deadline, which is the socket's timeout from the beginning.
 
-    heading: whether the head is being read, which must not end with the connection.
+    heading: whether the head is being read; a connection that ends within it raises RemoteDisconnected.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -112,7 +112,7 @@ class _Reader(io.RawIOBase):
         return True
 
     def extend(self, seconds: float) -> None:
-        """Give what is still to come so many seconds more."""
+        """Move the deadline by so many seconds."""
         self._until += seconds
 
     def readinto(self, buffer: Any) -> int | None:
@@ -138,9 +138,9 @@ class _Response(HTTPResponse):
         self.fp = io.BufferedReader(self._reader)
 
     def begin(self) -> None:
-        """Read the head of the answer, whole, where http.client is content with what came of the headers.
+        """Read the head of the answer; one cut short is an error, where http.client accepts it.
 
-        Interim answers, of which it passes over 100 alone, are none.
+        Interim answers are skipped; http.client skips only those with status 100.
         """
         self._reader.heading = True
         super().begin()

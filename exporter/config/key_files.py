@@ -8,13 +8,13 @@ log = structlog.get_logger()
 
 
 class KeyFiles:
-    """Remembers which files it warned of: once each, and again when one was closed in between."""
+    """Warns of each file once, and again if its permissions were corrected in between."""
 
     def __init__(self) -> None:
         self._permissive: set[str] = set()
 
     def warn_if_permissive(self, file: str) -> None:
-        """Logs a warning when others may read the file, and that is new."""
+        """Logs a warning if others may read the file and could not before."""
         if not is_too_permissive(file):
             self._permissive.discard(file)
         elif file not in self._permissive:

@@ -1,7 +1,7 @@
 """Loads YAML files, validated by structs whose fields name, with `parsed_by`, what parses each value.
 
-One pass finds all errors of a file. A scalar stays text until its field's parser has it, so that a price
-passes through no float. What is loaded is builtins, by the fields' names; msgspec makes structs of them.
+One pass finds all errors of a file. A scalar stays text until its field's parser reads it, so that a
+price never becomes a float. Returned are dicts, lists and parsed values; msgspec makes structs of them.
 """
 
 import re
@@ -86,10 +86,10 @@ def match_pattern(pattern: str, wanted: str, text: str) -> str:
     return text
 
 
-def one_of(words: tuple[str, ...], text: str) -> str:
-    """Returns the text. Raises ValueError if it is none of the words."""
-    if text not in words:
-        raise ValueError(f"{quote(text)} is not one of {', '.join(words)}")
+def one_of(allowed: tuple[str, ...], text: str) -> str:
+    """Returns the text. Raises ValueError if it is not one of those allowed."""
+    if text not in allowed:
+        raise ValueError(f"{quote(text)} is not one of {', '.join(allowed)}")
     return text
 
 
@@ -150,7 +150,7 @@ class Validator:
         return taken
 
     def _entries(self, raw: Mapping[Any, object], at: str, key: Text, value: Text) -> dict[Any, Any]:
-        # A key that is not allowed, or is long, may be a misplaced secret: its place is named.
+        # A key that is not allowed, or is long, may be a misplaced secret: errors name its index instead.
         taken = {}
         for index, (name, item) in enumerate(raw.items()):
             known = len(self.faults)

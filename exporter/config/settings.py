@@ -44,7 +44,7 @@ _HOST = r"(?:\w[\w.-]*|\[[\da-fA-F:.]+\])"
 _PORT = r"(?::(?:[1-5]?\d{1,4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]))?"
 _URL = rf"(?i:https?)://{_HOST}{_PORT}(?:/[\w./~%+:-]*)?"
 _NAME = "cloud-browser-exporter"
-_STATE = {"STATE_DIRECTORY": ".", "XDG_STATE_HOME": _NAME, "HOME": f".local/state/{_NAME}"}
+_STATE_DIRECTORIES = {"STATE_DIRECTORY": ".", "XDG_STATE_HOME": _NAME, "HOME": f".local/state/{_NAME}"}
 
 
 def _seconds(least: str, text: str) -> float:
@@ -79,7 +79,7 @@ class Pricing(msgspec.Struct, frozen=True):
 
 
 class ConfigurableProvider(Protocol):
-    """What the configuration has to know of a provider."""
+    """What the configuration needs to know of a provider."""
 
     @property
     def base_url(self) -> str:
@@ -157,9 +157,9 @@ def load(
     for index, account in enumerate(values.get("accounts") or ()):
         if account is not None:
             at = f"{path}: accounts[{index}]"
-            _identify(account, at, names, validator)
+            _check_unique(account, at, names, validator)
             _check_options(account, at, providers, validator)
-            _finish(account, at, path.parent, environ, validator)
+            _check_key(account, at, path.parent, environ, validator)
     return _config(values, providers, environ, ledger_url, validator)
 
 
@@ -186,15 +186,17 @@ def from_environment(
 
 def default_ledger(environ: Mapping[str, str]) -> str | None:
     """Returns the default ledger's URL; None if no variable names an absolute directory for it."""
-    for variable, rest in _STATE.items():
+    for variable, rest in _STATE_DIRECTORIES.items():
         directory = environ.get(variable, "").partition(":")[0]
         if directory.startswith("/"):  # XDG: a relative one is ignored
             return f"sqlite:///{Path(directory, rest)}/ledger.db"
     return None
 
 
-def _identify(account: dict[str, Any], at: str, names: set[tuple[str, str]], validator: Validator) -> None:
-    """Checks that no account before, as `names` has them, has the same name and provider."""
+def _check_unique(
+    account: dict[str, Any], at: str, names: set[tuple[str, str]], validator: Validator
+) -> None:
+    """Checks that no earlier account has the same name and provider; `names` holds theirs."""
     name, provider = account.get("name"), account.get("provider")
     if name and provider:
         if (name, provider) in names:
@@ -203,7 +205,7 @@ def _identify(account: dict[str, Any], at: str, names: set[tuple[str, str]], val
 
 
 def _check_options(account: dict[str, Any], at: str, providers: Providers, validator: Validator) -> None:
-    """Checks that the provider takes the account's keys; puts in its URL."""
+    """Checks that the provider takes the account's options; sets the default of its URL."""
     name = account.get("provider")
     if name is None:
         return
@@ -252,10 +254,10 @@ def _account(values: Mapping[str, Any], providers: Providers) -> AccountConfig:
     return AccountConfig(**common, options=msgspec.convert(options, providers[values["provider"]].options))
 
 
-def _finish(
+def _check_key(
     account: dict[str, Any], at: str, home: Path, environ: Mapping[str, str], validator: Validator
 ) -> None:
-    """Checks where the account's key is; makes the key file's path absolute."""
+    """Checks the account's key; resolves the key file's path against the configuration file's directory."""
     if ("api_key_env" in account) == ("api_key_file" in account):
         validator.add_error(at, "needs exactly one of api_key_env, api_key_file")
     if variable := account.get("api_key_env"):
@@ -276,7 +278,7 @@ def _config(
     if url is None and "url" not in ledger:
         url = default_ledger(environ)
         if url is None:
-            directories = ", ".join(_STATE)
+            directories = ", ".join(_STATE_DIRECTORIES)
             fault = f"no default without one of {directories}; allowed: sqlite:////absolute/path"
             validator.add_error("ledger.url", fault)
     if url is not None:

@@ -1,7 +1,7 @@
 """The file of `--web.config.file`: TLS and users with passwords, in the exporter-toolkit's format.
 
 https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md; stricter where that
-would leave open what looks closed. One reading finds all faults of the file; what it names is not opened.
+would leave open what looks closed. One pass finds all errors; the files that it names are not opened.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from exporter.config.loader import (
 from exporter.config.secrets import Secret, parse_bcrypt_hash
 
 VERSIONS = ("TLS12", "TLS13")
-# The toolkit's names. A certificate that nobody verified says nothing of who sent it.
+# The toolkit's names. A certificate that is not verified does not authenticate its sender.
 VERIFIED = ("VerifyClientCertIfGiven", "RequireAndVerifyClientCert")
 UNVERIFIED = ("RequestClientCert", "RequireClientCert", "RequireAnyClientCert")
 
@@ -56,7 +56,7 @@ def _user(text: str) -> bytes:
 
 
 class TlsConfig(msgspec.Struct, frozen=True):
-    """How to serve TLS; paths are whole. Without `client_ca_file` no client certificate is asked for."""
+    """How to serve TLS; paths are resolved. Without `client_ca_file` no client certificate is requested."""
 
     cert_file: Annotated[str, printable(1000)]
     key_file: Annotated[str, printable(1000)]
@@ -76,7 +76,7 @@ class WebConfig(msgspec.Struct, frozen=True):
 
 
 def load(path: Path) -> WebConfig:
-    """The web configuration in a YAML file; paths in it are relative to the file's folder.
+    """Returns the web configuration in a YAML file; paths in it are relative to the file's folder.
 
     Raises:
         ConfigError: with a line for each fault, naming file and key; never a hash or a password.
@@ -89,12 +89,12 @@ def load(path: Path) -> WebConfig:
         _finish(tls, f"{path}: tls_server_config", path.parent, validator)
     if validator.faults:
         raise ConfigError(*validator.faults)
-    made = None if tls is None else msgspec.convert(tls, TlsConfig)
-    return WebConfig(made, values.get("basic_auth_users") or {})
+    tls_config = None if tls is None else msgspec.convert(tls, TlsConfig)
+    return WebConfig(tls_config, values.get("basic_auth_users") or {})
 
 
 def _supported(raw: object, at: str, validator: Validator, section: str = "") -> object:
-    """What stands there without the toolkit's keys that are not supported; notes each as a fault."""
+    """Returns the data without the toolkit's unsupported keys; adds an error for each."""
     if not isinstance(raw, dict):
         return raw
     kept = {}
@@ -109,12 +109,12 @@ def _supported(raw: object, at: str, validator: Validator, section: str = "") ->
 
 
 def _finish(tls: dict[str, Any], at: str, home: Path, validator: Validator) -> None:
-    """Checks the keys against each other, and makes the paths whole."""
-    asked, authority = tls.get("client_auth_type", "NoClientCert"), tls.get("client_ca_file", "")
-    if authority and asked == "NoClientCert":
+    """Checks the keys against each other; resolves paths against the file's folder."""
+    client_auth, authority = tls.get("client_auth_type", "NoClientCert"), tls.get("client_ca_file", "")
+    if authority and client_auth == "NoClientCert":
         validator.add_error(f"{at}.client_ca_file", f"needs client_auth_type; allowed: {', '.join(VERIFIED)}")
-    if asked in VERIFIED and "client_ca_file" not in tls:
-        validator.add_error(f"{at}.client_auth_type", f"{asked} needs client_ca_file")
+    if client_auth in VERIFIED and "client_ca_file" not in tls:
+        validator.add_error(f"{at}.client_auth_type", f"{client_auth} needs client_ca_file")
     if (tls.get("min_version"), tls.get("max_version")) == ("TLS13", "TLS12"):
         validator.add_error(f"{at}.max_version", "below min_version")
     for key in ("cert_file", "key_file", "client_ca_file"):

@@ -11,14 +11,14 @@ must never count again, so these hold at every commit:
   that, or whose rows became unusable, are kept for a month longer.)
 - So a session without a row has not been counted if it was created at or after the watermark, if it is
   open, or if its end, as the provider gives it, lies less than `settle_after` before `latest` and the time of
-  the listing. Where the provider gives no end, nothing can be told, and it does not count.
+  the listing. Where the provider gives no end, this cannot be decided, and it does not count.
 - The watermark and `latest` never fall, also when a clock does. The watermark is at least `settle_after`
   older than the listing that moved it, and at most the newest session's creation.
 - Of a row that is rejected, the watermark and `latest` at its first rejection are remembered. If it becomes
-  sound and has no row, the same is decided by these: since then nobody can have counted it.
+  sound and has no row, the same is decided by these: since then no process can have counted it.
 
-An ended session that a stale answer shows open after its row was deleted cannot be told from an open one that
-is listed for the first time, and counts as such.
+An ended session that a stale answer shows open after its row was deleted cannot be distinguished from an
+open one that is listed for the first time, and counts as such.
 """
 
 from collections import Counter
@@ -103,7 +103,7 @@ def apply_listing(  # noqa: PLR0913 - all that is known when one listing is coun
     rejected: Mapping[str, Rejection] | None = None,
     is_stale: bool = False,
 ) -> LedgerUpdate:
-    """Count a listing.
+    """Returns what a listing changes.
 
     Args:
         progress: of the account; None before its first listing.
@@ -111,8 +111,8 @@ def apply_listing(  # noqa: PLR0913 - all that is known when one listing is coun
         listing: what was read.
         policy: how to count it.
         rejected: the rejected rows that are remembered.
-        is_stale: whether another listing was counted since this one was asked for, and may be newer: it
-            decides what has left the list, was lowered, or has settled and was deleted.
+        is_stale: whether another listing was counted since this one was requested. That one may be
+            newer, so this one does not decide what has left the list, was lowered, or has settled.
     """
     progress = progress or AccountProgress(began=listing.time)
     remembered = rejected or {}
@@ -130,14 +130,14 @@ def apply_listing(  # noqa: PLR0913 - all that is known when one listing is coun
             changed[name] = read(row, session, tally)
     for name in () if is_stale else {*listing.missing, *listing.rejected_ids} & rows.keys() - sessions.keys():
         changed[name] = mark_missing(rows[name], tally)
-    held, forgotten = _remember(remembered, listing.rejected_ids, rows.keys() | sessions.keys(), now)
+    new, forgotten = _remember(remembered, listing.rejected_ids, rows.keys() | sessions.keys(), now)
     fresh = tuple(row for row in changed.values() if row != rows.get(row.id))
     progress = _advance(progress, listing, policy, now.at, progress.listings + (not is_stale))
-    return LedgerUpdate(progress, fresh, {key: n for key, n in tally.added.items() if n}, held, forgotten)
+    return LedgerUpdate(progress, fresh, {key: n for key, n in tally.added.items() if n}, new, forgotten)
 
 
 def _merged(sessions: Iterable[Session]) -> dict[str, Session]:
-    """One reading of each session: an end wins, best one that the provider gives; of equals, the figures."""
+    """Returns one reading of each session, by id; see `_merge`."""
     merged: dict[str, Session] = {}
     for session in sessions:
         twin = merged.get(session.id)
@@ -146,6 +146,7 @@ def _merged(sessions: Iterable[Session]) -> dict[str, Session]:
 
 
 def _merge(one: Session, other: Session) -> Session:
+    """Returns the reading with an end, best one that the provider gives; of equals, the highest figures."""
     ranks = [(session.ended is not None, session.end_is_known) for session in (one, other)]
     if ranks[0] != ranks[1]:
         return one if ranks[0] > ranks[1] else other
@@ -155,7 +156,7 @@ def _merge(one: Session, other: Session) -> Session:
 def _new_row(
     progress: AccountProgress, session: Session, first: Rejection, tally: Tally, *, is_stale: bool
 ) -> Row | None:
-    """The row of a session not known yet; None if it was counted before, or is not to be counted."""
+    """Returns the row of a session not known yet; None if it was counted before, or is not to be counted."""
     policy = tally.policy
     if _may_have_settled(session, first, policy, is_stale=is_stale):
         return None
@@ -173,7 +174,7 @@ def _new_row(
 def _may_have_settled(
     session: Session, first: Rejection, policy: AccountingPolicy, *, is_stale: bool
 ) -> bool:
-    """Whether a session without a row may have been counted before its row was deleted."""
+    """Returns whether a session without a row may have been counted before its row was deleted."""
     if first.watermark is None or session.created >= first.watermark:
         return False
     if session.ended is None:
@@ -184,9 +185,9 @@ def _may_have_settled(
 def _remember(
     remembered: Mapping[str, Rejection], rejected: Iterable[str], known: Iterable[str], now: Rejection
 ) -> tuple[dict[str, Rejection], frozenset[str]]:
-    """The rejected rows to remember from now on, and those to forget: beyond the bound, the oldest.
+    """Returns the rejected rows that are new, and the ids to forget: beyond the bound, the oldest.
 
-    Those that are still listed are forgotten last, else they would take turns.
+    Those that are still listed are forgotten last: else each listing would forget what the one before added.
     """
     listed, known = frozenset(rejected), frozenset(known)
     new = dict.fromkeys(listed - known - remembered.keys(), now)
@@ -204,7 +205,7 @@ def _remember(
 def _advance(
     progress: AccountProgress, listing: Listing, policy: AccountingPolicy, latest: int, listings: int
 ) -> AccountProgress:
-    """Move the watermark: only after a complete listing, and never backwards.
+    """Returns the progress with its watermark moved: only after a complete listing, and never backwards.
 
     It does not pass the newest session seen: were it to follow a provider's clock that has run ahead, every
     session begun until that time would pass for settled, and not be counted.

@@ -20,7 +20,7 @@ from exporter.model import Listing
 class RecordedListing(msgspec.Struct, frozen=True):
     """A listing to be counted.
 
-    known: the account's state before the provider was asked. shown: the label values that it shows.
+    known: the account's state before the request to the provider. shown: the label values that it shows.
     at: when it was read, in seconds since 1970 by the exporter's clock.
     """
 
@@ -46,7 +46,7 @@ class Committed(msgspec.Struct, frozen=True):
     def count(
         self, rows: dict[str, Row], recorded: RecordedListing, policy: AccountingPolicy
     ) -> LedgerUpdate:
-        """What a listing changes; `rows` are those that it may change."""
+        """Returns what a listing changes; `rows` are those that it may change."""
         progress = self.state.progress
         return apply_listing(
             progress,
@@ -72,7 +72,7 @@ class Committed(msgspec.Struct, frozen=True):
         )
 
     def at(self, last_success: float) -> "Committed":
-        """The same, once a listing was counted that changed nothing."""
+        """Returns the same after a listing that changed nothing."""
         return msgspec.structs.replace(
             self, state=msgspec.structs.replace(self.state, last_success=last_success)
         )
@@ -80,7 +80,7 @@ class Committed(msgspec.Struct, frozen=True):
     def after(
         self, key: AccountKey, known: Collection[str], update: LedgerUpdate, recorded: RecordedListing
     ) -> "Committed":
-        """What an update leaves once it is committed; `known` are the rows that there were before.
+        """Returns what an update leaves once it is committed; `known` are the rows that there were before.
 
         Not for the update that ends a first import, of which not all rows are known.
         """
@@ -137,5 +137,5 @@ def _union(one: SeenLabelValues, other: SeenLabelValues) -> SeenLabelValues:
 
 
 def _is_stale(known: AccountProgress | None, progress: AccountProgress | None) -> bool:
-    """Whether another listing was counted since the known one."""
+    """Returns whether another listing was counted since the known one."""
     return progress is not None and (known is None or known.listings != progress.listings)

@@ -56,13 +56,13 @@ def check(db: Connection) -> bool:
 
 
 def damage(db: Connection) -> str | None:
-    """What is wrong with the file's pages; None if nothing is. Reads them all: a second for some 500 MB."""
+    """Returns what is wrong with the file's pages, or None. Reads them all: a second for some 500 MB."""
     found = str(db.exec_driver_sql("PRAGMA quick_check(1)").scalar_one())
     return None if found == "ok" else found.splitlines()[-1]
 
 
 def migrate(db: Connection) -> None:
-    """Bring a checked database to this version; in one transaction with the caller's."""
+    """Apply the missing migrations to a checked database, in the caller's transaction."""
     migrations.create(db, checkfirst=True)
     done = set(db.scalars(select(migrations.c.name)))
     for name, apply in MIGRATIONS.items():
@@ -72,7 +72,7 @@ def migrate(db: Connection) -> None:
 
 
 def _is_blank(db: Connection) -> bool:
-    """Whether a database without tables bears no other mark of another program either."""
+    """Returns whether a database without tables bears no other mark of another program either."""
     marks = ("SELECT count(*) FROM sqlite_master", "PRAGMA application_id", "PRAGMA user_version")
     return not any(db.exec_driver_sql(mark).scalar_one() for mark in marks)
 
@@ -126,9 +126,9 @@ def _account_key(accounts: Table) -> Column[int]:
 
 
 def _add_rejected_rows(db: Connection) -> None:
-    """Rejected rows, the cost of open sessions, and what tells whether an account has changed.
+    """Add rejected rows, the cost of open sessions, and the number of an account's changes.
 
-    A ledger from before has no latest time of a listing: that of the exporter's clock is close to it.
+    An older ledger has no latest time of a listing: the time of its last success is close to it.
     """
     for statement in (
         "ALTER TABLE sessions ADD COLUMN open_cost BIGINT NOT NULL DEFAULT 0",

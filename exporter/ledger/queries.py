@@ -39,7 +39,7 @@ REJECTED = select(rejected.c.id, rejected.c.at, rejected.c.watermark).where(reje
 TOTALS = select(totals.c.series, totals.c.counter, totals.c.detail, totals.c.value).where(
     totals.c.account == _ACCOUNT
 )
-WORDS = select(words.c.label, words.c.value).where(words.c.account == _ACCOUNT)
+LABEL_VALUES = select(words.c.label, words.c.value).where(words.c.account == _ACCOUNT)
 
 _NEW_ROW = insert(sessions)
 SAVE_ROW = _NEW_ROW.on_conflict_do_update(
@@ -62,7 +62,7 @@ ADD_TO_TOTAL = _NEW_TOTAL.on_conflict_do_update(
         )
     },
 )
-ADD_WORD = insert(words).on_conflict_do_nothing()
+ADD_LABEL_VALUE = insert(words).on_conflict_do_nothing()
 ADD_REJECTED = insert(rejected).on_conflict_do_nothing()
 FORGET_REJECTED = delete(rejected).where(
     rejected.c.account == _ACCOUNT, rejected.c.id == bindparam("rejected_id")
@@ -91,7 +91,7 @@ class AccountState(msgspec.Struct, frozen=True):
     last_success: float | None = None
 
     def window(self, policy: AccountingPolicy) -> ReadWindow:
-        """What the next scrape has to read."""
+        """Returns what the next scrape has to read."""
         if self.progress is None:
             return ReadWindow(FAR_FUTURE if policy.skip else None)
         watermark, latest = self.progress.watermark, self.progress.latest
@@ -114,13 +114,13 @@ class AccountKey(msgspec.Struct, frozen=True):
 
 
 def find(db: Connection, account: Account) -> AccountKey | None:
-    """The key of an account; None before its first listing."""
+    """Returns the key of an account; None before its first listing."""
     found = db.execute(FIND, {"provider": account.provider, "name": account.name}).one_or_none()
     return None if found is None else AccountKey(*found)
 
 
 def load_progress(db: Connection, key: AccountKey | None) -> tuple[AccountProgress | None, float | None]:
-    """Its progress, and when a listing was last recorded."""
+    """Returns an account's progress, and when a listing was last recorded; None where there was none."""
     if key is None:
         return None, None
     *progress, last_success = db.execute(PROGRESS, {"account": key.id}).one()
@@ -130,7 +130,7 @@ def load_progress(db: Connection, key: AccountKey | None) -> tuple[AccountProgre
 def load_rows(
     db: Connection, key: AccountKey | None, progress: AccountProgress | None, listing: Listing
 ) -> dict[str, Row]:
-    """The rows that a listing may change: all that are kept, but during a first import those listed."""
+    """Returns the rows that a listing may change: all; during a first import, unsettled or listed ones."""
     if key is None or progress is None:
         return {}
     if progress.complete:
@@ -139,14 +139,14 @@ def load_rows(
     ids = [*{session.id for session in listing.sessions} | listing.rejected_ids | {*listing.missing}]
     for start in range(0, len(ids), IDS_PER_QUERY):
         some = ids[start : start + IDS_PER_QUERY]
-        # The driver would keep a statement for each length.
+        # Padded, because the driver would cache a statement for each length.
         some += some[-1:] * (IDS_PER_QUERY - len(some))
         rows |= _rows(db.execute(ROWS_BY_ID, {"account": key.id, "ids": some}))
     return rows
 
 
 def load_all_rows(db: Connection, key: AccountKey) -> dict[str, Row]:
-    """All rows that are kept of an account."""
+    """Returns all rows that are kept of an account."""
     return _rows(db.execute(ROWS, {"account": key.id}))
 
 
@@ -170,7 +170,7 @@ def _text(series: Series) -> str:
 
 
 def load_rejected(db: Connection, key: AccountKey | None) -> dict[str, Rejection]:
-    """The rejected rows that are remembered."""
+    """Returns the rejected rows that are remembered."""
     if key is None:
         return {}
     found = db.execute(REJECTED, {"account": key.id})
@@ -190,7 +190,7 @@ def save(
 
 
 def deletes_before(progress: AccountProgress) -> int:
-    """The time before which settled sessions were created whose rows are not needed any more."""
+    """Returns the creation time before which settled sessions need no row any more."""
     return -FAR_FUTURE if progress.watermark is None else progress.watermark
 
 
@@ -234,7 +234,7 @@ def save_rejected(db: Connection, key: int, ledger_update: LedgerUpdate) -> None
 
 
 def add_to_totals(db: Connection, key: int, added: Mapping[CounterKey, int]) -> None:
-    """Add to the totals; those that are not there begin. One that is at its most stays there."""
+    """Add to the totals, creating those that are new. One that has reached `MOST` stays there."""
     rows = [
         {
             "account": key,
@@ -249,21 +249,21 @@ def add_to_totals(db: Connection, key: int, added: Mapping[CounterKey, int]) -> 
         db.execute(ADD_TO_TOTAL, rows)
 
 
-def add_words(db: Connection, key: int, shown: SeenLabelValues) -> None:
-    """Keep the label values shown; those once shown are never given up."""
+def add_label_values(db: Connection, key: int, shown: SeenLabelValues) -> None:
+    """Keep the label values shown; none is ever removed."""
     labels = zip(LABELS, msgspec.structs.astuple(shown), strict=True)
     rows = [{"account": key, "label": label, "value": value} for label, values in labels for value in values]
     if rows:
-        db.execute(ADD_WORD, rows)
+        db.execute(ADD_LABEL_VALUE, rows)
 
 
 def load(db: Connection, key: AccountKey | None) -> AccountState:
-    """All that is known of an account."""
+    """Returns all that is known of an account."""
     if key is None:
         return AccountState()
     account = {"account": key.id}
     progress, last_success = load_progress(db, key)
-    shown = db.execute(WORDS, account).all()
+    shown = db.execute(LABEL_VALUES, account).all()
     return AccountState(
         progress=progress,
         totals={CounterKey(_series(one.series), *one[1:3]): one.value for one in db.execute(TOTALS, account)},

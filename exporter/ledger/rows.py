@@ -31,7 +31,8 @@ from exporter.model import HOUR, SECOND, UNKNOWN, Series, Session, Usage
 GIGABYTE = 10**9
 EXPIRY_GRACE = 60 * SECOND
 DAY = 24 * HOUR
-TIME_BIT, BROWSER_COST_BIT = 1, 4  # of Row.lowered: the order of Usage's fields
+TIME_BIT, PROXY_BYTES_BIT, BROWSER_COST_BIT, PROXY_COST_BIT = 1, 2, 4, 8  # of Row.lowered
+FINAL_AT_END = TIME_BIT | BROWSER_COST_BIT  # figures that an open session does not have for good
 
 
 class AccountingPolicy(msgspec.Struct, frozen=True):
@@ -89,7 +90,7 @@ class Tally(msgspec.Struct, frozen=True):
 
 
 def read_row(row: Row, session: Session, tally: Tally) -> Row:
-    """The row after a reading of its session; what is new of it is added."""
+    """Returns the row after a reading of its session, and adds what is new of it to the tally."""
     if row.ended is not None and session.ended is None:
         # Not settled, for as long as it is shown open: without its row it would pass for a new session.
         return msgspec.structs.replace(row, missing=None, settled=False)
@@ -115,7 +116,7 @@ def _lacking_since(row: Row, now: int) -> int | None:
 
 
 def read_stale_row(row: Row, session: Session, tally: Tally) -> Row:
-    """As `read_row`, for a listing that a newer one overtook: it shows an end, but not that none has come."""
+    """As `read_row`, for a listing that may be outdated: an end in it counts, the lack of one does not."""
     if row.ended is not None and session.ended is None:
         return row
     row = _count(row, session, _figures(row, session), tally)
@@ -123,7 +124,7 @@ def read_stale_row(row: Row, session: Session, tally: Tally) -> Row:
 
 
 def mark_missing(row: Row, tally: Tally) -> Row:
-    """The row of a session without a usable row in the list: closed as last seen after `settle_after`."""
+    """Returns the row of a session without a usable row in the list: closed after `settle_after`."""
     if row.settled:
         # A closed row is kept for a month after it was last seen to be unusable; see queries.RETENTION.
         is_old = row.missing is not None and tally.now - row.missing >= DAY
@@ -142,7 +143,7 @@ def mark_missing(row: Row, tally: Tally) -> Row:
 
 
 def highest(one: Usage, other: Usage) -> Usage:
-    """The higher of each of two sessions' figures."""
+    """Returns the higher of each of two usages' figures."""
     return Usage(
         max(one.time, other.time),
         max(one.proxy_bytes, other.proxy_bytes),
@@ -152,19 +153,19 @@ def highest(one: Usage, other: Usage) -> Usage:
 
 
 def billable(session: Session, time: int, policy: AccountingPolicy) -> int:
-    """The time to charge for; nothing before a session has started."""
+    """Returns the time to charge for; 0 before a session has started."""
     return max(time, policy.minimum) if session.started is not None else 0
 
 
 def bucket(duration: int) -> str:
-    """The upper bound, in seconds, of the bucket that a duration falls into."""
+    """Returns the upper bound, in seconds, of the bucket that a duration falls into."""
     bounds = [bound * SECOND for bound in DURATION_BUCKETS]
     place = bisect_left(bounds, duration)
     return str(DURATION_BUCKETS[place]) if place < len(bounds) else "+Inf"
 
 
 def _figures(row: Row, session: Session) -> Usage:
-    """A reading's figures, as far as they count."""
+    """Returns a reading's figures, as far as they count."""
     use = session.usage
     if session.ended is None:
         return Usage(_open_time(session), use.proxy_bytes, 0, use.proxy_cost)
@@ -185,9 +186,12 @@ def _open_time(session: Session) -> int:
 
 
 def _end(row: Row, session: Session) -> int | None:
-    """When it ended: as the provider says, else as first seen."""
+    """Returns when it ended: the latest that the provider said, else as first seen.
+
+    Were an earlier end to count, the session could settle, and count anew when the later one is shown again.
+    """
     if session.end_is_known and session.ended is not None:
-        return session.ended
+        return session.ended if row.ended is None else max(session.ended, row.ended)
     if row.ended is not None or session.ended is None:
         return row.ended
     return _at_most_expiry(session.ended, session)
@@ -198,7 +202,7 @@ def _at_most_expiry(ended: int, session: Session) -> int:
 
 
 def _count(row: Row, session: Session, figures: Usage, tally: Tally) -> Row:
-    """The row with its highest figures and its end, once what is new of them is added."""
+    """Returns the row with its highest figures and its end, and adds what is new of them to the tally."""
     high, ended, ending = highest(row.high, figures), _end(row, session), row.ending
     billed = max(row.billed, billable(session, figures.time, tally.policy))
     _charge(row, high, billed, tally)
@@ -233,31 +237,31 @@ def _charge(row: Row, high: Usage, billed: int, tally: Tally) -> None:
 
 
 def _price_of_rise(price: int, past: int, amount: int, unit: int) -> int:
-    """The price of a rise. Amounts are rounded, not rises, so that these sum to the price of the whole."""
+    """Returns the price of a rise. Amounts are rounded, not rises: so the prices of rises add up exactly."""
     if not price:
         return 0
     return (2 * price * amount + unit) // (2 * unit) - (2 * price * past + unit) // (2 * unit)
 
 
 def _lowered(row: Row, session: Session, figures: Usage) -> int:
-    """Which figures are below what was counted, a bit for each: time and browser cost of ended ones only."""
+    """Returns which figures are below what was counted, a bit for each: some only of ended sessions."""
     high = row.high
     lowered = (
         (figures.time < high.time) * TIME_BIT
-        + (figures.proxy_bytes < high.proxy_bytes) * 2
+        + (figures.proxy_bytes < high.proxy_bytes) * PROXY_BYTES_BIT
         + (figures.browser_cost < high.browser_cost) * BROWSER_COST_BIT
-        + (figures.proxy_cost < high.proxy_cost) * 8
+        + (figures.proxy_cost < high.proxy_cost) * PROXY_COST_BIT
     )
-    return lowered if session.ended is not None else lowered & ~(TIME_BIT | BROWSER_COST_BIT)
+    return lowered if session.ended is not None else lowered & ~FINAL_AT_END
 
 
 def _revisions(row: Row, lowered: int) -> int:
-    """How many figures the provider has taken back since the last reading.
+    """Returns how many figures the provider has lowered since the last reading.
 
-    At the first that shows the end, lower figures are no revision: the open session's were no final ones.
+    At the first that shows the end, lower figures are no revision: those of the open session were not final.
     """
     new = lowered & ~row.lowered
-    return (new if row.ended is not None else new & ~(TIME_BIT | BROWSER_COST_BIT)).bit_count()
+    return (new if row.ended is not None else new & ~FINAL_AT_END).bit_count()
 
 
 def _add_end(series: Series, ending: str, duration: int, tally: Tally) -> None:

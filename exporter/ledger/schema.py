@@ -79,7 +79,7 @@ totals = Table(
     sqlite_with_rowid=False,
 )
 
-# Label values that an account has shown.
+# Label values that an account has shown. The table keeps its released name.
 words = Table(
     "words",
     metadata,

@@ -52,9 +52,9 @@ ADVICE = {
     "SQLITE_CANTOPEN": "its folder must exist, and folder and file be writable for this user",
     "SQLITE_READONLY": "the file and its folder must be writable for this user",
     "SQLITE_BUSY": "another process is writing to it; this one tries again at the next scrape",
-    "SQLITE_FULL": "make room on its disk",
+    "SQLITE_FULL": "free space on its disk",
     "SQLITE_IOERR_SHM": "its file system has no shared memory maps; name a file on a local disk",
-    "SQLITE_IOERR": "its disk fails, or has no room",
+    "SQLITE_IOERR": "its disk fails, or is full",
 }
 
 
@@ -76,8 +76,8 @@ class Database:
         options = {"timeout": 0, "isolation_level": None}
         self._writer = create_engine(url, max_overflow=-1, connect_args=options)
         self._reader, self._frozen = (
-            create_engine("sqlite://", creator=partial(_connect, self._path, way), poolclass=NullPool)
-            for way in ("mode=ro", "mode=ro&immutable=1")
+            create_engine("sqlite://", creator=partial(_connect, self._path, mode), poolclass=NullPool)
+            for mode in ("mode=ro", "mode=ro&immutable=1")
         )
         for engine in (self._writer, self._reader, self._frozen):
             event.listen(engine, "begin", _begin)
@@ -111,7 +111,7 @@ class Database:
 
     @contextmanager
     def reading(self, seconds: float) -> Iterator[Connection]:
-        """A transaction that reads one snapshot of the file.
+        """Yields a transaction that reads one snapshot of the file.
 
         Raises:
             LedgerError: if the file cannot be read.
@@ -131,7 +131,7 @@ class Database:
 
     @contextmanager
     def writing(self, seconds: float, begin: tuple[str, ...] | None = None) -> Iterator[Connection]:
-        """A transaction that is durable when the block ends; an error rolls it back.
+        """Yields a transaction that is durable when the block ends; an error rolls it back.
 
         Raises:
             LedgerError: if the file cannot be written.
@@ -235,12 +235,12 @@ def _begin(db: Connection) -> None:
         db.exec_driver_sql(statement).close()
 
 
-def _connect(path: str, way: str) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{quote(path)}?{way}", uri=True, isolation_level=None, timeout=0)
+def _connect(path: str, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(path)}?{mode}", uri=True, isolation_level=None, timeout=0)
 
 
 def _name(error: Exception) -> str:
-    """SQLite's name of an error, such as SQLITE_BUSY."""
+    """Returns SQLite's name of an error, such as SQLITE_BUSY; empty for other errors."""
     return str(getattr(getattr(error, "orig", error), "sqlite_errorname", ""))
 
 

@@ -2,11 +2,11 @@
 
 One transaction for each listing: what it adds to the totals, the rows it changes and the account's progress
 become durable together, or not at all. A listing that changes neither is not written: its watermark and time
-are worked out again from the next one.
+are computed again from the next one.
 
 Other processes may record the same accounts in the same file. What an account's last commit left is kept in
-memory, and read again when another process has changed it, which an account's number of changes tells. What a
-listing adds is worked out under the write lock, or was worked out from the same commit.
+memory, and read again when the account's number of changes shows that another process has changed it. What a
+listing adds is computed under the write lock, or was computed from the same commit.
 """
 
 from sqlalchemy import Connection
@@ -17,8 +17,8 @@ from exporter.ledger.migrations import ForeignDatabaseError, check, damage, migr
 from exporter.ledger.queries import (
     AccountKey,
     AccountState,
+    add_label_values,
     add_to_totals,
-    add_words,
     find,
     load,
     load_all_rows,
@@ -68,7 +68,7 @@ class Ledger:
         self._open = True
 
     def _is_current(self, seconds: float) -> bool:
-        """Whether the file is sound, a ledger and of this version; nothing is written to find out."""
+        """Returns whether the file is a sound ledger of this version. Writes nothing."""
         with self._file.reading(seconds) as db:
             current, found = check(db), damage(db)
         if found is not None:
@@ -80,7 +80,7 @@ class Ledger:
         self._file.close()
 
     def state(self, account: Account, seconds: float = BUSY_SECONDS) -> AccountState:
-        """What is known of an account; also where nothing can be written.
+        """Returns what is known of an account, also where nothing can be written.
 
         Raises:
             LedgerError: when the ledger cannot be read.
@@ -134,7 +134,7 @@ def _write(  # noqa: PLR0913, PLR0917 - all that is known when one listing is wr
     recorded: RecordedListing,
     policy: AccountingPolicy,
 ) -> Committed:
-    """Write what a listing changes: `update`, if nobody has changed the account since `before`."""
+    """Write what a listing changes: `update`, if the account has not changed since `before`."""
     key = find(db, account)
     if before.key != key:
         before, update = _load(db, key), None
@@ -147,7 +147,7 @@ def _write(  # noqa: PLR0913, PLR0917 - all that is known when one listing is wr
     save_rows(db, written.id, rows, update)
     save_rejected(db, written.id, update)
     add_to_totals(db, written.id, update.added)
-    add_words(db, written.id, recorded.shown)
+    add_label_values(db, written.id, recorded.shown)
     if before.rows is None and update.progress.complete:
         return _load(db, written)
     return before.after(written, rows, update, recorded)

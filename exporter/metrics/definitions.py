@@ -14,6 +14,7 @@ class Spec(msgspec.Struct, frozen=True):
     labels: tuple[str, ...] = ()
 
 
+# Labels of metrics of an account, labels of metrics of a series, prefix of the exporter's own metrics.
 _A = ("provider", "account")
 _L = (*_A, "project", "region")
 _X = "cloud_browser_exporter_"
@@ -123,10 +124,8 @@ REJECTED_HELD = Spec(
     _A,
 )
 LOG_DROPPED = Spec(
-    _X + "log_lines_dropped_total", "counter", "Log lines dropped because nobody took them in time."
+    _X + "log_lines_dropped_total", "counter", "Log lines dropped because stderr did not take them in time."
 )
-WRITE_ERRORS = Spec(
-    _X + "ledger_write_errors_total", "counter", "TimeoutPolicy the ledger could not be written."
-)
+WRITE_ERRORS = Spec(_X + "ledger_write_errors_total", "counter", "Times the ledger could not be written.")
 
 TABLE = tuple(spec for spec in dict(globals()).values() if isinstance(spec, Spec))

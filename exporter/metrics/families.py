@@ -93,7 +93,7 @@ class AccountDescription(msgspec.Struct, frozen=True):
 
 
 class _Families:
-    """Metric families, made as samples come."""
+    """Metric families; each is created with its first sample."""
 
     def __init__(self) -> None:
         self._families: dict[str, Any] = {}
@@ -201,9 +201,9 @@ def _add_totals(
     account = result.account
     made.add(LOWERED, (account.provider, account.name), totals.get(CounterKey(ACCOUNT_WIDE, REVISIONS), 0))
     sums: dict[Series, dict[tuple[str, str], int]] = defaultdict(dict)
-    for key_of_counter, value in totals.items():
-        if key_of_counter.series != ACCOUNT_WIDE:
-            sums[key_of_counter.series][key_of_counter.counter, key_of_counter.label] = value
+    for key, value in totals.items():
+        if key.series != ACCOUNT_WIDE:
+            sums[key.series][key.counter, key.label] = value
     listed = [] if result.listing is None else [series for series, _ in result.listing.listed]
     source = description.cost_source
     for series in _all_series(description.traits, [*listed, *sums]):
@@ -223,7 +223,7 @@ def _add_counters(
     made.add(STARTS, labels, sums.get((STARTED, ""), 0))
     made.add(SECONDS, labels, sums.get((TIME, ""), 0) / SECOND)
     made.add(BYTES, labels, sums.get((PROXY_BYTES, ""), 0))
-    seen = (detail for counter, detail in sums if counter == ENDED)
+    seen = (label for counter, label in sums if counter == ENDED)
     for status in dict.fromkeys([*traits.endings, *seen]):
         made.add(ENDS, (*labels, status), sums.get((ENDED, status), 0))
     made.add(DURATIONS, labels, list(_buckets(sums)), sums.get((DURATION_SUM, ""), 0) / SECOND)

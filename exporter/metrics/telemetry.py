@@ -38,7 +38,7 @@ class Telemetry:
     """
 
     def __init__(self, dropped_lines: Callable[[], int] = lambda: 0) -> None:
-        # Their samples would be kept as series that nobody asks for.
+        # Their samples would be kept as series of no use.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's own omission
         # With PROMETHEUS_MULTIPROC_DIR set, the library would keep counters in files, across restarts.
         values.ValueClass = values.MutexValue

@@ -67,7 +67,7 @@ class Provider(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The `provider` label, and the word for it in the configuration."""
+        """The `provider` label, and its name in the configuration."""
         return self.traits.name
 
 

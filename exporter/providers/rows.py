@@ -1,6 +1,6 @@
 """Rows of a list: decoded field by field where one is not what the API describes, and counted where rejected.
 
-A row is used if it can be: a field that is not needed, or that holds no value in another form than null, is
+A row is used if it can be: a field that is not needed, or that holds a placeholder instead of null, is
 taken as absent and counted under `field`. Other rows are rejected, and their ids are kept.
 """
 
@@ -101,7 +101,7 @@ class RowDecoder(Generic[Row]):
         Raises:
             RowError: if one of them is required.
         """
-        odd = [name for name in row.__struct_fields__ if _is_no_value(getattr(row, name))]
+        odd = [name for name in row.__struct_fields__ if _is_placeholder(getattr(row, name))]
         if not self._required.isdisjoint(odd):
             raise RowError("malformed", getattr(row, "id", None))
         return (msgspec.structs.replace(row, **dict.fromkeys(odd)) if odd else row), bool(odd)
@@ -151,7 +151,7 @@ def _without_zone(text: bytes) -> datetime:
 
 
 def _first(decoders: list[Any], text: bytes | msgspec.Raw) -> object:
-    """Returns what the first decoder returns that takes the text; raises the last one's error."""
+    """Returns the text as the first decoder that accepts it does; raises the last one's error."""
     for decode in decoders[:-1]:
         try:
             return decode(text)
@@ -160,7 +160,8 @@ def _first(decoders: list[Any], text: bytes | msgspec.Raw) -> object:
     return decoders[-1](text)
 
 
-def _is_no_value(value: object) -> bool:
+def _is_placeholder(value: object) -> bool:
+    """Returns whether a value stands for a missing one: a time before 2000, or a negative figure."""
     if isinstance(value, datetime):
         return value < EARLIEST
     if isinstance(value, Decimal):

@@ -11,7 +11,7 @@ from exporter.model import Account
 from exporter.scrape.account import TIMEOUT
 from exporter.scrape.plan import AccountTarget, ScrapePlan
 
-# A new scrape waits for the requests of a shorter one, unless it has more than so many times as long.
+# A scrape shares the requests of one with a shorter timeout, unless its own is over so many times as long.
 MIN_TIMEOUT_RATIO_FOR_NEW_SCRAPE = 2
 
 

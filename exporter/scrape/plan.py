@@ -60,7 +60,7 @@ class ScrapePlan(msgspec.Struct, frozen=True):
     """
 
     targets: tuple[AccountTarget, ...]
-    times: TimeoutPolicy = TimeoutPolicy(10, 0.5)
+    timeouts: TimeoutPolicy = TimeoutPolicy(10, 0.5)
     min_interval: float = 0
 
     @property

@@ -84,7 +84,7 @@ class Scraper:
             waiter.cancel()
 
     def close(self, seconds: float | None = None) -> None:
-        """Wait so many seconds for the accounts' threads; call it when nobody scrapes any more.
+        """Wait so many seconds for the accounts' threads; call it once no scrape is in flight.
 
         Imports end. What a thread has not recorded by then is read again after the next start.
         """
@@ -97,7 +97,7 @@ class Scraper:
 
     @contextmanager
     def _waiting(self, in_flight: InFlightScrape) -> Iterator[set[asyncio.Future[AccountResult]]]:
-        """Futures of the loop for the results; that they are cancelled does not end the threads."""
+        """Yields futures of the loop for the results; cancelling them does not end the threads."""
         waiters = {asyncio.wrap_future(one.future) for one in in_flight.scrapes.values()}
         self._waiters |= waiters
         try:
@@ -148,10 +148,12 @@ class Scraper:
         if in_flight.result is not None:
             return in_flight.result
         results = tuple(self._result(account, in_flight) for account in in_flight.scrapes)
-        self.last = ScrapeResult(in_flight.plan, results, self._wall())
+        result = ScrapeResult(in_flight.plan, results, self._wall())
+        if in_flight is self._in_flight:  # else a newer scrape, by the plan of a reload, has begun
+            self.last = result
         if in_flight.done():
-            in_flight.result = self.last
-        return self.last
+            in_flight.result = result
+        return result
 
     def _result(self, account: Account, in_flight: InFlightScrape) -> AccountResult:
         future = in_flight.scrapes[account].future

@@ -110,7 +110,7 @@ PROVIDER = SimulatedProvider(
     path="/browsers",
     key_header="X-Browser-Use-API-Key",
     retry_after=RETRY_AFTER,
-    tells_rate_limit=True,
+    sends_rate_limit=True,
     list_sessions=_list_sessions,
     error_body=_error_body,
 )

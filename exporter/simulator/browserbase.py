@@ -86,7 +86,7 @@ PROVIDER = SimulatedProvider(
     path="/v1/sessions",
     key_header="X-BB-API-Key",
     retry_after=1,
-    tells_rate_limit=False,
+    sends_rate_limit=False,
     list_sessions=_list_sessions,
     error_body=_error_body,
 )

@@ -45,9 +45,9 @@ class ExpectedTotals(msgspec.Struct):
 def expected_totals(
     fleet: Fleet, facts: ProviderFacts, t: int, begun: int | None = None, date: int | None = None
 ) -> list[ExpectedTotals]:
-    """What must be shown at `t`, in order of series, by one who read all that was listed at `begun` or since.
+    """Returns what must be shown at `t`, by series, after reading all that was listed at `begun` or since.
 
-    Where not given, `begun` is the fleet's origin, and `date`, which the answer names, `t` in whole seconds.
+    Without `begun`, it is the fleet's origin; without `date`, that of the answer, it is `t` in whole seconds.
     """
     date = t // SECOND * SECOND if date is None else date
     first = fleet.listed(facts, fleet.origin if begun is None else begun).start
@@ -62,5 +62,5 @@ def expected_totals(
 
 
 def _nano_dollars(usd: Decimal) -> int:
-    """Whole ones, rounded half to even."""
+    """Returns whole nano-dollars, rounded half to even."""
     return round(usd.scaleb(9))

@@ -23,7 +23,7 @@ METERING = 10 * MINUTE  # how long after a session's end its traffic may still g
 MIN_DURATION = 10 * SECOND  # longer than any session is pending
 BROWSER_USD_PER_MINUTE = Decimal("0.001")
 PROXY_USD_PER_MB = Decimal(5) / 1024  # MB and GB are powers of two here
-CACHE_SIZE = 1 << 17  # sessions: more than the longest list that is asked for again and again
+CACHE_SIZE = 1 << 17  # sessions: more than the longest list that is requested repeatedly
 
 _TEAMS = ("checkout", "pricing", "research")
 _EXACT = Context(prec=28, rounding=ROUND_HALF_EVEN)
@@ -60,7 +60,7 @@ class ProviderFacts(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class SimulatedSession(msgspec.Struct, frozen=True):
-    """All that becomes of one session; the methods tell its state at time `t`.
+    """All that becomes of one session; the methods return its state at time `t`.
 
     settled: when its traffic is fully metered, up to `METERING` after it ended.
     ending: the status that its end counts as; `timed_out` also where the API shows another.
@@ -144,7 +144,7 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
         within each page; or none: by id, which costs a look at every session.
     billing: whether a reported browser cost grows by the minute (`metered`), or covers the whole period from
         the start and falls to the metered cost at the session's end (`upfront`).
-    Raises ValueError for values that make no fleet, naming what is allowed.
+    Raises ValueError for values out of range, naming what is allowed.
     """
 
     origin: int

@@ -37,8 +37,8 @@ class SimulatedProvider(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     title: its name as people write it.
     base_path: what its base URL adds to the simulator's; path: of its list of sessions, beneath that.
     key_header: names the header with the API key.
-    retry_after: seconds, told with 429 and 503.
-    tells_rate_limit: whether every answer tells what the rate limit leaves.
+    retry_after: seconds, sent with 429 and 503.
+    sends_rate_limit: whether every answer says what the rate limit leaves.
     list_sessions: answers a request's query parameters at a time.
     error_body: an error of a status, with a message, in the provider's own form.
     """
@@ -49,7 +49,7 @@ class SimulatedProvider(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     path: str
     key_header: str
     retry_after: int
-    tells_rate_limit: bool
+    sends_rate_limit: bool
     list_sessions: Callable[[Fleet, Mapping[str, str], int], Reply]
     error_body: Callable[[int, str], dict[str, object]]
 
@@ -57,7 +57,7 @@ class SimulatedProvider(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 def encoded_rows(
     fleet: Fleet, facts: ProviderFacts, row: Row, indices: Iterable[int], t: int
 ) -> list[msgspec.Raw]:
-    """The sessions' rows at `t`, encoded as JSON; those that can change no more are encoded once."""
+    """Returns the sessions' rows at `t`, encoded as JSON; those that can change no more are encoded once."""
     settled = fleet.after(facts, t - fleet.longest - METERING)
     return [
         _settled_row(fleet, facts, row, index)
@@ -74,5 +74,5 @@ def _settled_row(fleet: Fleet, facts: ProviderFacts, row: Row, index: int) -> ms
 
 
 def timestamp(t: int, unit: str = "microseconds") -> str:
-    """RFC 3339 in UTC, as fine as `unit`."""
+    """Returns RFC 3339 in UTC, to the `unit`."""
     return (_EPOCH + timedelta(microseconds=t)).isoformat(timespec=unit).removesuffix("+00:00") + "Z"

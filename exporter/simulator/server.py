@@ -1,7 +1,7 @@
 """The providers' APIs over HTTP, answered from a simulated fleet.
 
     GET {base path}{path}  of each provider: its sessions
-    GET /truth             what must be shown now by one who has read everything since the fleet's origin
+    GET /truth             the totals that an exporter shows after reading everything since the fleet's origin
 
 Rows show the clock's exact time; `Date` is that time cut to whole seconds, as real servers have it.
 """
@@ -52,9 +52,9 @@ def parse_fault(text: str) -> Fault:
 
 
 def scaled_clock(origin: int, speed: float) -> Callable[[], int]:
-    """Make a clock that shows `origin` now, in microseconds, and runs `speed` times as fast as time does.
+    """Returns a clock that shows `origin` now, in microseconds, and runs `speed` times as fast as time does.
 
-    Raises ValueError for a speed that is none.
+    Raises ValueError for a speed out of range.
     """
     if not 0 < speed <= 1_000_000:
         raise ValueError("speed must be above 0 and at most 1,000,000")
@@ -69,7 +69,7 @@ def create_app(
     faults: Collection[Fault] = (),
     providers: Collection[SimulatedProvider] = tuple(PROVIDERS.values()),
 ) -> Handler:
-    """All APIs over `fleet`, at the time that `clock` shows in microseconds since 1970.
+    """Returns the handler of all APIs over `fleet` at the time of `clock`, in microseconds since 1970.
 
     keys: those accepted; with none given, any is. Two faults never strike the same request.
     Raises ValueError if the faults' shares are more than 1 together.
@@ -83,7 +83,7 @@ def create_app(
 class Server:
     """Serves a handler from a thread while entered, on `host` and `port` (0: a free one).
 
-    Entering raises OSError if the address is not to be had.
+    Entering raises OSError if the address cannot be listened on.
     """
 
     def __init__(self, app: Handler, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -134,7 +134,7 @@ class Server:
 class _Api(msgspec.Struct, frozen=True):
     """Answers requests. They are numbered to choose which get a fault; of the fleet nothing is kept.
 
-    counted: requests to a provider in the window of its rate limit that was last asked in.
+    counted: the last window of a provider's rate limit in which a request came, and the requests in it.
     """
 
     fleet: Fleet
@@ -155,7 +155,7 @@ class _Api(msgspec.Struct, frozen=True):
         return self._expected() if provider is None else await self._api(provider, request)
 
     async def _api(self, provider: SimulatedProvider, request: web.BaseRequest) -> web.StreamResponse:
-        """One request to a provider: its fault if it gets one, then its key, then what it asks for."""
+        """Answer a request to a provider: with its fault if it gets one, else after a check of its key."""
         fault = self._fault(next(self.numbers))
         if fault == "slow":
             await asyncio.sleep(SLOWNESS)  # cancelled when the client hangs up
@@ -166,7 +166,7 @@ class _Api(msgspec.Struct, frozen=True):
         key = request.headers.get(name)
         if not key or (self.keys and key not in self.keys):
             return _failure(provider, t, 401, "Invalid API key" if key else f"Missing {name.lower()} header")
-        limits = _limits(t, self._remaining(provider, t)) if provider.tells_rate_limit else {}
+        limits = _limits(t, self._remaining(provider, t)) if provider.sends_rate_limit else {}
         reply = provider.list_sessions(self.fleet, dict(request.query.items()), t)
         response = _json(t, reply.body, reply.status, limits)
         return await _cut(request, response) if fault == "cut" else response
@@ -180,7 +180,7 @@ class _Api(msgspec.Struct, frozen=True):
         return _json(self.clock(), {"detail": HTTPStatus(status).phrase}, status, headers)
 
     def _fault(self, number: int) -> str:
-        """The kind of fault that request `number` gets, or nothing."""
+        """Returns the kind of fault that request `number` gets, or nothing."""
         digest = blake2b(f"{self.fleet.seed}/fault/{number}".encode(), digest_size=4).digest()
         chance = int.from_bytes(digest, "big") / 2**32
         for fault in self.faults:
@@ -190,7 +190,7 @@ class _Api(msgspec.Struct, frozen=True):
         return ""
 
     def _remaining(self, provider: SimulatedProvider, t: int) -> int:
-        """How many requests the rate limit leaves after this one."""
+        """Count a request; returns how many more the rate limit leaves."""
         window, count = self.counted.get(provider.facts.name, (0, 0))
         count = count + 1 if window == t // WINDOW else 1
         self.counted[provider.facts.name] = t // WINDOW, count
@@ -213,7 +213,7 @@ def _limits(t: int, remaining: int) -> dict[str, str]:
 
 
 def _failure(provider: SimulatedProvider, t: int, status: int, message: str = "") -> web.Response:
-    """An error as the provider words it, with what it says about trying again."""
+    """Returns an error in the provider's own form, with its Retry-After and rate limit headers."""
     body = provider.error_body(status, message or HTTPStatus(status).phrase)
     headers = {"Retry-After": str(provider.retry_after)} if status in (429, 503) else {}
     return _json(t, body, status, headers | (_limits(t, 0) if status == 429 else {}))

@@ -17,9 +17,9 @@ TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 
 
 class Front(msgspec.Struct, frozen=True):
-    """What the paths answer.
+    """The handlers of all paths.
 
-    scraper: asked at every GET of `path`, and at no other.
+    scraper: scrapes at every GET of `path`, and at no other.
     registry: the exporter's own metrics. ready: whether the ledger can be used; may block for a moment.
     reload: reads the configuration again, and returns its errors; None where that is not enabled.
     """
@@ -31,7 +31,7 @@ class Front(msgspec.Struct, frozen=True):
     reload: Callable[[], Awaitable[tuple[str, ...]]] | None = None
 
     def app(self, middlewares: Iterable[Middleware] = ()) -> web.Application:
-        """The application, behind these middlewares."""
+        """Returns the application, behind these middlewares."""
         app = web.Application(middlewares=middlewares)
         app[PAGES] = Pages(self.registry)
         app.router.add_get("/", self.index)
@@ -43,15 +43,15 @@ class Front(msgspec.Struct, frozen=True):
         return app
 
     async def metrics(self, request: web.Request) -> web.Response:
-        """Scrape every account."""
-        seconds = self.scraper.plan.times.budget(request.headers.get(TIMEOUT_HEADER))
+        """Scrapes every account; returns the metrics in the form that the client accepts."""
+        seconds = self.scraper.plan.timeouts.budget(request.headers.get(TIMEOUT_HEADER))
         result = await self.scraper.scrape(seconds)
         accept, encoding = (_joined(request, name) for name in (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING))
         page = await request.app[PAGES].page(result, accept, encoding)
         return web.Response(body=page.body, headers=page.headers)
 
     async def reloading(self, _request: web.Request) -> web.Response:
-        """Read the configuration again."""
+        """Reads the configuration again. Returns 500 with its errors, 403 if not enabled."""
         if self.reload is None:
             return web.Response(text="Not enabled; see --web.enable-lifecycle.\n", status=403)
         faults = await self.reload()
@@ -70,7 +70,7 @@ class Front(msgspec.Struct, frozen=True):
         return web.Response(text="Healthy.\n")
 
     async def index(self, _request: web.Request) -> web.Response:
-        """The last scrape's results, and links."""
+        """Returns the landing page: the last scrape's results, and links."""
         links = {self.path: "Metrics", HEALTHY: "Healthy", READY: "Ready"}
         page = html(self.scraper.plan, self.scraper.last, links)
         return web.Response(text=page, content_type="text/html")
@@ -80,5 +80,5 @@ PAGES = web.AppKey("pages", Pages)
 
 
 def _joined(request: web.Request, name: str) -> str:
-    """A header that may come several times, as one list."""
+    """Returns the values of a header that may come several times, as one list."""
     return ",".join(request.headers.getall(name, ()))

@@ -10,7 +10,7 @@ REALM = 'Basic realm="cloud-browser-exporter", charset="UTF-8"'
 
 
 def basic_auth(config: ReloadingWebConfig) -> Middleware:
-    """A middleware that asks for a user's password, while the configuration has users."""
+    """Returns a middleware that requires a user's password, while the configuration has users."""
 
     @web.middleware
     async def authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -22,7 +22,7 @@ def basic_auth(config: ReloadingWebConfig) -> Middleware:
 
 
 async def refusal(config: ReloadingWebConfig, given: list[bytes]) -> web.Response | None:
-    """What to answer instead; None when these Authorization headers may pass."""
+    """Returns the answer that refuses these Authorization headers, 401 or 503; None if they pass."""
     passwords = config.passwords()
     if not passwords:
         return None

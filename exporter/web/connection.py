@@ -13,7 +13,7 @@ from aiohttp import web
 
 HEAD_END = b"\r\n\r\n"
 CHUNK_SIZE = 16_384  # bytes written at a time, so that slow clients share a page instead of copying it
-TURNS_TO_HANDLER = 10  # of the event loop, from a request's last byte to its handler; aiohttp needs three
+ITERATIONS_TO_HANDLER = 10  # of the event loop, from a request's last byte to its handler; aiohttp needs 3
 
 # On every answer. The page is text and links: a browser shall load, run, frame and keep nothing of it.
 SECURITY_HEADERS = {
@@ -36,7 +36,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     connections: at once, those in a TLS handshake included. head_bytes: a request's line and headers.
     In seconds: handshake, for TLS; head, from a request's first byte to the end of its headers, and from the
     connection on for the first; idle, between an answer and the next request; answer, for the client to
-    take it; shutdown, for requests in flight when the server is told to stop; linger, then and otherwise for
+    take it; shutdown, for requests in flight when the server stops; linger, then and otherwise for
     a connection to close.
     """
 
@@ -61,13 +61,13 @@ class Phase(Enum):
 
 
 class Connection(web.RequestHandler):
-    """A client's connection. Its deadline passed, or its head too long, it is closed.
+    """A client's connection, closed when a deadline passes or a head is too long.
 
     Args:
         manager: aiohttp's server, whose handler answers.
         limits: what the client may take.
-        changed: told of each change of phase.
-        lost: told of the end of an open connection.
+        changed: called at each change of phase.
+        lost: called at the end of an open connection.
     """
 
     def __init__(
@@ -115,14 +115,14 @@ class Connection(web.RequestHandler):
             self._deadline = asyncio.get_running_loop().call_later(seconds, self._expire)
 
     def abort(self) -> None:
-        """Close it at once, whatever is unsent, be it open or in its handshake."""
+        """Close the connection at once, open or in its handshake; unsent data is lost."""
         if self._client is not None:
             self._client.abort()
         elif self.opening is not None:
             self.opening.cancel()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It is open, its TLS handshake included."""
+        """The connection is open, and its TLS handshake done."""
         assert isinstance(transport, asyncio.Transport)
         self._client = transport
         transport.set_write_buffer_limits(high=1)  # an answer counts as taken once the kernel has it
@@ -131,7 +131,7 @@ class Connection(web.RequestHandler):
         self.close_in(self._limits.head)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """It is closed, by whichever side."""
+        """The connection is closed, by either side."""
         self.close_in(None)
         self._lost(self)
         super().connection_lost(exc)
@@ -152,7 +152,7 @@ class Connection(web.RequestHandler):
         self.client_left = True
         if not self._requested or self.ssl_context is not None:
             return False
-        self._close_unless_handling(TURNS_TO_HANDLER)
+        self._close_unless_handling(ITERATIONS_TO_HANDLER)
         return True
 
     def handle_error(
@@ -172,10 +172,10 @@ class Connection(web.RequestHandler):
         """Log a fault of aiohttp's by its type: its text may quote the request."""
         log.error("connection failed", error=type(fields.get("exc_info")).__name__)
 
-    def _close_unless_handling(self, turns: int) -> None:
-        """Close it if what the client had sent turns out to be no request."""
-        if self.phase is Phase.READING and turns:
-            asyncio.get_running_loop().call_soon(self._close_unless_handling, turns - 1)
+    def _close_unless_handling(self, iterations: int) -> None:
+        """Close the connection unless a handler starts within so many iterations of the event loop."""
+        if self.phase is Phase.READING and iterations:
+            asyncio.get_running_loop().call_soon(self._close_unless_handling, iterations - 1)
         elif self.phase is Phase.READING:
             self.force_close()
 
@@ -198,7 +198,7 @@ class Connection(web.RequestHandler):
             lines = f"HTTP/1.1 {status.value} {status.phrase}", "Connection: close", "Content-Length: 0"
             self.transport.write("\r\n".join(lines).encode() + HEAD_END)
             self.force_close()
-        self.close()  # once what is in flight is answered
+        self.close()  # once the request in flight is answered
 
     def _expire(self) -> None:
         log.debug("connection closed: too slow", phase=self.phase.name.lower())
@@ -206,7 +206,7 @@ class Connection(web.RequestHandler):
 
 
 def bare_response(status: int) -> web.Response:
-    """An answer without a body, after which the connection is closed."""
+    """Returns an answer without a body, after which the connection is closed."""
     response = web.Response(status=status, headers=SECURITY_HEADERS)
     response.force_close()
     return response

@@ -16,17 +16,17 @@ COLUMNS = ("Provider", "Account", "Up", "Sessions", "Failed by")
 
 
 def html(plan: ScrapePlan, last: ScrapeResult | None, links: Mapping[str, str]) -> str:
-    """The page.
+    """Returns the page.
 
     Args:
         plan: whose accounts are shown.
         last: what the last scrape brought, if there was one.
-        links: words by path.
+        links: link texts by path.
     """
     results = {} if last is None else {result.account: result for result in last.results}
     rows = (_row(target.account, results.get(target.account)) for target in plan.targets)
     when = "none yet" if last is None else f"{datetime.fromtimestamp(int(last.at), UTC):%F %T} UTC"
-    items = "".join(f'<li><a href="{escape(path)}">{escape(words)}</a></li>' for path, words in links.items())
+    items = "".join(f'<li><a href="{escape(path)}">{escape(text)}</a></li>' for path, text in links.items())
     return (
         f'<!doctype html><html lang="en"><title>{TITLE}</title><h1>{TITLE}</h1>'
         f"<p>Last scrape: {when}</p><table><tr>{_cells('th', COLUMNS)}</tr>{''.join(rows)}</table>"
@@ -35,7 +35,7 @@ def html(plan: ScrapePlan, last: ScrapeResult | None, links: Mapping[str, str]) 
 
 
 def _row(account: Account, result: AccountResult | None) -> str:
-    up, sessions, error = "not asked yet", "", ""
+    up, sessions, error = "not scraped yet", "", ""
     if result is not None:
         up, error = "no" if result.listing is None else "yes", result.error or ""
         sessions = _sessions(result)
@@ -43,7 +43,7 @@ def _row(account: Account, result: AccountResult | None) -> str:
 
 
 def _sessions(result: AccountResult) -> str:
-    """How many are listed of each status, as in `3 running, 120 completed`."""
+    """Returns how many are listed of each status, as in `3 running, 120 completed`."""
     counts: Counter[str] = Counter()
     for (_, status), count in ({} if result.listing is None else result.listing.listed).items():
         counts[status] += count

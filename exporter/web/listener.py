@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 
 async def listen_all(addresses: Iterable[tuple[str, int]]) -> list[socket.socket]:
-    """Sockets for all of these hosts and ports; one log line for each.
+    """Returns sockets for all of these hosts and ports; one log line for each.
 
     Raises:
         OSError: when one cannot be listened on; names it and the reason. None is open then.
@@ -40,7 +40,7 @@ async def listen_all(addresses: Iterable[tuple[str, int]]) -> list[socket.socket
 
 
 async def listen(host: str, port: int) -> list[socket.socket]:
-    """Sockets for every address of a host, all on one port; an empty host means all IPv4 and IPv6 addresses.
+    """Returns sockets for every address of a host, on one port; an empty host means all addresses.
 
     Raises:
         OSError: when the host cannot be listened on; names it and the reason.
@@ -57,7 +57,7 @@ async def listen(host: str, port: int) -> list[socket.socket]:
 
 
 def listeners(addresses: Sequence[Address], port: int, stack: ExitStack) -> list[socket.socket]:
-    """Listening sockets on one port; an address of an unused family is left out, unless there is no other."""
+    """Returns sockets on one port. Addresses of unused families are left out if there are others."""
     opened: list[socket.socket] = []
     unused: OSError | None = None
     for family, address in addresses:

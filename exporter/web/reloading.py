@@ -36,15 +36,15 @@ class ReloadingWebConfig:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """The configuration in that file. Raises ConfigError, with a line for each fault."""
+        """Returns the configuration in that file. Raises ConfigError, with a line for each fault."""
         return cls(path, Passwords())
 
     def context(self) -> ssl.SSLContext | None:
-        """A context that uses the current files at each new connection; None: no TLS."""
+        """Returns a context that uses the current files at each new connection; None: no TLS."""
         return None if self._context is None else tls.live_context(self._current)
 
     def passwords(self) -> Passwords:
-        """The users as the file has them now; false when it names none."""
+        """Returns the users as the file has them now; false when it names none."""
         self._refresh()
         return self._passwords
 
@@ -70,7 +70,10 @@ class ReloadingWebConfig:
         log.info("new web configuration taken", file=str(self._path))
 
     def _read(self) -> tuple[WebConfig, ssl.SSLContext | None]:
-        """Identities come first, so that a file that changes while it is read is read again."""
+        """Returns the configuration and its TLS context, None without TLS.
+
+        Identities are taken first, so that a file that changes while it is read is read again.
+        """
         self._identities = {str(self._path): _file_identity(str(self._path))}
         config = load(self._path)
         files = config.tls_server_config

@@ -35,7 +35,7 @@ def raise_open_files_limit() -> None:
 
 
 def cap_to_nofile(limits: Limits) -> Limits:
-    """The limits, with no more connections than half of the files that this process may open."""
+    """Returns the limits, with connections for at most `FILES_SHARE` of the files that may be open."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return limits
@@ -117,7 +117,7 @@ class Server:
                     accepted, _ = await loop.sock_accept(listener)
                 except ConnectionAbortedError:
                     continue
-                except OSError as error:  # no file descriptor: at once again, it would only fail again
+                except OSError as error:  # no file descriptor: it would fail again at once
                     self._warn(str(error.strerror))
                     await asyncio.sleep(0 if self._evict() else ACCEPT_RETRY_SECONDS)
                     continue
@@ -141,13 +141,16 @@ class Server:
         connection.opening = asyncio.create_task(self._open(accepted, connection))
 
     def _evict(self) -> bool:
-        """Close the connection that has waited for its client the longest, or whose client has left."""
+        """Close the connection that has waited for its client the longest, or whose client has left.
+
+        Returns whether there was one.
+        """
         waiting = (one for one in self._connections if one.phase is not Phase.HANDLING)
         left = (one for one in self._connections if one.client_left)
         connection = next(chain(waiting, left), None)
         if connection is None:
             return False
-        log.debug("connection closed: it makes room for another")
+        log.debug("connection evicted for a new one")
         self._closed(connection)
         connection.abort()
         return True
@@ -165,11 +168,11 @@ class Server:
         finally:
             connection.opening = None  # else its traceback keeps asyncio's 256 KiB until a garbage collection
             if not opened:
-                accepted.close()  # it is still ours where the task was cancelled before it began
+                accepted.close()  # asyncio does not close it where the task was cancelled before it began
                 self._closed(connection)
 
     def _changed(self, connection: Connection) -> None:
-        """Of those that wait, it has now waited the shortest."""
+        """Move the connection to the end of the order of eviction."""
         if connection in self._connections:
             del self._connections[connection]
             self._connections[connection] = None
@@ -193,11 +196,11 @@ class Server:
             connection.enter(Phase.READING)
 
     async def _response(self, request: web.BaseRequest) -> web.Response:
-        """The application's response; a request with a body or a head too long never reaches it."""
+        """Returns the application's response; a request with a body or too long a head never reaches it."""
         if request.body_exists:
             return bare_response(413)
         if sum(map(len, chain(*request.raw_headers)), len(request.path_qs)) > self._limits.head_bytes:
-            return bare_response(431)  # it came whole, in one piece
+            return bare_response(431)  # it came in one piece, which the connection does not measure
         try:
             response = await self._handler(request)
         except web.HTTPException as error:

@@ -1,7 +1,7 @@
 """Signals and graceful shutdown.
 
-SIGTERM or SIGINT: accept no more, answer what is in flight, let the ledger take what was read, end. A second
-one ends at once. SIGHUP reloads; where there is nothing to reload, it ends the process as SIGTERM does.
+SIGTERM or SIGINT: accept no more connections, answer requests in flight, record what was read, exit. A second
+one aborts them. SIGHUP reloads; where there is nothing to reload, it ends the process as SIGTERM does.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ class Signals:
             asyncio.get_running_loop().add_signal_handler(number, self._queue.put_nowait, number)
 
     async def until_stop(self, reload: Callable[[], None] | None) -> None:
-        """Wait for the order to stop; `reload` is called at each SIGHUP until then."""
+        """Wait for SIGTERM or SIGINT; `reload` is called at each SIGHUP until then."""
         while await self._queue.get() == signal.SIGHUP and reload is not None:
             reload()
 
@@ -60,6 +60,6 @@ async def _stop(server: Server, scraper: Scraper) -> None:
 
 
 def ignore_signals() -> None:
-    """Let signals that come after the shutdown change nothing."""
+    """Ignore signals that come after the shutdown."""
     for number in (*STOP, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

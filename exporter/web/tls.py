@@ -1,4 +1,4 @@
-"""TLS contexts for the server: one made of files, and one that uses another made of newer files.
+"""TLS contexts for the server: one made of files, and one that delegates to the newest of these.
 
 OpenSSL 1.1.1 and up; TLS 1.2 and up; the cipher suites are OpenSSL's own choice.
 """
@@ -20,25 +20,25 @@ _WEAK = ("EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK")
 class LiveContext(ssl.SSLContext):
     """For asyncio: each new connection gets the context that `current` returns at that moment.
 
-    Of a context's own settings none counts.
+    Its own settings have no effect.
     """
 
     current: Callable[[], ssl.SSLContext]
 
     def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
-        """As the current context does."""
+        """Wraps a connection by the current context."""
         return self.current().wrap_bio(*args, **kwargs)
 
 
 def live_context(current: Callable[[], ssl.SSLContext]) -> LiveContext:
-    """A context that stands for whatever `current` returns."""
+    """Returns a context that delegates to whatever `current` returns."""
     made = LiveContext(ssl.PROTOCOL_TLS_SERVER)
     made.current = current
     return made
 
 
 def server_context(config: TlsConfig, at: str) -> ssl.SSLContext:
-    """The context of these files as they are now.
+    """Returns the context of these files as they are now.
 
     Raises:
         ConfigError: with a line for each fault, beginning with `at`, naming key and file.
@@ -62,7 +62,7 @@ def server_context(config: TlsConfig, at: str) -> ssl.SSLContext:
 
 
 def _unreadable(path: Path) -> str:
-    """Why the file cannot be read; empty if it can. A pipe would be waited for."""
+    """Returns why the file cannot be read; empty if it can. Opening a pipe would block."""
     try:
         if not S_ISREG(path.stat().st_mode):
             return "is not a file"
@@ -73,11 +73,11 @@ def _unreadable(path: Path) -> str:
 
 
 def _load_pair(context: ssl.SSLContext, config: TlsConfig) -> str:
-    """Takes certificate and key; returns what is wrong with them."""
+    """Loads certificate and key; returns what is wrong with them, or nothing."""
     if not _has_certificates(config.cert_file):
         return f"cert_file: {config.cert_file} holds no certificate in PEM"
     try:
-        context.load_cert_chain(config.cert_file, config.key_file, _refuse_to_ask)
+        context.load_cert_chain(config.cert_file, config.key_file, _refuse_prompt)
     except _EncryptedError:
         return f"key_file: {config.key_file} is encrypted; allowed: a key without a password"
     except OSError as error:
@@ -92,6 +92,7 @@ def _load_pair(context: ssl.SSLContext, config: TlsConfig) -> str:
 
 
 def _load_ca(context: ssl.SSLContext, config: TlsConfig) -> str:
+    """Loads the authority of client certificates; returns what is wrong with it, or nothing."""
     if not config.client_ca_file:
         return ""
     if not _has_certificates(config.client_ca_file):
@@ -110,8 +111,8 @@ def _has_certificates(file: str) -> bool:
 
 
 class _EncryptedError(Exception):
-    """OpenSSL wants a password, and would ask the terminal for it."""
+    """The key is encrypted; OpenSSL would prompt for its password on the terminal."""
 
 
-def _refuse_to_ask() -> str:
+def _refuse_prompt() -> str:
     raise _EncryptedError

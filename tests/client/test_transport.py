@@ -165,15 +165,15 @@ def test_an_address_that_does_not_answer_leaves_time_for_the_next() -> None:
 
 
 def test_an_address_that_refuses_leaves_all_the_time_to_the_next() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        refusing = closed.getsockname()
-    with serving() as server:
+    with socket.socket() as bound, serving() as server:
+        bound.bind(("127.0.0.1", 0))  # never listens, and keeps the port from being reused
+        refusing = bound.getsockname()
         accepting = ("127.0.0.1", server.port)
         for addresses in ([refusing, accepting], [accepting, refusing]):
             with connect(addresses, 1000) as connection:
                 assert (connection.gettimeout() or 0) > 900
-    with pytest.raises(ConnectionRefusedError):
-        connect([refusing], 1000)
+        with pytest.raises(ConnectionRefusedError):
+            connect([refusing], 1000)
 
 
 def test_a_host_without_addresses_is_an_error() -> None:

@@ -31,6 +31,7 @@ ERRORS = f'cloud_browser_exporter_errors_total{{{A},collector="sessions",reason=
 COMPLETE = f"cloud_browser_history_complete{{{A}}}"
 REMAINING = f"cloud_browser_history_remaining_sessions{{{A}}}"
 TOOK = f'cloud_browser_collector_duration_seconds{{{A},collector="sessions"}}'
+REJECTED = f'cloud_browser_exporter_rejected_sessions_total{{{A},reason="%s"}}'
 UNWRITTEN = f"cloud_browser_exporter_ledger_write_errors_total{{{TARGET}}}"
 RELOADED = f"cloud_browser_exporter_config_last_reload_successful{{{TARGET}}}"
 SCRAPED = f"up{{{TARGET}}}"
@@ -214,6 +215,11 @@ def import_and_scrape_cases() -> Iterator[Case]:
 
 
 def exporter_cases() -> Iterator[Case]:
+    alert = "CloudBrowserSessionsRejected"
+    yield Case(alert, "a row at each scrape", FIRES, {REJECTED % "malformed": rising((1, SHORT))})
+    yield Case(alert, "that has passed", QUIET, {REJECTED % "times": rising((1, 30), (0, 50))})
+    yield Case(alert, "a row that is used without a field", QUIET, {REJECTED % "field": rising((1, SHORT))})
+    yield Case(alert, "once", QUIET, {REJECTED % "malformed": rising((0, 60), (1, 1), (0, 19))})
     alert = "CloudBrowserLedgerNotWritable"
     yield Case(alert, "each scrape", FIRES, {UNWRITTEN: rising((1, SHORT))})
     yield Case(alert, "it cannot be read", FIRES, {ERRORS % "ledger": rising((1, SHORT))})

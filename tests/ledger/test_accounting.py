@@ -50,11 +50,7 @@ def test_estimated_cost_is_that_of_the_whole_session_however_often_it_was_read(s
     for time in [*range(0, end, max(step, end // 50)), end]:
         use = Usage(time, proxy_bytes=1_000_003 * time // MINUTE)
         store.record(listing(session(usage=use), time=T0 + time), PRICED)
-    costs = {
-        key_of_counter.label: n
-        for key_of_counter, n in store.totals().items()
-        if key_of_counter.counter == COST
-    }
+    costs = {key.label: n for key, n in store.totals().items() if key.counter == COST}
     assert costs == {
         "browser": round(120_000_000 * end / HOUR),
         "proxy": round(12_000_000_000 * (1_000_003 * end // MINUTE) / 10**9),

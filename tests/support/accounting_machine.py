@@ -409,13 +409,9 @@ class World(RuleBasedStateMachine):
     @invariant()
     def exact_and_never_falling(self) -> None:
         totals = self.store.totals()
-        assert all(totals.get(key_of_counter, 0) >= amount for key_of_counter, amount in self.last.items())
+        assert all(totals.get(key, 0) >= amount for key, amount in self.last.items())
         self.last = totals
-        counted = {
-            key_of_counter: amount
-            for key_of_counter, amount in totals.items()
-            if key_of_counter.counter != REVISIONS
-        }
+        counted = {key: amount for key, amount in totals.items() if key.counter != REVISIONS}
         assert counted == dict(self.expected())
 
     @precondition(lambda self: self.passed > NEVER)

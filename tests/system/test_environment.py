@@ -344,6 +344,7 @@ void *mmap64(void *at, size_t size, int protection, int flags, int file, off_t o
 """
 
 
+@pytest.mark.slow
 def test_a_ledger_without_shared_memory_maps_is_served_or_said_not_to_be_ready(
     tmp_path: Path, apis: Apis
 ) -> None:

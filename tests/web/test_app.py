@@ -179,7 +179,7 @@ def test_a_failed_provider_is_no_failed_page(site: Site) -> None:
 
 
 def test_the_times_in_force_are_those_of_the_plan_of_the_moment(site: Site) -> None:
-    site.scraper.plan = msgspec.structs.replace(site.scraper.plan, times=TimeoutPolicy(1000, 20))
+    site.scraper.plan = msgspec.structs.replace(site.scraper.plan, timeouts=TimeoutPolicy(1000, 20))
     for named, least, most in ((None, 800, 900), ("100", 60, 72)):
         begun = time.monotonic()
         site.get("/metrics", **({} if named is None else {"X-Prometheus-Scrape-Timeout-Seconds": named}))

@@ -47,13 +47,13 @@ def test_accounts_are_shown_as_the_last_scrape_found_them() -> None:
     assert "Last scrape: 2026-01-01 00:00:00 UTC" in texts
     assert texts[texts.index("one") :][:3] == ["one", "yes", "40 completed, 3 running"]
     assert texts[texts.index("two") :][:3] == ["two", "no", "auth"]
-    assert texts[texts.index("new") :][:2] == ["new", "not asked yet"]
+    assert texts[texts.index("new") :][:2] == ["new", "not scraped yet"]
 
 
 def test_before_the_first_scrape_nothing_is_claimed() -> None:
     page = Reader(html(plan(ONE), None, LINKS))
     assert "Last scrape: none yet" in page.texts
-    assert "not asked yet" in page.texts
+    assert "not scraped yet" in page.texts
     assert page.links == ["/metrics"]
 
 

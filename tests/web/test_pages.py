@@ -13,7 +13,8 @@ from prometheus_client.registry import Collector
 from exporter.metrics.telemetry import Telemetry
 from exporter.scrape.inflight import ScrapeResult
 from exporter.scrape.plan import ScrapePlan
-from exporter.web.pages import FamilyCache, Pages, accepts_gzip, negotiate
+from exporter.web.negotiation import accepts_gzip, negotiate
+from exporter.web.pages import FamilyCache, Pages
 
 TEXT, OPENMETRICS = "text/plain; version=0.0.4; charset=utf-8", "application/openmetrics-text; version=1.0.0"
 PROMETHEUS = (
@@ -61,6 +62,10 @@ def result() -> ScrapeResult:
         ("application/openmetrics-text;version=0.0.1", TEXT),
         ("text/plain;version=1.0.0;escaping=dots", "text/plain; version=1.0.0; charset=utf-8; escaping=dots"),
         (";;q=,", TEXT),
+        ("text/plain;q=0, */*", OPENMETRICS),
+        ("text/plain;q=0, text/*, application/*;q=0.1", OPENMETRICS),
+        ("application/*", OPENMETRICS),
+        ("application/openmetrics-text;q=0, application/*", TEXT),
     ],
 )
 def test_the_form_is_the_known_one_of_the_highest_weight(accept: str, content_type: str) -> None:

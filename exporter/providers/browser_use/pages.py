@@ -42,7 +42,7 @@ class FilterError(Exception):
 
 
 class Pages:
-    """Reads pages, and keeps what stands on them.
+    """Reads pages, and collects what is on them.
 
     Attributes:
         time: server time at the first page.
@@ -192,7 +192,7 @@ class Pages:
             if session.ended is not None:
                 self.ended_ids.add(session.id)
             yield session
-            # An estimated end is a new one at each reading, and tells nothing of whether it has settled.
+            # An estimated end is a new one at each reading, so it does not show that it has settled.
             ended = session.ended if session.end_is_known else None
             if self._window.includes(session.id, session.created, is_open=session.ended is None, ended=ended):
                 self.sessions.append(session)

@@ -24,7 +24,8 @@ from exporter.providers.rows import EARLIEST, UNREADABLE, Id, Moment, Rejections
 OPEN, ENDED = ("pending", "running"), ("error", "timed_out", "completed")
 # For a list with a malformed row: its rows are decoded one by one, which takes 30 times a number's memory.
 MAX_FIELDS, MAX_MALFORMED = 4_000_000, 100_000
-_ENDED_WORDS = frozenset(status.upper() for status in ENDED)
+_ENDED_UPPER = frozenset(status.upper() for status in ENDED)
+MALFORMED = f"the list of sessions has over {MAX_MALFORMED} malformed rows; check base_url"
 _LONGEST, _NOISE = timedelta(microseconds=MAX_DURATION), timedelta(microseconds=MAX_CLOCK_NOISE)
 
 
@@ -94,7 +95,7 @@ def _one_by_one(raws: Iterable[msgspec.Raw], rejections: Rejections) -> Iterator
         except RowError as error:
             rejections.add(error)
             if rejections.rows > MAX_MALFORMED:
-                raise PayloadError("the list of sessions has hardly any; check base_url") from error
+                raise PayloadError(MALFORMED) from error
         else:
             rejections.add_partial(is_partial=is_partial)
             yield row
@@ -142,7 +143,7 @@ def _check(row: SessionRow, now: datetime) -> None:
 
 def end_of(row: SessionRow) -> datetime | None:
     """Returns when the session ended; None while it is open. With an unknown status, `endedAt` decides."""
-    if row.status in _ENDED_WORDS and row.ended_at is not None:
+    if row.status in _ENDED_UPPER and row.ended_at is not None:
         return row.ended_at  # nearly all rows
     status = sanitize_label(row.status)
     if status in OPEN:

@@ -4,6 +4,7 @@ import json
 from fractions import Fraction
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -135,7 +136,7 @@ def test_a_figure_that_is_negative_or_empty_counts_as_0_and_the_rest_of_the_row_
 ) -> None:
     partial = figure is not None and figure is not ...
     assert decoded(**{name: figure})[1] is partial
-    assert only(**{name: figure}) == only(**{name: "0"})
+    assert only(**{name: figure}) == msgspec.structs.replace(only(**{name: "0"}), is_incomplete=True)
 
 
 @pytest.mark.parametrize("value", ["", "n/a", 0, 1_777_640_400, True, [], {}, "2026-02-30T00:00:00Z"])
