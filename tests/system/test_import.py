@@ -128,7 +128,7 @@ def test_a_slow_provider_whose_pages_shift_is_imported_within_fifteen_scrapes(tm
 
 @pytest.mark.slow
 def test_an_import_goes_at_the_providers_rate_and_ends_in_order_at_sigterm(tmp_path: Path) -> None:
-    fleet = Fleet(origin=ORIGIN, history=20_000, rate=3600)
+    fleet = Fleet(origin=ORIGIN, history=20_000, rate=60)
     with slow(fleet, lambda: ORIGIN) as (server, api):
         flags = "--config.file", config(tmp_path, server)
         with exporter(*flags, environ=KEY) as process:
@@ -148,7 +148,7 @@ def test_an_import_goes_at_the_providers_rate_and_ends_in_order_at_sigterm(tmp_p
 @pytest.mark.slow
 def test_an_import_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     """At most the pages in hand are requested again, and each session counts once."""
-    fleet = Fleet(origin=ORIGIN, history=20_000, rate=3600)
+    fleet = Fleet(origin=ORIGIN, history=20_000, rate=60)
     with slow(fleet, lambda: ORIGIN, 0.02) as (server, api):
         flags = "--config.file", config(tmp_path, server)
         with exporter(*flags, environ=KEY) as process:
