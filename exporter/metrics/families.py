@@ -1,7 +1,8 @@
 """Metric families, made of a scrape's results."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -105,28 +106,69 @@ class _Families:
             self._families[spec.name] = family
         family.add_metric(labels, *values)
 
-    def families(self) -> Iterable[Metric]:
-        return self._families.values()
+    def families(self) -> Sequence[Metric]:
+        return [*self._families.values()]
+
+
+class AccountCache:
+    """Keeps what was last made of each account, so that only what has changed is made anew.
+
+    Threads may share it: an entry is replaced as a whole, and is used for equal figures alone.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[Account, str], tuple[object, Sequence[Metric]]] = {}
+
+    def get(
+        self, account: Account, part: str, figures: object, make: Callable[[_Families], None]
+    ) -> Sequence[Metric]:
+        """Returns the families that `make` adds, which follow from these figures."""
+        known = self._made.get((account, part))
+        if known is None or known[0] != figures:
+            made = _Families()
+            make(made)
+            known = self._made[account, part] = figures, made.families()
+        return known[1]
 
 
 def families(
-    results: Iterable[AccountResult], descriptions: Mapping[Account, AccountDescription]
+    results: Iterable[AccountResult],
+    descriptions: Mapping[Account, AccountDescription],
+    cache: AccountCache | None = None,
 ) -> Iterable[Metric]:
     """Returns the metrics of a scrape.
 
     Args:
         results: account by account.
         descriptions: what is known in advance of each of these accounts.
+        cache: of the scrapes before.
     """
-    made = _Families()
+    merged: dict[str, Metric] = {}
+    cache = cache or AccountCache()
     for result in results:
-        _add_health(made, result)
-        description = descriptions[result.account]
-        if result.listing is not None:
-            _add_listing(made, result.account, result.listing, description.traits)
-        if result.totals is not None:
-            _add_totals(made, result, result.totals, description)
-    return made.families()
+        for part in _parts(result, descriptions[result.account], cache):
+            for family in part:
+                if family.name not in merged:
+                    merged[family.name] = Metric(family.name, family.documentation, family.type)
+                merged[family.name].samples.extend(family.samples)
+    return merged.values()
+
+
+def _parts(
+    result: AccountResult, description: AccountDescription, cache: AccountCache
+) -> Iterator[Sequence[Metric]]:
+    health = _Families()
+    _add_health(health, result)
+    yield health.families()
+    account, listing, totals = result.account, result.listing, result.totals
+    if listing is not None:
+        still_open = {session.id: session for session in listing.sessions if session.ended is None}
+        add = partial(_add_listing, result.account, listing.listed, still_open, description.traits)
+        yield cache.get(account, "listing", (description, listing.listed, still_open), add)
+    if totals is not None:
+        listed = frozenset() if listing is None else frozenset(series for series, _ in listing.listed)
+        add = partial(_add_totals, account, totals, listed, description)
+        yield cache.get(account, "totals", (description, totals, listed), add)
 
 
 def of_accounts(accounts: Collection[Account], own: Iterable[Metric]) -> Iterator[Metric]:
@@ -163,13 +205,18 @@ def _add_health(made: _Families, result: AccountResult) -> None:
         made.add(REJECTED_HELD, account, result.rejected_held)
 
 
-def _add_listing(made: _Families, account: Account, listing: Listing, traits: ProviderTraits) -> None:
+def _add_listing(
+    account: Account,
+    listed: Mapping[tuple[Series, str], int],
+    still_open: Mapping[str, Session],
+    traits: ProviderTraits,
+    made: _Families,
+) -> None:
     statuses = (*traits.open_statuses, *traits.ended_statuses)
-    every = _all_series(traits, (series for series, _ in listing.listed))
-    counts = {(series, status): 0 for series in every for status in statuses} | dict(listing.listed)
+    every = _all_series(traits, (series for series, _ in listed))
+    counts = {(series, status): 0 for series in every for status in statuses} | dict(listed)
     for (series, status), count in sorted(counts.items()):
         made.add(SESSIONS, (*_labels(account, series), status), count)
-    still_open = {session.id: session for session in listing.sessions if session.ended is None}
     grouped: dict[Series, list[Session]] = defaultdict(list)
     for session in still_open.values():
         grouped[session.series].append(session)
@@ -193,18 +240,17 @@ def _add_open(made: _Families, labels: tuple[str, ...], sessions: list[Session])
 
 
 def _add_totals(
-    made: _Families,
-    result: AccountResult,
+    account: Account,
     totals: Mapping[CounterKey, int],
+    listed: Collection[Series],
     description: AccountDescription,
+    made: _Families,
 ) -> None:
-    account = result.account
     made.add(LOWERED, (account.provider, account.name), totals.get(CounterKey(ACCOUNT_WIDE, REVISIONS), 0))
     sums: dict[Series, dict[tuple[str, str], int]] = defaultdict(dict)
     for key, value in totals.items():
         if key.series != ACCOUNT_WIDE:
             sums[key.series][key.counter, key.label] = value
-    listed = [] if result.listing is None else [series for series, _ in result.listing.listed]
     source = description.cost_source
     for series in _all_series(description.traits, [*listed, *sums]):
         _add_counters(made, _labels(account, series), sums[series], description.traits)

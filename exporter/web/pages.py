@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from exporter.metrics.families import families, of_accounts
+from exporter.metrics.families import AccountCache, families, of_accounts
 from exporter.scrape.inflight import ScrapeResult
 from exporter.web.negotiation import accepts_gzip, negotiate
 
@@ -34,6 +34,7 @@ class Pages:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
         self._families = FamilyCache()
+        self._accounts = AccountCache()
         self._result: ScrapeResult | None = None
         self._rendered: dict[str, asyncio.Future[bytes]] = {}
 
@@ -44,7 +45,7 @@ class Pages:
         if self._result is not result:
             self._result, self._rendered = result, {}
         rendered = self._rendered
-        collected = _Collected(result, self._registry)
+        collected = _Collected(result, self._registry, self._accounts)
         render = partial(self._families.render, encode, content_type, collected)
         body = await _once(rendered, content_type, render)
         if accepts_gzip(accept_encoding):
@@ -89,12 +90,12 @@ class _Given(Collector):
 class _Collected(Collector):
     """What prometheus-client encodes: a scrape's metrics, then the exporter's own."""
 
-    def __init__(self, result: ScrapeResult, registry: CollectorRegistry) -> None:
-        self._result, self._registry = result, registry
+    def __init__(self, result: ScrapeResult, registry: CollectorRegistry, cache: AccountCache) -> None:
+        self._result, self._registry, self._cache = result, registry, cache
 
     def collect(self) -> Iterator[Metric]:
         results = self._result.results
-        yield from families(results, self._result.plan.descriptions)
+        yield from families(results, self._result.plan.descriptions, self._cache)
         yield from of_accounts({result.account for result in results}, self._registry.collect())
 
 

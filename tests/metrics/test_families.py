@@ -22,7 +22,7 @@ from exporter.metrics.counters import (
     CounterKey,
 )
 from exporter.metrics.definitions import Spec
-from exporter.metrics.families import AccountResult, families, of_accounts
+from exporter.metrics.families import AccountCache, AccountResult, families, of_accounts
 from exporter.metrics.telemetry import Telemetry
 from exporter.model import SECOND, Account, Listing, Series, Usage
 from tests.support.listings import EAST, MINUTE, T0, WEST, listing, session
@@ -236,3 +236,31 @@ def test_rejected_rows_that_are_remembered_are_shown_where_that_is_known() -> No
     held = "cloud_browser_exporter_rejected_sessions_held{}"
     assert page(result(rejected_held=3))[held] == 3
     assert held not in page(result(rejected_held=None))
+
+
+def test_what_has_not_changed_since_an_accounts_last_result_is_not_made_anew() -> None:
+    cache = AccountCache()
+    first, second = (
+        {one.name: one.samples for one in families([result(seconds=took)], DESCRIPTIONS, cache)}
+        for took in (0.25, 0.5)
+    )
+    for name in ("cloud_browser_sessions", "cloud_browser_sessions_started"):
+        assert all(one is other for one, other in zip(first[name], second[name], strict=True))
+    assert [one.value for one in second["cloud_browser_collector_duration_seconds"]] == [0.5]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"totals": {**TOTALS, CounterKey(WEST, STARTED): 4}},
+        {"totals": None},
+        {"listing": listing(session(id="new", series=EAST))},
+        {"listing": None},
+        {"account": FREE},
+    ],
+)
+def test_what_has_changed_since_an_accounts_last_result_is_shown(changed: dict[str, Any]) -> None:
+    cache = AccountCache()
+    [*families([result(), result(BU)], DESCRIPTIONS, cache)]
+    results = [result(**changed), result(BU)]
+    assert [*families(results, DESCRIPTIONS, cache)] == [*families(results, DESCRIPTIONS)]
