@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -150,7 +149,6 @@ def _web(flags: argparse.Namespace, *, lifecycle: bool = False) -> Web:
 
 
 def _serve(flags: argparse.Namespace, providers: Providers) -> None:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     environ = dict(os.environ)
     read = partial(from_environment, providers, environ, flags.ledger)
     if flags.config is not None:

@@ -91,7 +91,8 @@ def _fault(text: str) -> Fault:
 def simulate(flags: argparse.Namespace) -> None:
     """Serve the simulated APIs until SIGTERM or SIGINT."""
     server = _simulator(flags)
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # for the server's thread, too: sigwait takes them
+    # For the server's thread, too: sigwait takes them. SIGHUP ends it as it ends any program.
+    signal.pthread_sigmask(signal.SIG_SETMASK, STOP_SIGNALS)
     with server:
         urls = {one.title: server.url + one.base_path for one in SIMULATED.values()}
         for title, url in {**urls, "Expected totals": f"{server.url}/truth"}.items():

@@ -24,6 +24,7 @@ class Signals:
         self._queue: asyncio.Queue[int] = asyncio.Queue()
         for number in (*STOP, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self._queue.put_nowait, number)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (*STOP, signal.SIGHUP))  # those that waited come now
 
     async def until_stop(self, reload: Callable[[], None] | None) -> None:
         """Wait for the order to stop; `reload` is called at each SIGHUP until then."""
