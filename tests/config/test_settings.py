@@ -32,7 +32,7 @@ ACCOUNT = ", ".join(sorted(config.common_keys() | {"query", "pricing"}))
 URL = "not http:// or https:// with a host, without user, password, query or fragment"
 SQLITE = "not a file of SQLite; allowed: sqlite:///relative/path, sqlite:////absolute/path"
 NO_FILE = "cannot be read (No such file or directory); allowed: a file with the API key alone"
-NO_KEY = "empty or not set; allowed: the API key alone"
+UNSET = "environment variable UNSET is not set; set it to the API key"
 ONE_SOURCE = "needs exactly one of api_key_env, api_key_file"
 PRICE = "is not a number of at most 9 decimals from 0 to 1000000"
 MINIMUM = "is not a number of at most 6 decimals from 0 to 86400"
@@ -49,10 +49,10 @@ BAD = {
         "accounts[7]: empty",
         "accounts[1].query: not for browser_use; allowed: with provider browserbase",
         "accounts[1].pricing: not for browser_use; allowed: with provider browserbase",
-        f"accounts[1].api_key_env: {NO_KEY}",
+        f"accounts[1].api_key_env: {UNSET}",
         f"accounts[2]: {ONE_SOURCE}",
         f"accounts[3]: {ONE_SOURCE}",
-        f"accounts[3].api_key_env: {NO_KEY}",
+        "accounts[3].api_key_env: environment variable EMPTY is empty; set it to the API key",
         f"accounts[3].api_key_file: {NO_FILE}",
         "accounts[4].name: 'b' is the name of another browserbase account",
         f"accounts[4].api_key_file: {NO_FILE}",
@@ -269,7 +269,7 @@ def test_a_key_that_is_gone_is_named_by_its_place(tmp_path: Path) -> None:
     file = str(tmp_path / "absent.key")
     for read, fault in (
         (config.AccountConfig("a", "browserbase", api_key_file=file), f"{file}: {NO_FILE}"),
-        (config.AccountConfig("a", "browserbase", api_key_env="UNSET"), f"UNSET: {NO_KEY}"),
+        (config.AccountConfig("a", "browserbase", api_key_env="UNSET"), f"UNSET: {UNSET}"),
     ):
         with pytest.raises(KeyUnavailableError) as caught:
             read.key(ENVIRON)
