@@ -198,7 +198,9 @@ def _identify(account: dict[str, Any], at: str, names: set[tuple[str, str]], val
     name, provider = account.get("name"), account.get("provider")
     if name and provider:
         if (name, provider) in names:
-            validator.add_error(f"{at}.name", f"{quote(name)} is the name of another {provider} account")
+            validator.add_error(
+                f"{at}.name", f"{quote(name)} is the name of another {provider} account; choose another"
+            )
         names.add((name, provider))
 
 

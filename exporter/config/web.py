@@ -100,7 +100,7 @@ def _supported(raw: object, at: str, validator: Validator, section: str = "") ->
     kept = {}
     for key, value in raw.items():
         if key in UNSUPPORTED[section]:
-            validator.add_error(f"{at}{section}{key}", "not supported by this exporter")
+            validator.add_error(f"{at}{section}{key}", "not supported by this exporter; remove it")
         else:
             kept[key] = value
     if not section and "tls_server_config" in kept:
