@@ -1,11 +1,14 @@
 """Commands and flags."""
 
 import argparse
+import difflib
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
@@ -49,16 +52,43 @@ def main(arguments: Sequence[str] | None = None, providers: Providers = PROVIDER
 def parse(arguments: Sequence[str], providers: Providers) -> tuple[Command, argparse.Namespace]:
     """Find the command, behind any of serve's flags; then parse all flags as that command's."""
     parser = _main_parser(providers)
-    rest = parser.parse_args(arguments).command
+    given, unknown = parser.parse_known_args(arguments)
+    rest = given.command
     before = arguments[: len(arguments) - len(rest)]
     name, *after = rest or ["serve"]
+    if unknown:
+        parser.error(_unknown(unknown, "serve"))
     if name not in COMMANDS:
         parser.error(f"argument COMMAND: invalid choice: {name!r} (choose from {', '.join(COMMANDS)})")
     command = COMMANDS[name]
-    return command, _parser(f"{NAME} {name}", command, command.text).parse_args([*before, *after])
+    parser = _parser(f"{NAME} {name}", command, command.text)
+    flags, unknown = parser.parse_known_args([*before, *after])
+    if unknown:
+        parser.error(_unknown(unknown, name))
+    return command, flags
 
 
-def _main_parser(providers: Providers) -> argparse.ArgumentParser:
+def _unknown(unknown: Sequence[str], name: str) -> str:
+    """What is wrong with arguments that a command does not take, and what may have been meant."""
+    flag, text = unknown[0].partition("=")[0], f"unrecognized arguments: {' '.join(unknown)}"
+    flags = {other: _flags(command) for other, command in COMMANDS.items()}
+    if takers := [other for other in flags if flag in flags[other]]:
+        return f"{text}; {flag} is only for {', '.join(takers)}"
+    near = difflib.get_close_matches(flag, flags[name], 1)
+    return f"{text}; did you mean {near[0]}?" if near else text
+
+
+def _flags(command: Command) -> list[str]:
+    return re.findall(r"^ +(--[a-z.-]+)", _parser(NAME, command, "").format_help(), re.MULTILINE)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Ends the process with one line, where argparse adds all flags before it."""
+        self.exit(INVALID, f"{self.prog}: {message}; see --help\n")
+
+
+def _main_parser(providers: Providers) -> _Parser:
     titles = ", ".join(provider.title for provider in providers.values())
     text = f"Prometheus exporter for cloud browsers: {titles}."
     parser = _parser(NAME, COMMANDS["serve"], text)
@@ -70,8 +100,8 @@ def _main_parser(providers: Providers) -> argparse.ArgumentParser:
     return parser
 
 
-def _parser(prog: str, command: Command, text: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog, description=text, allow_abbrev=False)
+def _parser(prog: str, command: Command, text: str) -> _Parser:
+    parser = _Parser(prog, description=text, allow_abbrev=False)
     command.add_flags(parser)
     add = parser.add_argument
     add("--log.level", dest="log_level", choices=tuple(logs.LEVELS), default="info")

@@ -106,10 +106,13 @@ def test_help_names_the_registered_providers(capsys: pytest.CaptureFixture[str])
         (("chek",), "invalid choice: 'chek' (choose from serve, simulate, demo)"),
         (("--log.level", "debug", "chek", "demo"), "invalid choice: 'chek'"),
         (("serve", "demo"), "unrecognized arguments: demo"),
-        (("--seed", "3"), "unrecognized arguments: --seed"),
+        (("--seed", "3"), "unrecognized arguments: --seed; --seed is only for simulate, demo"),
         (("serve", "--seed", "3"), "unrecognized arguments: --seed 3"),
         (("--config.file", "F", "demo"), "unrecognized arguments: --config.file F"),
-        (("--web.config", "F"), "unrecognized arguments: --web.config"),
+        (("demo", "--config.file=F"), "--config.file=F; --config.file is only for serve"),
+        (("--web.config", "F"), "unrecognized arguments: --web.config; did you mean --web.config.file?"),
+        (("simulate", "--history-size=9"), "--history-size=9; did you mean --history?"),
+        (("serve", "--xyz"), "unrecognized arguments: --xyz; see --help"),
         (("simulate", "--billing", "free"), "invalid choice: 'free'"),
         (("simulate", "--fault", "503"), "KIND:SHARE"),
         (("simulate", "--rate", "-1"), "rate"),
@@ -122,7 +125,9 @@ def test_nonsense_is_refused_with_what_is_allowed(
     arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert exit_code(*arguments) == 2
-    assert words in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
 
 
 def test_a_ledger_that_is_none_ends_the_start_and_is_named(
