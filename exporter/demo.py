@@ -5,6 +5,9 @@ import signal
 import tempfile
 import time
 from collections.abc import Mapping
+from functools import partial
+
+import msgspec
 
 from exporter.app import Web, serve
 from exporter.config.settings import AccountConfig, Config, ConfigError, LedgerConfig, Pricing
@@ -21,11 +24,11 @@ PRICES = Pricing(browser_per_hour=120_000_000, proxy_per_gb=12_000_000_000)
 WELCOME = """\
 A fleet of simulated browsers is running, and this exporter reads it at every scrape.
 
-  metrics          http://localhost:{port}{path}
+  metrics          {metrics}
   expected totals  {simulator}/truth
   APIs             {apis}
 
-Point Prometheus at localhost:{port}, or look: curl -s localhost:{port}{path} | grep ^cloud_browser_cost
+Point Prometheus at {target}, or look: curl -s {url} | grep ^cloud_browser_cost
 Ctrl-C ends it, and nothing stays behind.
 """
 
@@ -105,10 +108,19 @@ def demo(flags: argparse.Namespace, web: Web, providers: Mapping[str, Provider])
     with _simulator(flags) as server, tempfile.TemporaryDirectory(prefix="cloud-browser-demo-") as folder:
         accounts = accounts_of(server.url, providers)
         config = Config(accounts, ledger=LedgerConfig(f"sqlite:///{folder}/ledger.db"))
-        apis = "  ".join(f"{server.url}{one.base_path}{one.path}" for one in SIMULATED.values())
-        port = web.listen[0][1]
-        print(WELCOME.format(port=port, path=web.path, simulator=server.url, apis=apis), flush=True)
+        web = msgspec.structs.replace(web, started=partial(_welcome, server.url, web.path))
         serve(config, None, {KEY: "demo"}, web, providers)
+
+
+def _welcome(simulator: str, path: str, served: list[str]) -> None:
+    urls = [url + path for url in served]
+    apis = "  ".join(f"{simulator}{one.base_path}{one.path}" for one in SIMULATED.values())
+    target = served[0].partition("://")[2]
+    metrics = "  ".join(urls)
+    print(
+        WELCOME.format(metrics=metrics, url=urls[0], target=target, simulator=simulator, apis=apis),
+        flush=True,
+    )
 
 
 def accounts_of(url: str, providers: Mapping[str, Provider]) -> tuple[AccountConfig, ...]:
