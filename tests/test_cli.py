@@ -115,10 +115,12 @@ def test_help_names_the_registered_providers(capsys: pytest.CaptureFixture[str])
         (("serve", "--xyz"), "unrecognized arguments: --xyz; see --help"),
         (("simulate", "--billing", "free"), "invalid choice: 'free'"),
         (("simulate", "--fault", "503"), "KIND:SHARE"),
-        (("simulate", "--rate", "-1"), "rate"),
-        (("simulate", "--retention", "0"), "retention"),
+        (("simulate", "--rate", "-1"), "--rate must be above 0"),
+        (("simulate", "--retention", "0"), "--retention must be at least 0.049 days"),
+        (("simulate", "--error-ratio", "0.99"), "--error-ratio plus --timeout-ratio must be at most 1"),
+        (("simulate", "--wave", "error:0.5:20:10"), "'error:0.5:20:10' ends before it begins"),
         (("simulate", "--retention", "abc"), "a number of days, such as 7"),
-        (("simulate", "--speed", "nan"), "speed must be above 0"),
+        (("simulate", "--speed", "nan"), "--speed must be above 0"),
     ],
 )
 def test_nonsense_is_refused_with_what_is_allowed(

@@ -58,7 +58,7 @@ def scaled_clock(origin: int, speed: float) -> Callable[[], int]:
     Raises ValueError for a speed that is none.
     """
     if not 0 < speed <= 1_000_000:
-        raise ValueError("speed must be above 0 and at most 1,000,000")
+        raise ValueError("--speed must be above 0 and at most 1,000,000")
     begun = time.monotonic_ns()
     return lambda: origin + int((time.monotonic_ns() - begun) * speed) // 1000
 
@@ -76,7 +76,7 @@ def create_app(
     Raises ValueError if the faults' shares are more than 1 together.
     """
     if fsum(fault.share for fault in faults) > 1:
-        raise ValueError("the shares of all faults must be at most 1 together")
+        raise ValueError("the shares of all --fault must be at most 1 together")
     paths = {provider.base_path + provider.path: provider for provider in providers}
     return _Api(fleet, clock, frozenset(keys), tuple(faults), paths).answer
 
