@@ -104,9 +104,25 @@ def _parser(prog: str, command: Command, text: str) -> _Parser:
     parser = _Parser(prog, description=text, allow_abbrev=False)
     command.add_flags(parser)
     add = parser.add_argument
-    add("--log.level", dest="log_level", choices=tuple(logs.LEVELS), default="info")
-    add("--log.format", dest="log_format", choices=logs.FORMATS, default="logfmt")
-    add("--version", action="version", version=f"{NAME} {__version__}")
+    levels = ", ".join(logs.LEVELS)
+    add(
+        "--log.level",
+        dest="log_level",
+        choices=tuple(logs.LEVELS),
+        default="info",
+        metavar="LEVEL",
+        help=f"least severe level that is logged: {levels}; default: info",
+    )
+    add(
+        "--log.format",
+        dest="log_format",
+        choices=logs.FORMATS,
+        default="logfmt",
+        metavar="FORMAT",
+        help=f"format of log lines: {', '.join(logs.FORMATS)}; default: logfmt",
+    )
+    version = f"{NAME} {__version__}"
+    add("--version", action="version", version=version, help="print the version and exit")
     return parser
 
 
@@ -116,10 +132,22 @@ def _add_serving(parser: argparse.ArgumentParser) -> None:
         "--config.file",
         dest="config",
         type=Path,
-        help="YAML; without it the accounts come from the environment",
+        metavar="FILE",
+        help="configuration in YAML; default: none, the accounts come from environment variables",
     )
-    add("--ledger.url", dest="ledger", help="goes before the configuration's ledger.url")
-    add("--web.enable-lifecycle", dest="lifecycle", action="store_true", help="reload by POST /-/reload")
+    add(
+        "--ledger.url",
+        dest="ledger",
+        metavar="URL",
+        help="ledger's database, such as sqlite:////var/lib/ledger.db; takes precedence over ledger.url in "
+        "the configuration file; default: ledger.db in the user's state directory",
+    )
+    add(
+        "--web.enable-lifecycle",
+        dest="lifecycle",
+        action="store_true",
+        help="reload the configuration by POST /-/reload; default: by SIGHUP only",
+    )
     _add_web(parser)
 
 
@@ -131,14 +159,22 @@ def _add_web(parser: argparse.ArgumentParser) -> None:
         type=_address,
         action="append",
         metavar="HOST:PORT",
-        help="may be repeated; default: :10925, which is every address of this machine",
+        help="address to serve on; may be repeated; default: :10925, which is every address of this machine",
     )
-    add("--web.telemetry-path", dest="path", type=_path, default="/metrics", metavar="PATH")
+    add(
+        "--web.telemetry-path",
+        dest="path",
+        type=_path,
+        default="/metrics",
+        metavar="PATH",
+        help="path of the metrics; default: /metrics",
+    )
     add(
         "--web.config.file",
         dest="web_config",
         type=Path,
-        help="YAML in the exporter-toolkit's format: TLS, and users with passwords",
+        metavar="FILE",
+        help="TLS, and users with passwords: YAML in the exporter-toolkit's format; default: none",
     )
 
 
@@ -151,7 +187,7 @@ def _add_simulate(parser: argparse.ArgumentParser, billing: str = "metered") -> 
         type=_address,
         default="127.0.0.1:10926",
         metavar="HOST:PORT",
-        help="the simulator's; default: 127.0.0.1:10926",
+        help="address of the simulator; default: 127.0.0.1:10926",
     )
     demo.add_flags(parser, billing)
 

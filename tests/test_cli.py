@@ -87,6 +87,17 @@ def test_help_and_version_belong_to_every_command(name: str, capsys: pytest.Capt
     assert capsys.readouterr().out == f"cloud-browser-exporter {__version__}\n"
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_says_what_every_flag_does_and_its_default(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(name, "--help") == 0
+    flags = re.split(r"\n  (?=--)", capsys.readouterr().out)[1:]
+    assert len(flags) > 6
+    for flag in flags:
+        assert re.fullmatch(r"(?s)\S+( [A-Z:]+| {.*})?\s{2,}\w.*\sdefault:\s.*|--version\s{2,}\w.*", flag)
+
+
 def test_help_names_the_registered_providers(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"], {**PROVIDERS, TOY.name: TOY})
