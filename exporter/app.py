@@ -19,7 +19,7 @@ from exporter.reload import Reload
 from exporter.scrape.scraper import Scraper
 from exporter.web.app import Front
 from exporter.web.auth import basic_auth
-from exporter.web.listener import listen_all
+from exporter.web.listener import base_url, listen_all
 from exporter.web.reloading import ReloadingWebConfig
 from exporter.web.server import Server, raise_open_files_limit
 from exporter.web.shutdown import Signals, ignore_signals, shut_down
@@ -34,14 +34,15 @@ log = structlog.get_logger()
 class Web(msgspec.Struct, frozen=True):
     """The flags of the web server.
 
-    listen: hosts and ports. path: where the metrics are. config: the file for TLS and users.
-    lifecycle: whether a reload may be requested over HTTP.
+    listen: hosts and ports. path: of the metrics. config: the file for TLS and users.
+    lifecycle: whether a reload may be requested over HTTP. started: called with the URLs that are served.
     """
 
     listen: tuple[tuple[str, int], ...]
     path: str
     config: Path | None = None
     lifecycle: bool = False
+    started: Callable[[list[str]], None] = lambda _: None
 
 
 def serve(
@@ -88,7 +89,10 @@ async def _serve(
         app = front.app([] if web_config is None else [basic_auth(web_config)])
         tls = None if web_config is None else web_config.context()
         server = Server(app, scraper.cancel_waiters, tls=tls)
-        await server.start(await listen_all(web.listen))
+        listeners = await listen_all(web.listen)
+        urls = [base_url(one, secure=tls is not None) for one in listeners]
+        await server.start(listeners)
+        web.started(urls)
         await signals.until_stop(None if reload is None else reload.begin)
         await shut_down(signals, server, scraper)
 

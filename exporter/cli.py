@@ -1,12 +1,14 @@
 """Commands and flags."""
 
 import argparse
+import difflib
 import os
-import signal
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
@@ -50,16 +52,43 @@ def main(arguments: Sequence[str] | None = None, providers: Providers = PROVIDER
 def parse(arguments: Sequence[str], providers: Providers) -> tuple[Command, argparse.Namespace]:
     """Returns the command, which may follow flags of `serve`, and all flags, parsed as that command's."""
     parser = _main_parser(providers)
-    rest = parser.parse_args(arguments).command
+    given, unknown = parser.parse_known_args(arguments)
+    rest = given.command
     before = arguments[: len(arguments) - len(rest)]
     name, *after = rest or ["serve"]
+    if unknown:
+        parser.error(_unknown(unknown, "serve"))
     if name not in COMMANDS:
         parser.error(f"argument COMMAND: invalid choice: {name!r} (choose from {', '.join(COMMANDS)})")
     command = COMMANDS[name]
-    return command, _parser(f"{NAME} {name}", command, command.text).parse_args([*before, *after])
+    parser = _parser(f"{NAME} {name}", command, command.text)
+    flags, unknown = parser.parse_known_args([*before, *after])
+    if unknown:
+        parser.error(_unknown(unknown, name))
+    return command, flags
 
 
-def _main_parser(providers: Providers) -> argparse.ArgumentParser:
+def _unknown(unknown: Sequence[str], name: str) -> str:
+    """What is wrong with arguments that a command does not take, and what may have been meant."""
+    flag, text = unknown[0].partition("=")[0], f"unrecognized arguments: {' '.join(unknown)}"
+    flags = {other: _flags(command) for other, command in COMMANDS.items()}
+    if takers := [other for other in flags if flag in flags[other]]:
+        return f"{text}; {flag} is only for {', '.join(takers)}"
+    near = difflib.get_close_matches(flag, flags[name], 1)
+    return f"{text}; did you mean {near[0]}?" if near else text
+
+
+def _flags(command: Command) -> list[str]:
+    return re.findall(r"^ +(--[a-z.-]+)", _parser(NAME, command, "").format_help(), re.MULTILINE)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Ends the process with one line, where argparse adds all flags before it."""
+        self.exit(INVALID, f"{self.prog}: {message}; see --help\n")
+
+
+def _main_parser(providers: Providers) -> _Parser:
     titles = ", ".join(provider.title for provider in providers.values())
     text = f"Prometheus exporter for cloud browsers: {titles}."
     parser = _parser(NAME, COMMANDS["serve"], text)
@@ -71,13 +100,29 @@ def _main_parser(providers: Providers) -> argparse.ArgumentParser:
     return parser
 
 
-def _parser(prog: str, command: Command, text: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog, description=text, allow_abbrev=False)
+def _parser(prog: str, command: Command, text: str) -> _Parser:
+    parser = _Parser(prog, description=text, allow_abbrev=False)
     command.add_flags(parser)
     add = parser.add_argument
-    add("--log.level", dest="log_level", choices=tuple(logs.LEVELS), default="info")
-    add("--log.format", dest="log_format", choices=logs.FORMATS, default="logfmt")
-    add("--version", action="version", version=f"{NAME} {__version__}")
+    levels = ", ".join(logs.LEVELS)
+    add(
+        "--log.level",
+        dest="log_level",
+        choices=tuple(logs.LEVELS),
+        default="info",
+        metavar="LEVEL",
+        help=f"least severe level that is logged: {levels}; default: info",
+    )
+    add(
+        "--log.format",
+        dest="log_format",
+        choices=logs.FORMATS,
+        default="logfmt",
+        metavar="FORMAT",
+        help=f"format of log lines: {', '.join(logs.FORMATS)}; default: logfmt",
+    )
+    version = f"{NAME} {__version__}"
+    add("--version", action="version", version=version, help="print the version and exit")
     return parser
 
 
@@ -87,10 +132,22 @@ def _add_serving(parser: argparse.ArgumentParser) -> None:
         "--config.file",
         dest="config",
         type=Path,
-        help="YAML; without it the accounts come from the environment",
+        metavar="FILE",
+        help="configuration in YAML; default: none, the accounts come from environment variables",
     )
-    add("--ledger.url", dest="ledger", help="overrides the configuration's ledger.url")
-    add("--web.enable-lifecycle", dest="lifecycle", action="store_true", help="reload by POST /-/reload")
+    add(
+        "--ledger.url",
+        dest="ledger",
+        metavar="URL",
+        help="ledger's database, such as sqlite:////var/lib/ledger.db; takes precedence over ledger.url in "
+        "the configuration file; default: ledger.db in the user's state directory",
+    )
+    add(
+        "--web.enable-lifecycle",
+        dest="lifecycle",
+        action="store_true",
+        help="reload the configuration by POST /-/reload; default: by SIGHUP only",
+    )
     _add_web(parser)
 
 
@@ -102,14 +159,22 @@ def _add_web(parser: argparse.ArgumentParser) -> None:
         type=_address,
         action="append",
         metavar="HOST:PORT",
-        help="may be repeated; default: :10925, which is every address of this machine",
+        help="address to serve on; may be repeated; default: :10925, which is every address of this machine",
     )
-    add("--web.telemetry-path", dest="path", type=_path, default="/metrics", metavar="PATH")
+    add(
+        "--web.telemetry-path",
+        dest="path",
+        type=_path,
+        default="/metrics",
+        metavar="PATH",
+        help="path of the metrics; default: /metrics",
+    )
     add(
         "--web.config.file",
         dest="web_config",
         type=Path,
-        help="YAML in the exporter-toolkit's format: TLS, and users with passwords",
+        metavar="FILE",
+        help="TLS, and users with passwords: YAML in the exporter-toolkit's format; default: none",
     )
 
 
@@ -122,7 +187,7 @@ def _add_simulate(parser: argparse.ArgumentParser, billing: str = "metered") -> 
         type=_address,
         default="127.0.0.1:10926",
         metavar="HOST:PORT",
-        help="the simulator's; default: 127.0.0.1:10926",
+        help="address of the simulator; default: 127.0.0.1:10926",
     )
     demo.add_flags(parser, billing)
 
@@ -150,7 +215,6 @@ def _web(flags: argparse.Namespace, *, lifecycle: bool = False) -> Web:
 
 
 def _serve(flags: argparse.Namespace, providers: Providers) -> None:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     environ = dict(os.environ)
     read = partial(from_environment, providers, environ, flags.ledger)
     if flags.config is not None:

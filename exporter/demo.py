@@ -5,7 +5,10 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
 
 from exporter.app import Web, serve
 from exporter.config.settings import AccountConfig, Config, ConfigError, LedgerConfig, Pricing
@@ -24,31 +27,25 @@ PRICES = Pricing(browser_per_hour=120_000_000, proxy_per_gb=12_000_000_000)
 WELCOME = """\
 A fleet of simulated browsers is running, and this exporter reads it at every scrape.
 
-  metrics          http://localhost:{port}{path}
+  metrics          {metrics}
   expected totals  {simulator}/truth
   APIs             {apis}
 
-Point Prometheus at localhost:{port}, or look: curl -s localhost:{port}{path} | grep ^cloud_browser_cost
+Point Prometheus at {target}, or look: curl -s {url} | grep ^cloud_browser_cost
 Ctrl-C ends it, and nothing stays behind.
 """
 
 
 def add_flags(parser: argparse.ArgumentParser, billing: str) -> None:
-    """Add the simulator's flags, except its address. billing: the default."""
+    """Add the simulator's flags, but for its address. billing: the default."""
+    _add_fleet(parser)
     add = parser.add_argument
-    add("--seed", type=int, default=1, help="the same seed and time give the same sessions")
-    add("--history", type=int, default=1000, help="how many sessions have ended already")
-    add("--rate", type=float, default=60.0, help="sessions an hour, of each provider")
-    add("--speed", type=float, default=1.0, help="how fast its clock runs")
-    add("--retention", type=_days, default="30", help="days until a session leaves the list", metavar="DAYS")
-    add("--order", choices=ORDERS, default=ORDERS[0], help="of lists in pages")
-    add("--error-ratio", type=float, default=0.04, help="of the providers that know errors")
-    add("--timeout-ratio", type=float, default=0.03)
     add(
         "--billing",
         choices=BILLING,
         default=billing,
-        help=f"a reported cost of open browsers grows, or is charged upfront; default: {billing}",
+        help="whether the reported cost of an open browser grows by the minute, or covers its whole period "
+        f"from the start; default: {billing}",
     )
     add(
         "--wave",
@@ -57,7 +54,8 @@ def add_flags(parser: argparse.ArgumentParser, billing: str) -> None:
         action="append",
         default=[],
         metavar="KIND:SHARE:BEGIN:END",
-        help="a share of new sessions ends in error or timeout, between two minutes of its clock",
+        help="between two minutes after the start, this share of new sessions ends in error or timeout, such "
+        "as error:0.5:10:25; may be repeated; default: none",
     )
     add(
         "--fault",
@@ -66,7 +64,29 @@ def add_flags(parser: argparse.ArgumentParser, billing: str) -> None:
         action="append",
         default=[],
         metavar="KIND:SHARE",
-        help=f"answer a share of requests with a fault: {', '.join(FAULTS)}",
+        help=f"share of requests that are answered with a fault ({', '.join(FAULTS)}), such as 503:0.1; may "
+        "be repeated; default: none",
+    )
+
+
+def _add_fleet(parser: argparse.ArgumentParser) -> None:
+    def add(flag: str, default: Any, metavar: str, text: str, parse: Callable[[str], Any]) -> None:
+        parser.add_argument(
+            flag, type=parse, default=default, metavar=metavar, help=f"{text}; default: {default}"
+        )
+
+    add("--seed", 1, "N", "the same seed and time give the same sessions", int)
+    add("--history", 1000, "N", "sessions of each provider that have ended before the start", int)
+    add("--rate", 60.0, "N", "new sessions of each provider, per hour", float)
+    add("--speed", 1.0, "FACTOR", "how many times as fast as real time the simulator's clock runs", float)
+    add("--retention", "30", "DAYS", "days from a session's creation until it leaves the list", _days)
+    add("--error-ratio", 0.04, "SHARE", "share of Browserbase sessions that fail, from 0 to 1", float)
+    add("--timeout-ratio", 0.03, "SHARE", "share of sessions that time out, from 0 to 1", float)
+    parser.add_argument(
+        "--order",
+        choices=ORDERS,
+        default=ORDERS[0],
+        help=f"order of Browser Use's pages of ended sessions; default: {ORDERS[0]}",
     )
 
 
@@ -92,7 +112,8 @@ def _argument(parse: Callable[[str], Parsed]) -> Callable[[str], Parsed]:
 def simulate(flags: argparse.Namespace) -> None:
     """Serve the simulated APIs until SIGTERM or SIGINT."""
     server = _simulator(flags)
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)  # for the server's thread, too: sigwait takes them
+    # For the server's thread, too: sigwait takes them. SIGHUP ends it as it ends any program.
+    signal.pthread_sigmask(signal.SIG_SETMASK, STOP_SIGNALS)
     with server:
         urls = {one.title: server.url + one.base_path for one in SIMULATED.values()}
         for title, url in {**urls, "Expected totals": f"{server.url}/truth"}.items():
@@ -105,10 +126,19 @@ def demo(flags: argparse.Namespace, web: Web, providers: Mapping[str, Provider])
     with _simulator(flags) as server, tempfile.TemporaryDirectory(prefix="cloud-browser-demo-") as folder:
         accounts = accounts_of(server.url, providers)
         config = Config(accounts, ledger=LedgerConfig(f"sqlite:///{folder}/ledger.db"))
-        apis = "  ".join(f"{server.url}{one.base_path}{one.path}" for one in SIMULATED.values())
-        port = web.listen[0][1]
-        print(WELCOME.format(port=port, path=web.path, simulator=server.url, apis=apis), flush=True)
+        web = msgspec.structs.replace(web, started=partial(_welcome, server.url, web.path))
         serve(config, None, {KEY: "demo"}, web, providers)
+
+
+def _welcome(simulator: str, path: str, served: list[str]) -> None:
+    urls = [url + path for url in served]
+    apis = "  ".join(f"{simulator}{one.base_path}{one.path}" for one in SIMULATED.values())
+    target = served[0].partition("://")[2]
+    metrics = "  ".join(urls)
+    print(
+        WELCOME.format(metrics=metrics, url=urls[0], target=target, simulator=simulator, apis=apis),
+        flush=True,
+    )
 
 
 def accounts_of(url: str, providers: Mapping[str, Provider]) -> tuple[AccountConfig, ...]:

@@ -87,6 +87,17 @@ def test_help_and_version_belong_to_every_command(name: str, capsys: pytest.Capt
     assert capsys.readouterr().out == f"cloud-browser-exporter {__version__}\n"
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_says_what_every_flag_does_and_its_default(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(name, "--help") == 0
+    flags = re.split(r"\n  (?=--)", capsys.readouterr().out)[1:]
+    assert len(flags) > 6
+    for flag in flags:
+        assert re.fullmatch(r"(?s)\S+( [A-Z:]+| {.*})?\s{2,}\w.*\sdefault:\s.*|--version\s{2,}\w.*", flag)
+
+
 def test_help_names_the_registered_providers(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"], {**PROVIDERS, TOY.name: TOY})
@@ -106,23 +117,30 @@ def test_help_names_the_registered_providers(capsys: pytest.CaptureFixture[str])
         (("chek",), "invalid choice: 'chek' (choose from serve, simulate, demo)"),
         (("--log.level", "debug", "chek", "demo"), "invalid choice: 'chek'"),
         (("serve", "demo"), "unrecognized arguments: demo"),
-        (("--seed", "3"), "unrecognized arguments: --seed"),
+        (("--seed", "3"), "unrecognized arguments: --seed; --seed is only for simulate, demo"),
         (("serve", "--seed", "3"), "unrecognized arguments: --seed 3"),
         (("--config.file", "F", "demo"), "unrecognized arguments: --config.file F"),
-        (("--web.config", "F"), "unrecognized arguments: --web.config"),
+        (("demo", "--config.file=F"), "--config.file=F; --config.file is only for serve"),
+        (("--web.config", "F"), "unrecognized arguments: --web.config; did you mean --web.config.file?"),
+        (("simulate", "--history-size=9"), "--history-size=9; did you mean --history?"),
+        (("serve", "--xyz"), "unrecognized arguments: --xyz; see --help"),
         (("simulate", "--billing", "free"), "invalid choice: 'free'"),
         (("simulate", "--fault", "503"), "KIND:SHARE"),
-        (("simulate", "--rate", "-1"), "rate"),
-        (("simulate", "--retention", "0"), "retention"),
+        (("simulate", "--rate", "-1"), "--rate must be above 0"),
+        (("simulate", "--retention", "0"), "--retention must be at least 0.049 days"),
+        (("simulate", "--error-ratio", "0.99"), "--error-ratio plus --timeout-ratio must be at most 1"),
+        (("simulate", "--wave", "error:0.5:20:10"), "'error:0.5:20:10' ends before it begins"),
         (("simulate", "--retention", "abc"), "a number of days, such as 7"),
-        (("simulate", "--speed", "nan"), "speed must be above 0"),
+        (("simulate", "--speed", "nan"), "--speed must be above 0"),
     ],
 )
 def test_nonsense_is_refused_with_what_is_allowed(
     arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert exit_code(*arguments) == 2
-    assert words in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
 
 
 def test_a_ledger_that_is_none_ends_the_start_and_is_named(
@@ -132,7 +150,8 @@ def test_a_ledger_that_is_none_ends_the_start_and_is_named(
     file = tmp_path / "ledger.db"
     file.write_bytes(b"a diary, not a ledger" * 100)
     assert exit_code("--ledger.url", f"sqlite:///{file}") == 1
-    assert str(file) in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"{file}: file is not a database; name another file with --ledger.url; or" in said
     assert file.read_bytes().startswith(b"a diary")
 
 

@@ -17,7 +17,7 @@ from exporter.demo import PRICES, accounts_of
 from exporter.providers import PROVIDERS
 from exporter.providers.base import pricing_of
 from exporter.simulator import PROVIDERS as SIMULATED
-from tests.support.processes import COMMAND, LOCAL, TIMEOUT
+from tests.support.processes import COMMAND, LOCAL, TIMEOUT, Process
 from tests.support.toy_provider import TOY
 
 KEYS = {provider.key_header: "any" for provider in SIMULATED.values()}
@@ -93,7 +93,8 @@ def test_an_address_in_use_ends_simulate_and_is_named() -> None:
         line = COMMAND, "simulate", "--listen-address", address
         ended = subprocess.run(line, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT, check=False)
     assert ended.returncode == 1
-    assert str(address.partition(":")[2]) in ended.stderr
+    reason = f"cannot listen on {address}: Address already in use; see --listen-address"
+    assert ended.stderr == f"cloud-browser-exporter: {reason}\n"
 
 
 def test_the_demo_has_an_account_of_every_registered_provider_that_is_simulated() -> None:
@@ -106,3 +107,23 @@ def test_the_demo_has_an_account_of_every_registered_provider_that_is_simulated(
         "browserbase": PRICES,
         "browser_use": None,
     }
+
+
+def demo(*addresses: str) -> Process:
+    listen = [f"--web.listen-address={address}" for address in addresses]
+    return Process(COMMAND, "demo", f"--listen-address={LOCAL}:0", *listen, capture="stdout", grace=TIMEOUT)
+
+
+def test_the_demo_names_each_address_and_is_served_there_when_it_says_so() -> None:
+    with demo(f"{LOCAL}:0", ":0") as process:
+        urls = process.wait_for_log(
+            r"metrics +(http://127\.0\.0\.1:\d+/metrics)  (http://localhost:\d+/metrics)\n"
+        )
+        for url in urls.groups():
+            assert requests.get(url, timeout=TIMEOUT).status_code == 200
+
+
+def test_a_demo_that_cannot_listen_welcomes_nobody() -> None:
+    with demo("192.0.2.1:1") as process:
+        assert process.wait() == 1
+    assert process.log == ""

@@ -4,18 +4,22 @@ Every foreign exception becomes one of `errors` here, once.
 """
 
 import io
+import os
 import random
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from http.client import IncompleteRead, RemoteDisconnected
 from threading import BoundedSemaphore
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import msgspec
 import requests
 from requests.exceptions import InvalidSchema, InvalidURL, ProxyError
-from urllib3.exceptions import DecodeError, HTTPError
+from urllib3.exceptions import DecodeError, HTTPError, LocationParseError
 from urllib3.exceptions import TimeoutError as PoolTimeoutError
 
 from exporter import __version__
@@ -43,6 +47,7 @@ ATTEMPTS = 3
 BACKOFF_SECONDS = 0.2
 CHUNK = 1 << 18
 CONNECTIONS = 5  # four pages of an import, and a request of a scrape
+NAME_ERRORS = (socket.gaierror, UnicodeError, LocationParseError)
 PROXY_ERRORS = (InvalidSchema, InvalidURL, ProxyError)  # base_url itself is valid by its configuration
 RETRIED = {408, 500, 502, 503, 504}  # a 429 is not: what it limits would only come later
 
@@ -213,6 +218,23 @@ def _mapped(error: Exception, url: str) -> ApiError:
         return TlsError("TLS failed: check base_url and the certificates this machine trusts")
     if isinstance(error, DecodeError):
         return PayloadError("the body is not compressed as its header says; check base_url")
+    return _unreachable(error, root, url)
+
+
+def _unreachable(error: Exception, root: BaseException, url: str) -> UnreachableError:
     if isinstance(error, PROXY_ERRORS) and (variable := proxy_variable(url)):
-        return UnreachableError(f"{type(root).__name__}: the proxy in {variable} cannot be used; check it")
-    return UnreachableError(f"{type(root).__name__}: check base_url and the network")
+        return UnreachableError(f"the proxy in {variable} cannot be used ({_reason(root)}); check it")
+    if isinstance(root, NAME_ERRORS):
+        return UnreachableError(f"{urlsplit(url).hostname}: name not found; check base_url, DNS and proxies")
+    return UnreachableError(f"{_reason(root)}; check base_url and the network")
+
+
+def _reason(error: BaseException) -> str:
+    """What the user can make of an exception at the bottom of a failed request."""
+    if isinstance(error, NAME_ERRORS):
+        return "name not found"
+    if isinstance(error, (RemoteDisconnected, IncompleteRead)):
+        return "connection closed before the answer's end"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
+    return "the answer is not valid HTTP"

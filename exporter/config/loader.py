@@ -116,11 +116,11 @@ class Validator:
         if isinstance(reads, type):
             if isinstance(raw, dict):
                 return self._mapping(raw, at + dot, reads)
-            fault = "empty" if raw is None else "not a mapping"
+            fault = f"{'empty' if raw is None else 'not a mapping'}; allowed: {_mapping_of(reads)}"
         elif isinstance(reads, list):
             if isinstance(raw, list) and raw:
                 return [self.load(item, f"{at}[{index}]", reads[0]) for index, item in enumerate(raw)]
-            fault = "not a list of at least one"
+            fault = "not a list of at least one; begin each entry with a dash"
         elif isinstance(reads, dict):
             if isinstance(raw, dict) and raw:
                 return self._entries(raw, at, *next(iter(reads.items())))
@@ -146,7 +146,7 @@ class Validator:
                 taken[key] = self.load(value, prefix + key, fields[key].type.__metadata__[0].extra["by"])
         for key, field in fields.items():
             if field.required and key not in taken:
-                self.add_error(prefix + key, "missing")
+                self.add_error(prefix + key, "missing; add this key")
         return taken
 
     def _entries(self, raw: Mapping[Any, object], at: str, key: Text, value: Text) -> dict[Any, Any]:
@@ -161,6 +161,12 @@ class Validator:
         return taken
 
 
+def _mapping_of(struct: type[msgspec.Struct]) -> str:
+    fields = msgspec.structs.fields(struct)
+    nothing = "" if any(field.required for field in fields) else ", or {} for none"
+    return f"a mapping with {', '.join(sorted(field.encode_name for field in fields))}{nothing}"
+
+
 def read_yaml(path: Path, validator: Validator) -> object:
     """Returns the data of a file: dicts, lists, texts and None. Raises ConfigError.
 
@@ -173,7 +179,9 @@ def read_yaml(path: Path, validator: Validator) -> object:
             raise ConfigError(f"{path}: too large; allowed: at most 1 MiB")
         return _Loader(data.decode("utf-8-sig"), path, validator).get_single_data()
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); check the path and the file's permissions"
+        ) from error
     except yaml.MarkedYAMLError as error:
         problem = _NAMED.sub(r"\1", error.problem or "")
         # Not from the error, which quotes the line.
@@ -194,7 +202,7 @@ class _Loader(yaml.BaseLoader):
         for key in [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]:
             if key.value in keys:
                 self.validator.add_error(
-                    f"{self.at}: {_place(key.start_mark)}", f"{quote(key.value)} stands twice"
+                    f"{self.at}: {_place(key.start_mark)}", f"{quote(key.value)} stands twice; remove one"
                 )
             keys.add(key.value)
         return super().construct_mapping(node, deep)

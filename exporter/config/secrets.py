@@ -4,9 +4,12 @@ An error says what is wrong with a key and what is allowed, never what the key i
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 _KEY_BYTES = 4096
+# A variable's name that cannot be a misplaced API key: keys have lower-case letters, and are longer.
+_VARIABLE = re.compile("[A-Z_][A-Z0-9_]{0,39}|[A-Za-z_][A-Za-z0-9_]{0,19}")
 BCRYPT_COSTS = range(4, 15)  # a check of cost 14 takes about a second, and each step up doubles it
 _BASE64 = "[./A-Za-z0-9]"
 # The last digit of a salt carries two bits; bcrypt refuses others.
@@ -51,12 +54,25 @@ def parse_key(text: str) -> Secret:
     """Returns the key that `text` holds, without white space around it. Raises ValueError."""
     key = text.strip(" \t\r\n")
     if not key:
-        raise ValueError("empty or not set; allowed: the API key alone")
+        raise ValueError("empty; allowed: the API key alone")
     if key[0] in "'\"":  # env files of docker keep quotes, and a provider would refuse the key
         raise ValueError("in quotes; allowed: the API key alone, without quotes")
     if len(text) > _KEY_BYTES or not (key.isascii() and key.isprintable()):
         raise ValueError("holds more than one line of printable ASCII; allowed: the API key alone")
     return Secret(key)
+
+
+def key_in_environment(variable: str, environ: Mapping[str, str]) -> Secret:
+    """Returns the key that an environment variable holds. Raises ValueError.
+
+    The variable is named only if its name could not be a misplaced key.
+    """
+    text = environ.get(variable)
+    if not text:
+        named = f" {variable}" if _VARIABLE.fullmatch(variable) else ""
+        state = "is not set" if text is None else "is empty"
+        raise ValueError(f"environment variable{named} {state}; set it to the API key")
+    return parse_key(text)
 
 
 def key_in_file(file: str) -> Secret:

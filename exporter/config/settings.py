@@ -26,7 +26,7 @@ from exporter.config.loader import (
     quote,
     read_yaml,
 )
-from exporter.config.secrets import KeyUnavailableError, Secret, key_in_file, parse_key
+from exporter.config.secrets import KeyUnavailableError, Secret, key_in_environment, key_in_file, parse_key
 
 __all__ = [
     "AccountConfig",
@@ -114,7 +114,7 @@ class AccountConfig(msgspec.Struct, frozen=True):
         """Returns the current API key; a file is read again at each call. Raises KeyUnavailableError."""
         try:
             if self.api_key_env:
-                return parse_key(environ.get(self.api_key_env, ""))
+                return key_in_environment(self.api_key_env, environ)
             return key_in_file(self.api_key_file)
         except ValueError as error:
             raise KeyUnavailableError(f"{self.api_key_env or self.api_key_file}: {error}") from error
@@ -200,7 +200,9 @@ def _check_unique(
     name, provider = account.get("name"), account.get("provider")
     if name and provider:
         if (name, provider) in names:
-            validator.add_error(f"{at}.name", f"{quote(name)} is the name of another {provider} account")
+            validator.add_error(
+                f"{at}.name", f"{quote(name)} is the name of another {provider} account; choose another"
+            )
         names.add((name, provider))
 
 
@@ -261,7 +263,7 @@ def _check_key(
     if ("api_key_env" in account) == ("api_key_file" in account):
         validator.add_error(at, "needs exactly one of api_key_env, api_key_file")
     if variable := account.get("api_key_env"):
-        validator.load(environ.get(variable, ""), f"{at}.api_key_env", parse_key)
+        validator.load(variable, f"{at}.api_key_env", partial(key_in_environment, environ=environ))
     if file := account.get("api_key_file"):
         account["api_key_file"] = str(home / file)
         validator.load(account["api_key_file"], f"{at}.api_key_file", key_in_file)

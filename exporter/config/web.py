@@ -4,7 +4,7 @@ https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuratio
 would leave open what looks closed. One pass finds all errors; the files that it names are not opened.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -75,8 +75,10 @@ class WebConfig(msgspec.Struct, frozen=True):
     )
 
 
-def load(path: Path) -> WebConfig:
-    """Returns the web configuration in a YAML file; paths in it are relative to the file's folder.
+def load(path: Path, check: Callable[[TlsConfig, str], None] = lambda _tls, _at: None) -> WebConfig:
+    """The web configuration in a YAML file; paths in it are relative to the file's folder.
+
+    `check` gets a valid TLS section and its place; if it raises ConfigError, the faults are the file's.
 
     Raises:
         ConfigError: with a line for each fault, naming file and key; never a hash or a password.
@@ -85,12 +87,26 @@ def load(path: Path) -> WebConfig:
     raw = _supported(read_yaml(path, validator), f"{path}: ", validator)
     values = validator.load(raw, str(path), WebConfig, dot=": ") or {}
     tls = values.get("tls_server_config")
-    if tls is not None:
-        _finish(tls, f"{path}: tls_server_config", path.parent, validator)
+    made = None if tls is None else _tls(tls, path, validator, check)
     if validator.faults:
         raise ConfigError(*validator.faults)
-    tls_config = None if tls is None else msgspec.convert(tls, TlsConfig)
-    return WebConfig(tls_config, values.get("basic_auth_users") or {})
+    return WebConfig(made, values.get("basic_auth_users") or {})
+
+
+def _tls(
+    values: dict[str, Any], path: Path, validator: Validator, check: Callable[[TlsConfig, str], None]
+) -> TlsConfig | None:
+    """The TLS section, checked; None if it is not valid. Other sections' faults do not matter."""
+    at = f"{path}: tls_server_config"
+    _finish(values, at, path.parent, validator)
+    if any(fault.startswith(at) for fault in validator.faults):
+        return None
+    made = msgspec.convert(values, TlsConfig)
+    try:
+        check(made, at)
+    except ConfigError as error:
+        validator.faults += error.faults
+    return made
 
 
 def _supported(raw: object, at: str, validator: Validator, section: str = "") -> object:
@@ -100,7 +116,7 @@ def _supported(raw: object, at: str, validator: Validator, section: str = "") ->
     kept = {}
     for key, value in raw.items():
         if key in UNSUPPORTED[section]:
-            validator.add_error(f"{at}{section}{key}", "not supported by this exporter")
+            validator.add_error(f"{at}{section}{key}", "not supported by this exporter; remove it")
         else:
             kept[key] = value
     if not section and "tls_server_config" in kept:

@@ -48,6 +48,7 @@ DAMAGED = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
 UNWRITABLE = ("SQLITE_READONLY", "SQLITE_CANTOPEN")
 WAL_UNAVAILABLE = (*UNWRITABLE, "SQLITE_IOERR_SHM")
 RESTORE = "stop the exporter and put back a copy, or move it away: counters then start anew from the list"
+OTHER_FILE = f"name another file with --ledger.url; or {RESTORE}"  # for a file that was never in use
 ADVICE = {
     "SQLITE_CANTOPEN": "its folder must exist, and folder and file be writable for this user",
     "SQLITE_READONLY": "the file and its folder must be writable for this user",
@@ -179,7 +180,7 @@ class Database:
 
     def damaged(self, what: str) -> LedgerRefusedError:
         """Remember that the file is damaged, so that it is never written again; returns the error."""
-        self._damage = f"{self._path}: {what}; {RESTORE}"
+        self._damage = f"{self._path}: {what}; {RESTORE if self._files else OTHER_FILE}"
         return LedgerRefusedError(self._damage)
 
     @contextmanager

@@ -127,6 +127,8 @@ def parse_wave(text: str) -> Wave:
         wanted = "KIND error or timeout, SHARE from 0 to 1, then the minutes at which it begins and ends"
         raise ValueError(f"{text!r} is not KIND:SHARE:BEGIN:END; allowed: {wanted}")
     kind, share, begin, end = match.groups()
+    if int(end) <= int(begin):
+        raise ValueError(f"{text!r} ends before it begins; allowed: END after BEGIN")
     return Wave(
         "error" if kind == "error" else "timed_out", float(share), int(begin) * MINUTE, int(end) * MINUTE
     )
@@ -144,7 +146,7 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
         within each page; or none: by id, which costs a look at every session.
     billing: whether a reported browser cost grows by the minute (`metered`), or covers the whole period from
         the start and falls to the metered cost at the session's end (`upfront`).
-    Raises ValueError for values out of range, naming what is allowed.
+    Raises ValueError for values that make no fleet, naming the flag and what is allowed.
     """
 
     origin: int
@@ -160,16 +162,17 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     billing: str = "metered"
 
     def __post_init__(self) -> None:
-        ratios = self.error_ratio, self.timeout_ratio
+        ratios, least = (self.error_ratio, self.timeout_ratio), self.longest + METERING
         faults = {
-            "rate must be above 0 and at most 3600000": not 0 < self.rate <= HOUR / MILLISECOND,
-            "history must not be negative": self.history < 0,
+            "--rate must be above 0 and at most 3600000": not 0 < self.rate <= HOUR / MILLISECOND,
+            "--history must not be negative": self.history < 0,
             "longest must be at least a minute": self.longest < MINUTE,
-            "retention must be at least longest and ten minutes": self.retention < self.longest + METERING,
-            "error_ratio and timeout_ratio must be 0 to 1 together": min(ratios) < 0 or not sum(ratios) <= 1,
-            "a wave's share must be 0 to 1": not all(0 <= wave.share <= 1 for wave in self.waves),
-            f"order must be one of {', '.join(ORDERS)}": self.order not in ORDERS,
-            f"billing must be one of {', '.join(BILLING)}": self.billing not in BILLING,
+            f"--retention must be at least {least / DAY:.2g} days": self.retention < least,
+            "--error-ratio and --timeout-ratio must not be negative": min(ratios) < 0,
+            "--error-ratio plus --timeout-ratio must be at most 1": not sum(ratios) <= 1,
+            "the share of a --wave must be 0 to 1": not all(0 <= wave.share <= 1 for wave in self.waves),
+            f"--order must be one of {', '.join(ORDERS)}": self.order not in ORDERS,
+            f"--billing must be one of {', '.join(BILLING)}": self.billing not in BILLING,
         }
         if any(faults.values()):
             raise ValueError("; ".join(text for text, found in faults.items() if found))

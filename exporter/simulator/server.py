@@ -8,6 +8,7 @@ Rows show the clock's exact time; `Date` is that time cut to whole seconds, as r
 
 import asyncio
 import itertools
+import os
 import re
 import socket
 import threading
@@ -57,7 +58,7 @@ def scaled_clock(origin: int, speed: float) -> Callable[[], int]:
     Raises ValueError for a speed out of range.
     """
     if not 0 < speed <= 1_000_000:
-        raise ValueError("speed must be above 0 and at most 1,000,000")
+        raise ValueError("--speed must be above 0 and at most 1,000,000")
     begun = time.monotonic_ns()
     return lambda: origin + int((time.monotonic_ns() - begun) * speed) // 1000
 
@@ -75,7 +76,7 @@ def create_app(
     Raises ValueError if the faults' shares are more than 1 together.
     """
     if fsum(fault.share for fault in faults) > 1:
-        raise ValueError("the shares of all faults must be at most 1 together")
+        raise ValueError("the shares of all --fault must be at most 1 together")
     paths = {provider.base_path + provider.path: provider for provider in providers}
     return _Api(fleet, clock, frozenset(keys), tuple(faults), paths).answer
 
@@ -83,7 +84,7 @@ def create_app(
 class Server:
     """Serves a handler from a thread while entered, on `host` and `port` (0: a free one).
 
-    Entering raises OSError if the address cannot be listened on.
+    Entering raises OSError if the address cannot be listened on; names it and the reason.
     """
 
     def __init__(self, app: Handler, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -91,8 +92,7 @@ class Server:
         self._app = app
 
     def __enter__(self) -> Self:
-        family = socket.AF_INET6 if ":" in self.address[0] else socket.AF_INET
-        listener = socket.create_server(self.address, family=family)  # listens before the thread is up
+        listener = _listener(*self.address)  # listens before the thread is up
         # asyncio does so only for sockets of its own making; a kept connection would wait 40 ms a request.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.address = listener.getsockname()[:2]
@@ -129,6 +129,15 @@ class Server:
         await runner.cleanup()
         await asyncio.sleep(0)
         await server.shutdown(0)  # a connection that was accepted while the others were closed
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        # Python adds the address to a system error's text; a name that is not found has a text of its own.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise OSError(f"cannot listen on {host}:{port}: {reason}; see --listen-address") from error
 
 
 class _Api(msgspec.Struct, frozen=True):

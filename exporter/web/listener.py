@@ -56,6 +56,14 @@ async def listen(host: str, port: int) -> list[socket.socket]:
         raise OSError(f"cannot listen on {host}:{port}: {reason}; see --web.listen-address") from error
 
 
+def base_url(listener: socket.socket, *, secure: bool) -> str:
+    """Where a listening socket is reached, without a slash at the end: by its address, or as localhost."""
+    host, port = listener.getsockname()[:2]
+    if host in ("::", "0.0.0.0"):  # noqa: S104 - nothing is bound to it here
+        host = "localhost"
+    return f"http{'s' * secure}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def listeners(addresses: Sequence[Address], port: int, stack: ExitStack) -> list[socket.socket]:
     """Returns sockets on one port. Addresses of unused families are left out if there are others."""
     opened: list[socket.socket] = []

@@ -15,7 +15,7 @@ from typing import Self, TypeAlias
 import structlog
 
 from exporter.config.loader import ConfigError
-from exporter.config.web import WebConfig, load
+from exporter.config.web import TlsConfig, WebConfig, load
 from exporter.web import tls
 from exporter.web.passwords import Passwords
 
@@ -75,13 +75,15 @@ class ReloadingWebConfig:
         Identities are taken first, so that a file that changes while it is read is read again.
         """
         self._identities = {str(self._path): _file_identity(str(self._path))}
-        config = load(self._path)
-        files = config.tls_server_config
-        if files is None:
-            return config, None
-        for file in filter(None, (files.cert_file, files.key_file, files.client_ca_file)):
-            self._identities[file] = _file_identity(file)
-        return config, tls.server_context(files, f"{self._path}: tls_server_config")
+        contexts: list[ssl.SSLContext] = []
+
+        def use(files: TlsConfig, at: str) -> None:
+            for file in filter(None, (files.cert_file, files.key_file, files.client_ca_file)):
+                self._identities[file] = _file_identity(file)
+            contexts.append(tls.server_context(files, at))
+
+        config = load(self._path, use)
+        return config, contexts[0] if contexts else None
 
     def _refuse_downgrade(self, config: WebConfig) -> None:
         """A truncated file must not disable TLS or authentication."""

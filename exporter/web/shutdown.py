@@ -9,12 +9,16 @@ import signal
 from collections.abc import Callable
 from functools import partial
 
+import structlog
+
 from exporter.scrape.scraper import Scraper
 from exporter.threads import in_thread
 from exporter.web.server import Server
 
 DRAIN_SECONDS = 1  # for scrapes to reach the ledger, once every connection is closed
 STOP = (signal.SIGTERM, signal.SIGINT)
+
+log = structlog.get_logger()
 
 
 class Signals:
@@ -24,11 +28,13 @@ class Signals:
         self._queue: asyncio.Queue[int] = asyncio.Queue()
         for number in (*STOP, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self._queue.put_nowait, number)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (*STOP, signal.SIGHUP))  # those that waited come now
 
     async def until_stop(self, reload: Callable[[], None] | None) -> None:
-        """Wait for SIGTERM or SIGINT; `reload` is called at each SIGHUP until then."""
-        while await self._queue.get() == signal.SIGHUP and reload is not None:
+        """Wait for the order to stop, and log it; `reload` is called at each SIGHUP until then."""
+        while (number := await self._queue.get()) == signal.SIGHUP and reload is not None:
             reload()
+        log.info("shutting down", signal=signal.Signals(number).name)
 
     async def until_second_stop(self) -> None:
         """Wait for a further SIGTERM or SIGINT."""

@@ -278,15 +278,40 @@ def test_an_answer_that_breaks_has_its_error(
     assert KEY not in text(raised)
 
 
-@pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "x" * 64, "localhost:{refused}"])
-def test_a_host_that_cannot_be_reached_is_named_so_with_what_to_check(host: str) -> None:
+REFUSED = "connection refused; check base_url and the network"
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        ("no-such-host.invalid", "no-such-host.invalid: name not found; check base_url, DNS and proxies"),
+        ("a..b", "a..b: name not found; check base_url, DNS and proxies"),
+        ("x" * 64, f"{'x' * 64}: name not found; check base_url, DNS and proxies"),
+        ("localhost:{refused}", REFUSED),
+    ],
+)
+def test_a_host_that_cannot_be_reached_is_named_so_with_what_to_check(host: str, told: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         refused = listener.getsockname()[1]
     with rigged(f"http://{host.format(refused=refused)}") as rig:
         raised = rig.fails()
     assert type(raised) is UnreachableError
-    assert "check base_url and the network" in str(raised)
+    assert str(raised) == told
     assert rig.meter.codes == ERRORS
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (broken_off(), "connection closed before the answer's end"),
+        (broken_off(CUT), "connection closed before the answer's end"),
+        (reset, "connection reset by peer"),
+        (b"220 smtp.example.com ESMTP\r\n", "the answer is not valid HTTP"),
+    ],
+)
+def test_a_connection_that_breaks_is_told_in_words_not_as_an_exception(script: Reply, reason: str) -> None:
+    with facing(*[script] * 4) as (rig, _):
+        assert str(rig.fails()) == f"{reason}; check base_url and the network"
 
 
 @pytest.mark.parametrize("name", ["localhost", "elsewhere.example"])

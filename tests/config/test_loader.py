@@ -72,22 +72,22 @@ def test_null_is_what_is_not_given(path: Path, null: str) -> None:
 @pytest.mark.parametrize(
     ("text", "faults"),
     [
-        ("[]", ["not a mapping"]),
-        ("", ["empty"]),
-        ("{}", ["kind: missing"]),
-        ("kind: null", ["kind: missing"]),
+        ("[]", ["not a mapping; allowed: a mapping with crown, kind, leaves"]),
+        ("", ["empty; allowed: a mapping with crown, kind, leaves"]),
+        ("{}", ["kind: missing; add this key"]),
+        ("kind: null", ["kind: missing; add this key"]),
         ("kind: ash", ["kind: 'ash' is not one of oak, elm"]),
         ("kind: [oak]", ["kind: not a single value"]),
         (f"kind: {'x' * 21}", ["kind: what stands there is not one of oak, elm"]),
-        ("{kind: oak, leaves: []}", ["leaves: not a list of at least one"]),
-        ("{kind: oak, leaves: {}}", ["leaves: not a list of at least one"]),
+        ("{kind: oak, leaves: []}", ["leaves: not a list of at least one; begin each entry with a dash"]),
+        ("{kind: oak, leaves: {}}", ["leaves: not a list of at least one; begin each entry with a dash"]),
         (
             "{kind: oak, leaves: [x, ~, {weight_g: 0.001}]}",
             [
-                "leaves[0]: not a mapping",
-                "leaves[1]: empty",
+                "leaves[0]: not a mapping; allowed: a mapping with name, weight_g",
+                "leaves[1]: empty; allowed: a mapping with name, weight_g",
                 "leaves[2].weight_g: '0.001' is not a number of at most 2 decimals from 0 to 100",
-                "leaves[2].name: missing",
+                "leaves[2].name: missing; add this key",
             ],
         ),
         (
@@ -98,7 +98,7 @@ def test_null_is_what_is_not_given(path: Path, null: str) -> None:
             ],
         ),
         (f"{{kind: oak, {'x' * 20}: 1, {'y' * 21}: 1}}", [f"{'x' * 20}: {UNKNOWN}", f"...: {UNKNOWN}"]),
-        ("kind: oak\nkind: elm", ["line 2, column 1: 'kind' stands twice"]),
+        ("kind: oak\nkind: elm", ["line 2, column 1: 'kind' stands twice; remove one"]),
         ("kind: *sk-secret", ["line 1, column 7: found undefined alias"]),
         ("kind: !sk!secret x", ["line 1, column 7: found undefined tag handle"]),
     ],
@@ -120,8 +120,9 @@ def test_a_traceback_quotes_no_line_of_the_file(path: Path, text: str) -> None:
 
 def test_a_file_that_cannot_be_read_or_is_too_large_is_a_fault(tmp_path: Path) -> None:
     absent, large = tmp_path / "absent.yml", tmp_path / "large.yml"
-    assert taken(absent)[1] == (f"{absent}: cannot be read (No such file or directory)",)
-    assert taken(tmp_path)[1] == (f"{tmp_path}: cannot be read (Is a directory)",)
+    advice = "check the path and the file's permissions"
+    assert taken(absent)[1] == (f"{absent}: cannot be read (No such file or directory); {advice}",)
+    assert taken(tmp_path)[1] == (f"{tmp_path}: cannot be read (Is a directory); {advice}",)
     large.write_text("#" * (1 << 20) + "\n")
     assert taken(large)[1] == (f"{large}: too large; allowed: at most 1 MiB",)
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config.secrets import Secret, is_too_permissive, key_in_file, parse_key
+from exporter.config.secrets import Secret, is_too_permissive, key_in_environment, key_in_file, parse_key
 
 SECRET = "sk-secret-0123456789"
-NO_KEY = "empty or not set; allowed: the API key alone"
+NO_KEY = "empty; allowed: the API key alone"
 MORE = "holds more than one line of printable ASCII; allowed: the API key alone"
 QUOTED = "in quotes; allowed: the API key alone, without quotes"
 PRINTABLE = st.characters(min_codepoint=0x20, max_codepoint=0x7E)
@@ -47,6 +47,30 @@ def test_what_is_no_key_is_refused_and_not_shown(tmp_path: Path, text: str) -> N
         with pytest.raises(ValueError, match="allowed: the API key alone") as caught:
             read(given_text)
         assert str(caught.value) == BAD[text]
+
+
+@pytest.mark.parametrize(
+    ("variable", "named"),
+    [
+        ("BROWSERBASE_API_KEY", " BROWSERBASE_API_KEY"),
+        ("team_key", " team_key"),
+        ("A" * 40, f" {'A' * 40}"),
+        ("A" * 41, ""),
+        ("bb_live_0123456789abcdefghij", ""),
+        ("sk-secret-key", ""),
+    ],
+)
+def test_a_variable_without_a_key_is_named_unless_its_name_may_be_a_key(variable: str, named: str) -> None:
+    for environ, state in (({}, "is not set"), ({variable: ""}, "is empty")):
+        with pytest.raises(ValueError, match="environment variable") as caught:
+            key_in_environment(variable, environ)
+        assert str(caught.value) == f"environment variable{named} {state}; set it to the API key"
+
+
+def test_a_variable_holds_a_key() -> None:
+    assert key_in_environment("KEY", {"KEY": f" {SECRET}\n"}).reveal() == SECRET
+    with pytest.raises(ValueError, match=QUOTED):
+        key_in_environment("KEY", {"KEY": f"'{SECRET}'"})
 
 
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:

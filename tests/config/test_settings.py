@@ -32,7 +32,9 @@ ACCOUNT = ", ".join(sorted(config.common_keys() | {"query", "pricing"}))
 URL = "not http:// or https:// with a host, without user, password, query or fragment"
 SQLITE = "not a file of SQLite; allowed: sqlite:///relative/path, sqlite:////absolute/path"
 NO_FILE = "cannot be read (No such file or directory); allowed: a file with the API key alone"
-NO_KEY = "empty or not set; allowed: the API key alone"
+UNSET = "environment variable UNSET is not set; set it to the API key"
+FILE_KEYS = "a mapping with accounts, ledger, scrape"
+SCRAPE_KEYS = "a mapping with max_response_bytes, min_interval, timeout, timeout_offset, or {} for none"
 ONE_SOURCE = "needs exactly one of api_key_env, api_key_file"
 PRICE = "is not a number of at most 9 decimals from 0 to 1000000"
 MINIMUM = "is not a number of at most 6 decimals from 0 to 86400"
@@ -43,42 +45,42 @@ BAD = {
         f"accounts[0].metadata_labels: unknown key; allowed: {ACCOUNT}",
         "accounts[1].name: not one printable line of 1 to 100 characters",
         f"accounts[2].api_key: unknown key; allowed: {ACCOUNT}",
-        "accounts[2].name: missing",
+        "accounts[2].name: missing; add this key",
         "accounts[5].name: not a single value",
-        "accounts[6]: not a mapping",
-        "accounts[7]: empty",
+        f"accounts[6]: not a mapping; allowed: a mapping with {ACCOUNT}",
+        f"accounts[7]: empty; allowed: a mapping with {ACCOUNT}",
         "accounts[1].query: not for browser_use; allowed: with provider browserbase",
         "accounts[1].pricing: not for browser_use; allowed: with provider browserbase",
-        f"accounts[1].api_key_env: {NO_KEY}",
+        f"accounts[1].api_key_env: {UNSET}",
         f"accounts[2]: {ONE_SOURCE}",
         f"accounts[3]: {ONE_SOURCE}",
-        f"accounts[3].api_key_env: {NO_KEY}",
+        "accounts[3].api_key_env: environment variable EMPTY is empty; set it to the API key",
         f"accounts[3].api_key_file: {NO_FILE}",
-        "accounts[4].name: 'b' is the name of another browserbase account",
+        "accounts[4].name: 'b' is the name of another browserbase account; choose another",
         f"accounts[4].api_key_file: {NO_FILE}",
         "accounts[5].api_key_env: holds more than one line of printable ASCII; allowed: the API key alone",
     ),
-    "comment": ("empty",),
+    "comment": (f"empty; allowed: {FILE_KEYS}",),
     "control": ("unacceptable character #x0000: special characters are not allowed; allowed: YAML in UTF-8",),
     "duplicate_key": (
-        "line 5, column 5: 'name' stands twice",
-        "line 6, column 5: 'provider' stands twice",
+        "line 5, column 5: 'name' stands twice; remove one",
+        "line 6, column 5: 'provider' stands twice; remove one",
         "accounts[0].provider: 'foo' is not one of browserbase, browser_use",
     ),
-    "empty": ("empty",),
+    "empty": (f"empty; allowed: {FILE_KEYS}",),
     "latin": (
         "'utf-8' codec can't decode byte 0xff in position 10: invalid start byte; allowed: YAML in UTF-8",
     ),
-    "list": ("not a mapping",),
+    "list": (f"not a mapping; allowed: {FILE_KEYS}",),
     "merge": (
         f"accounts[1].<<: unknown key; allowed: {ACCOUNT}",
-        "accounts[1].provider: missing",
-        "scrape: not a mapping",
-        "ledger: not a mapping",
+        "accounts[1].provider: missing; add this key",
+        f"scrape: not a mapping; allowed: {SCRAPE_KEYS}",
+        "ledger: not a mapping; allowed: a mapping with history, settle_after, url, or {} for none",
         f"accounts[1]: {ONE_SOURCE}",
     ),
-    "missing_accounts": ("accounts: missing",),
-    "no_accounts": ("accounts: not a list of at least one",),
+    "missing_accounts": ("accounts: missing; add this key",),
+    "no_accounts": ("accounts: not a list of at least one; begin each entry with a dash",),
     "numbers": (
         f"accounts[0].pricing.browser_usd_per_hour: '-1' {PRICE}",
         f"accounts[0].pricing.proxy_usd_per_gb: '1e3' {PRICE}",
@@ -269,7 +271,7 @@ def test_a_key_that_is_gone_is_named_by_its_place(tmp_path: Path) -> None:
     file = str(tmp_path / "absent.key")
     for read, fault in (
         (config.AccountConfig("a", "browserbase", api_key_file=file), f"{file}: {NO_FILE}"),
-        (config.AccountConfig("a", "browserbase", api_key_env="UNSET"), f"UNSET: {NO_KEY}"),
+        (config.AccountConfig("a", "browserbase", api_key_env="UNSET"), f"UNSET: {UNSET}"),
     ):
         with pytest.raises(KeyUnavailableError) as caught:
             read.key(ENVIRON)

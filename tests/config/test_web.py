@@ -21,7 +21,10 @@ NO_LINE = "not one printable line of 1 to 1000 characters"
 TLS = ("cert_file", "client_auth_type", "client_ca_file", "key_file", "max_version", "min_version")
 VERIFIED = "VerifyClientCertIfGiven, RequireAndVerifyClientCert"
 UNVERIFIED = "'RequireAnyClientCert' verifies nothing, and is not supported"
-TLS_MISSING = ("tls_server_config.cert_file: missing", "tls_server_config.key_file: missing")
+TLS_MISSING = (
+    "tls_server_config.cert_file: missing; add this key",
+    "tls_server_config.key_file: missing; add this key",
+)
 UNSUPPORTED = (
     "http_server_config",
     "rate_limit",
@@ -41,7 +44,7 @@ BAD = {
         "tls_server_config.max_version: below min_version",
     ),
     "no_client_ca": ("tls_server_config.client_auth_type: RequireAndVerifyClientCert needs client_ca_file",),
-    "comment": ("empty",),
+    "comment": ("empty; allowed: a mapping with basic_auth_users, tls_server_config, or {} for none",),
     "empty_tls": (*TLS_MISSING, "basic_auth_users: not a mapping of at least one"),
     "tls": (
         "tls_server_config.cert_file: not a single value",
@@ -51,8 +54,11 @@ BAD = {
         "tls_server_config.max_version: 'SSL30' is not one of TLS12, TLS13",
         f"tls_server_config.certfile: unknown key; allowed: {', '.join(TLS)}",
     ),
-    "twice": ("line 3, column 3: 'prometheus' stands twice",),
-    "unsupported": (*(f"{key}: not supported by this exporter" for key in UNSUPPORTED), *TLS_MISSING),
+    "twice": ("line 3, column 3: 'prometheus' stands twice; remove one",),
+    "unsupported": (
+        *(f"{key}: not supported by this exporter; remove it" for key in UNSUPPORTED),
+        *TLS_MISSING,
+    ),
     "user_list": (
         "basic_auth_users: not a mapping of at least one",
         "basic_auth_user: unknown key; allowed: basic_auth_users, tls_server_config",

@@ -27,7 +27,7 @@ from tests.support.expressions import (
     queries,
     selectors,
 )
-from tests.support.processes import COMMAND, LOCAL, Process
+from tests.support.processes import COMMAND, LOCAL, TIMEOUT, Process
 
 ROOT = FOLDER.parent.parent
 UIDS = [
@@ -239,7 +239,7 @@ def test_a_whole_range_is_asked_for_once_and_a_rate_at_each_step(query: Query) -
 def exposed() -> Exposed:
     """The names of the samples that the installed command exposes, and the labels that Prometheus has."""
     flags = "--web.listen-address", f"{LOCAL}:0", "--listen-address", f"{LOCAL}:0"
-    with Process(COMMAND, "demo", *flags, environ={}) as demo:
+    with Process(COMMAND, "demo", *flags, environ={}, grace=TIMEOUT) as demo:
         port = demo.wait_for_log(r"msg=serving .*port=(\d+)")[1]
         page = requests.get(f"http://{LOCAL}:{port}/metrics", timeout=60).text
     return {

@@ -95,7 +95,7 @@ def test_a_ledger_with_a_damaged_page_is_refused_and_left_as_it_is(path: Path) -
     whole = filled(path)
     for start in range(0, len(whole), 4096):
         path.write_bytes(whole[:start] + bytes([0xA5]) * 4096 + whole[start + 4096 :])
-        refused(path, "stop the exporter and put back a copy")
+        refused(path, "; name another file with --ledger.url; or stop the exporter and put back a copy")
 
 
 def test_an_empty_file_becomes_a_ledger(path: Path) -> None:

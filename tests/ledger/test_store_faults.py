@@ -188,7 +188,7 @@ def test_a_ledger_damaged_while_in_use_is_left_as_it_is_and_refused_at_the_next_
         path.write_bytes(damaged)
         during = pulled_later(world, process)
         assert (during.counters, during.errors) == (before.counters, {"ledger": 2})
-        assert all("stop the exporter and put back a copy" in line for line in lines(process))
+        assert all("; stop the exporter and put back a copy" in line for line in lines(process))
         assert process.get("/-/ready").status_code == 503
         process.kill()
     assert path.read_bytes() == damaged

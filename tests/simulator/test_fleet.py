@@ -352,16 +352,16 @@ def test_megabytes_are_whole_bytes_and_decimals_exact(index: int, offset: int) -
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("rate", 0, "rate must be above 0 and at most 3600000"),
-        ("rate", 3_600_001, "rate must be above 0 and at most 3600000"),
-        ("rate", float("nan"), "rate must be above 0 and at most 3600000"),
-        ("history", -1, "history must not be negative"),
+        ("rate", 0, "--rate must be above 0 and at most 3600000"),
+        ("rate", 3_600_001, "--rate must be above 0 and at most 3600000"),
+        ("rate", float("nan"), "--rate must be above 0 and at most 3600000"),
+        ("history", -1, "--history must not be negative"),
         ("longest", MINUTE - 1, "longest must be at least a minute"),
-        ("retention", HOUR + METERING - 1, "retention must be at least longest and ten minutes"),
-        ("error_ratio", -0.1, "error_ratio and timeout_ratio must be 0 to 1 together"),
-        ("timeout_ratio", 0.97, "error_ratio and timeout_ratio must be 0 to 1 together"),
-        ("order", "sideways", "order must be one of newest, oldest, newest-page, none"),
-        ("billing", "free", "billing must be one of metered, upfront"),
+        ("retention", HOUR + METERING - 1, "--retention must be at least 0.049 days"),
+        ("error_ratio", -0.1, "--error-ratio and --timeout-ratio must not be negative"),
+        ("timeout_ratio", 0.97, "--error-ratio plus --timeout-ratio must be at most 1"),
+        ("order", "sideways", "--order must be one of newest, oldest, newest-page, none"),
+        ("billing", "free", "--billing must be one of metered, upfront"),
     ],
 )
 def test_what_makes_no_fleet_is_refused(field: str, value: object, message: str) -> None:

@@ -469,7 +469,7 @@ def test_a_scaled_clock_runs_faster_than_time() -> None:
 
 @pytest.mark.parametrize("speed", [0, -1, float("nan"), float("inf")])
 def test_a_clock_that_cannot_run_is_refused(speed: float) -> None:
-    with pytest.raises(ValueError, match="speed must be above 0"):
+    with pytest.raises(ValueError, match="--speed must be above 0"):
         scaled_clock(ORIGIN, speed)
 
 

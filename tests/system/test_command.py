@@ -2,9 +2,11 @@
 
 import asyncio
 import http.client
+import os
 import signal
 import socket
 import sqlite3
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -357,3 +359,61 @@ def test_the_demo_counts_a_fleet_of_its_own_without_a_key_and_ends(number: signa
     assert 'cloud_browser_up{account="demo",provider="browserbase"} 1.0' in page
     assert 'cloud_browser_up{account="demo",provider="browser_use"} 1.0' in page
     assert 'cloud_browser_history_complete{account="demo",provider="browser_use"} 1.0' in page
+
+
+HANGUP = """
+import os, runpy, signal, sys
+
+class Hangup:
+    def find_spec(self, name, *_):
+        if name == "exporter.cli":
+            os.kill(os.getpid(), signal.SIGHUP)
+
+sys.meta_path.insert(0, Hangup())
+runpy.run_path(sys.argv.pop(1), run_name="__main__")
+"""
+
+
+def test_a_hangup_before_its_modules_are_imported_does_not_end_it() -> None:
+    code, out, _ = run(sys.executable, "-c", HANGUP, COMMAND, "--version")
+    assert (code, out.split()[0]) == (0, "cloud-browser-exporter")
+
+
+def test_a_hangup_while_the_configuration_is_read_reloads_it_later(tmp_path: Path) -> None:
+    """The configuration is a pipe: the exporter waits for its text, so that the test knows where it is."""
+    file = configuration(tmp_path, f"http://{LOCAL}:1")
+    pipe = tmp_path / "pipe.yml"
+    os.mkfifo(pipe)
+    flags = "--config.file", pipe, "--web.listen-address", f"{LOCAL}:0"
+    with Process(COMMAND, *flags, environ=KEYS) as command:
+        with pipe.open("w") as read:
+            command.signal(signal.SIGHUP)
+            read.write(file.read_text())
+            file.replace(pipe)
+        command.wait_for_log('msg="configuration reloaded"')
+        command.signal(signal.SIGTERM)
+        assert command.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_demo_that_is_told_to_end_while_it_starts_leaves_nothing_behind(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    code = DURING_START.format(number=int(number))
+    flags = "--web.listen-address", f"{LOCAL}:0", "--listen-address", f"{LOCAL}:0"
+    assert run(sys.executable, "-c", code, "demo", *flags, environ={"TMPDIR": str(tmp_path)})[0] == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+# The demo, which gets a signal when its folder is there.
+DURING_START = """
+import os, sys
+from exporter.__main__ import main
+
+def hook(event, arguments):
+    if event == "tempfile.mkdtemp":
+        os.kill(os.getpid(), {number})
+
+sys.addaudithook(hook)
+sys.exit(main())
+"""

@@ -178,6 +178,6 @@ def test_a_file_that_is_not_valid_ends_the_start_with_a_line_for_each_fault(hous
         [
             f"{web}: basic_auth_users.anna: {fault}",
             f"{web}: basic_auth_users.bert: {fault}",
-            f"{web}: tls_server_config.key_file: missing",
+            f"{web}: tls_server_config.key_file: missing; add this key",
         ],
     )

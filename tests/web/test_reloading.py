@@ -188,3 +188,15 @@ def test_what_is_wrong_at_the_start_is_raised(tmp_path: Path) -> None:
         f"{tmp_path}/web.yml: tls_server_config.{key}_file: {tmp_path}/server.{end} {absent}"
         for key, end in (("cert", "pem"), ("key", "key"))
     )
+
+
+def test_faults_of_users_and_of_the_files_named_are_told_together(tmp_path: Path) -> None:
+    file = tmp_path / "web.yml"
+    file.write_text("{basic_auth_users: {me: x}, tls_server_config: {cert_file: no.pem, key_file: no.key}}")
+    with pytest.raises(ConfigError) as caught:
+        ReloadingWebConfig.open(file)
+    assert [fault.split(": ")[1] for fault in caught.value.faults] == [
+        "basic_auth_users.me",
+        "tls_server_config.cert_file",
+        "tls_server_config.key_file",
+    ]

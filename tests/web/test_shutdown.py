@@ -65,7 +65,7 @@ def test_a_signal_ends_it_in_order(number: signal.Signals) -> None:
     with alone() as (process, _):
         process.signal(number)
         assert process.wait() == 0
-        process.wait_for_log("drained\nended\n")
+        process.wait_for_log(rf'level=info msg="shutting down" signal={number.name}\ndrained\nended\n')
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -98,14 +98,14 @@ def test_sighup_ends_it_where_there_is_nothing_to_reload() -> None:
     with alone(reload="None") as (process, _):
         process.signal(signal.SIGHUP)
         assert process.wait() == 0
-        process.wait_for_log("drained\nended\n")
+        process.wait_for_log('msg="shutting down" signal=SIGHUP\ndrained\nended\n')
 
 
 def test_signals_that_come_before_it_serves_are_not_lost() -> None:
     early = "[os.kill(os.getpid(), number) for number in (signal.SIGHUP, signal.SIGTERM)]"
     with alone(early) as (process, _):
         assert process.wait() == 0
-        process.wait_for_log("reloaded\ndrained\nended\n")
+        process.wait_for_log("(?s)reloaded\n.*drained\nended\n")
 
 
 def refuses(port: int) -> bool:
