@@ -250,7 +250,7 @@ def test_a_damaged_file_is_left_as_it_is_from_then_on(file: Database, path: Path
     damaged = content[:4096] + bytes([0xA5]) * (len(content) - 4096)
     path.write_bytes(damaged)
     with opened(path) as later:
-        with pytest.raises(LedgerRefusedError, match=r"malformed; stop the exporter"):
+        with pytest.raises(LedgerRefusedError, match=r"malformed; name another file with --ledger.url"):
             words(later)
         path.write_bytes(content)
         with pytest.raises(LedgerRefusedError, match="malformed"):

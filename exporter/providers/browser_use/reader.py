@@ -113,8 +113,8 @@ class BrowserUse:
         pages = Pages(self._api, window, deadline)
         try:
             going_on = self._walk_between_scrapes(pages)
+            total, complete = pages.read_open()  # where it is refused, nothing else is requested
             counts = None if self._totals_agree else (pages.count(None), pages.count(STOPPED))
-            total, complete = pages.read_open()
             if counts is not None and not self._agree(counts, total, pages):
                 return None
             if going_on is not None:
