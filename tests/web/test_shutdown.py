@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.misbehaviour import serving, silent
+from tests.support.misbehaviour import replying, silent
 from tests.support.processes import LOCAL, TIMEOUT, Process, configuration, exporter, wait_until
 from tests.support.web_servers import Client
 
@@ -23,7 +23,7 @@ from exporter.web.server import Server
 from exporter.web.shutdown import Signals, ignore_signals, shut_down
 
 def tell(what):
-    print(what, file=sys.stderr)
+    os.write(2, f"{what}\\n".encode())  # at once, between the lines of the log's thread
 
 class Scraper:
     def cancel_waiters(self):
@@ -118,11 +118,11 @@ def refuses(port: int) -> bool:
 
 def test_the_command_ends_at_once_when_told_twice(tmp_path: Path) -> None:
     """While the providers still hold their connections, and without the answer that one signal leads to."""
-    with serving(silent, silent) as provider:
+    with replying(lambda _: silent) as provider:
         flags = "--config.file", configuration(tmp_path, provider.url)
         with exporter(*flags) as command, Client(command.port) as scrape:
             scrape.request("/metrics", headers="X-Prometheus-Scrape-Timeout-Seconds: 60\r\n")
-            wait_until(lambda: len(provider.requests) == 2, "both accounts' requests")
+            wait_until(lambda: len(provider.requests) >= 2, "both accounts' requests")
             command.signal(signal.SIGTERM)
             wait_until(lambda: refuses(command.port), "no more to be let in")
             assert not provider.left.acquire(blocking=False)
