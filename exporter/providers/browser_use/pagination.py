@@ -173,13 +173,14 @@ def resume(cursor: PageCursor) -> PageCursor:
 def upcoming(cursor: PageCursor, count: int) -> list[tuple[int, int]]:
     """Returns number and size of the next pages to request, should the list stay as it is: at most `count`.
 
-    They may be requested at once, in any order. Of a walk that may stop early only the next page is known.
+    They may be requested at once, in any order. Of a walk that may stop early only the next page is known. So
+    it is where the last page did not adjoin those before: the list shifts, and one page at a time catches up.
     """
     pages: list[tuple[int, int]] = []
     while len(pages) < count and not cursor.done:
         number, size = cursor.number, cursor.size
         pages.append((number, size))
-        if cursor.until is not None and cursor.order is not Order.NONE:
+        if cursor.overlap > OVERLAP or (cursor.until is not None and cursor.order is not Order.NONE):
             break
         start = (number - 1) * size
         boundary = start if cursor.backwards else min(start + size, cursor.total)
