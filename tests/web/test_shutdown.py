@@ -107,7 +107,7 @@ def test_signals_that_come_before_it_serves_are_not_lost() -> None:
     early = "[os.kill(os.getpid(), number) for number in (signal.SIGHUP, signal.SIGTERM)]"
     with alone(early) as (process, _):
         assert process.wait() == 0
-        process.wait_for_log("(?s)reloaded\n.*drained\nended\n")
+        process.wait_for_log(r"(?s)reloaded\n.*drained\n.*ended\n")
 
 
 def refuses(port: int) -> bool:
