@@ -34,7 +34,7 @@ log = structlog.get_logger()
 class Web(msgspec.Struct, frozen=True):
     """The flags of the web server.
 
-    listen: hosts and ports. path: of the metrics. config: the file for TLS and users.
+    listen: hosts and ports. path: where the metrics are. config: the file for TLS and users.
     lifecycle: whether a reload may be requested over HTTP. started: called with the URLs that are served.
     """
 

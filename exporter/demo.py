@@ -37,7 +37,7 @@ Ctrl-C ends it, and nothing stays behind.
 
 
 def add_flags(parser: argparse.ArgumentParser, billing: str) -> None:
-    """Add the simulator's flags, but for its address. billing: the default."""
+    """Add the simulator's flags, except its address. billing: the default."""
     _add_fleet(parser)
     add = parser.add_argument
     add(

@@ -76,7 +76,7 @@ class WebConfig(msgspec.Struct, frozen=True):
 
 
 def load(path: Path, check: Callable[[TlsConfig, str], None] = lambda _tls, _at: None) -> WebConfig:
-    """The web configuration in a YAML file; paths in it are relative to the file's folder.
+    """Returns the web configuration in a YAML file; paths in it are relative to the file's folder.
 
     `check` gets a valid TLS section and its place; if it raises ConfigError, the faults are the file's.
 

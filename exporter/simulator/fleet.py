@@ -146,7 +146,7 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
         within each page; or none: by id, which costs a look at every session.
     billing: whether a reported browser cost grows by the minute (`metered`), or covers the whole period from
         the start and falls to the metered cost at the session's end (`upfront`).
-    Raises ValueError for values that make no fleet, naming the flag and what is allowed.
+    Raises ValueError for values out of range, naming the flag and what is allowed.
     """
 
     origin: int

@@ -31,7 +31,7 @@ class Signals:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (*STOP, signal.SIGHUP))  # those that waited come now
 
     async def until_stop(self, reload: Callable[[], None] | None) -> None:
-        """Wait for the order to stop, and log it; `reload` is called at each SIGHUP until then."""
+        """Wait for SIGTERM or SIGINT, and log it; `reload` is called at each SIGHUP until then."""
         while (number := await self._queue.get()) == signal.SIGHUP and reload is not None:
             reload()
         log.info("shutting down", signal=signal.Signals(number).name)
