@@ -11,7 +11,7 @@ from exporter.config.key_files import KeyFiles
 from exporter.config.secrets import KeyUnavailableError
 from exporter.config.settings import AccountConfig, Config, Pricing
 from exporter.ledger.accounting import AccountingPolicy
-from exporter.metrics.families import AccountDescription
+from exporter.metrics.results import AccountDescription
 from exporter.metrics.telemetry import Telemetry
 from exporter.model import Account
 from exporter.providers.base import Provider, pricing_of, request_options

@@ -118,6 +118,37 @@ class Listing(msgspec.Struct, frozen=True):
     position: str | None = None
 
 
+class Quota(msgspec.Struct, frozen=True):
+    """How many sessions a project may have open at once, and how many the provider counts; None: not told."""
+
+    project: str
+    limit: int | None = None
+    used: int | None = None
+
+
+class ProjectUsage(msgspec.Struct, frozen=True):
+    """The provider's own figures of a project's usage; None: not told. Their window is not established."""
+
+    project: str
+    browser_seconds: int | None = None
+    proxy_bytes: int | None = None
+
+
+class AccountReport(msgspec.Struct, frozen=True):
+    """What a provider tells of an account beside its sessions; what it does not tell is absent.
+
+    credit: the balance in USD, by kind (`total`, `monthly`, `additional`).
+    plan: the plan's name.
+    projects: names by project id.
+    """
+
+    quotas: tuple[Quota, ...] = ()
+    credit: Mapping[str, float] = {}
+    plan: str | None = None
+    projects: Mapping[str, str] = {}
+    usage: tuple[ProjectUsage, ...] = ()
+
+
 class ReadWindow(msgspec.Struct, frozen=True):
     """Which sessions a scrape has to read.
 

@@ -19,7 +19,7 @@ from exporter.labels import SeenLabelValues, limit_cardinality
 from exporter.ledger.queries import FAR_FUTURE, AccountState
 from exporter.ledger.sqlite import BUSY_SECONDS
 from exporter.ledger.store import Ledger, LedgerError, RecordedListing
-from exporter.metrics.families import AccountResult
+from exporter.metrics.results import AccountResult
 from exporter.model import Account, Listing, ReadWindow
 from exporter.providers.base import HistoryReader
 from exporter.scrape.plan import AccountTarget

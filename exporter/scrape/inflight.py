@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from exporter.metrics.families import AccountResult
+from exporter.metrics.results import AccountResult
 from exporter.model import Account
 from exporter.scrape.account import TIMEOUT
 from exporter.scrape.plan import AccountTarget, ScrapePlan

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 import msgspec
 
 from exporter.ledger.accounting import AccountingPolicy
-from exporter.metrics.families import AccountDescription
+from exporter.metrics.results import AccountDescription
 from exporter.model import Account
 from exporter.providers.base import SessionReader
 

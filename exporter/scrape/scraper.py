@@ -13,7 +13,7 @@ from functools import partial
 
 from exporter.clocks import boottime
 from exporter.ledger.store import Ledger
-from exporter.metrics.families import AccountResult
+from exporter.metrics.results import AccountResult
 from exporter.model import Account
 from exporter.scrape.account import TIMEOUT, AccountScraper, ScrapeTelemetry
 from exporter.scrape.inflight import AccountScrape, InFlightScrape, ScrapeResult

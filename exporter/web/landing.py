@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from html import escape
 
 from exporter import __version__
-from exporter.metrics.families import AccountResult
+from exporter.metrics.results import AccountResult
 from exporter.model import Account
 from exporter.scrape.inflight import ScrapeResult
 from exporter.scrape.plan import ScrapePlan

@@ -22,7 +22,8 @@ from exporter.metrics.counters import (
     CounterKey,
 )
 from exporter.metrics.definitions import Spec
-from exporter.metrics.families import AccountCache, AccountResult, families, of_accounts
+from exporter.metrics.families import AccountCache, families, of_accounts
+from exporter.metrics.results import AccountResult
 from exporter.metrics.telemetry import Telemetry
 from exporter.model import SECOND, Account, Listing, Series, Usage
 from tests.support.listings import EAST, MINUTE, T0, WEST, listing, session

@@ -4,7 +4,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from exporter.metrics.families import AccountResult
+from exporter.metrics.results import AccountResult
 from exporter.model import Account
 from exporter.scrape.account import TIMEOUT
 from exporter.scrape.inflight import AccountScrape, InFlightScrape

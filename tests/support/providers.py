@@ -1,6 +1,6 @@
 """The registered providers, as tests name them."""
 
-from exporter.metrics.families import AccountDescription
+from exporter.metrics.results import AccountDescription
 from exporter.model import Account
 from exporter.providers import PROVIDERS
 

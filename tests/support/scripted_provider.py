@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from threading import Event, Thread
 
 from exporter.ledger.accounting import AccountingPolicy
-from exporter.metrics.families import AccountResult
+from exporter.metrics.results import AccountResult
 from exporter.model import Account, Listing, ReadWindow
 from exporter.scrape.inflight import ScrapeResult
 from exporter.scrape.plan import AccountTarget

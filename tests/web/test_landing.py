@@ -2,7 +2,7 @@
 
 from html.parser import HTMLParser
 
-from exporter.metrics.families import AccountResult
+from exporter.metrics.results import AccountResult
 from exporter.model import Account, Listing
 from exporter.scrape.inflight import ScrapeResult
 from exporter.scrape.plan import ScrapePlan

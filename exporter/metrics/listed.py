@@ -1,0 +1,43 @@
+"""Gauges of what a provider lists now."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from exporter.metrics.definitions import EXPIRY, KEEP_ALIVE, OLDEST, OPEN_COSTS, SESSIONS
+from exporter.metrics.samples import Families, all_series, series_labels
+from exporter.model import NANO_USD, SECOND, Account, ProviderTraits, Series, Session
+
+
+def add_listing(
+    account: Account,
+    listed: Mapping[tuple[Series, str], int],
+    still_open: Mapping[str, Session],
+    traits: ProviderTraits,
+    made: Families,
+) -> None:
+    """Adds the gauges of an account's list; `still_open` are its open sessions, by id."""
+    statuses = (*traits.open_statuses, *traits.ended_statuses)
+    every = all_series(traits, (series for series, _ in listed))
+    counts = {(series, status): 0 for series in every for status in statuses} | dict(listed)
+    for (series, status), count in sorted(counts.items()):
+        made.add(SESSIONS, (*series_labels(account, series), status), count)
+    grouped: dict[Series, list[Session]] = defaultdict(list)
+    for session in still_open.values():
+        grouped[session.series].append(session)
+    for series in every:
+        labels = series_labels(account, series)
+        _add_open(made, labels, grouped[series])
+        if traits.keep_alive:
+            made.add(KEEP_ALIVE, labels, sum(session.keep_alive for session in grouped[series]))
+        if traits.cost_source == "reported":
+            usage = [session.usage for session in grouped[series]]
+            made.add(OPEN_COSTS, (*labels, "browser"), sum(one.browser_cost for one in usage) / NANO_USD)
+            made.add(OPEN_COSTS, (*labels, "proxy"), sum(one.proxy_cost for one in usage) / NANO_USD)
+
+
+def _add_open(made: Families, labels: tuple[str, ...], sessions: list[Session]) -> None:
+    if sessions:
+        made.add(OLDEST, labels, min(session.started or session.created for session in sessions) / SECOND)
+    expiries = [session.expires for session in sessions if session.expires is not None]
+    if expiries:
+        made.add(EXPIRY, labels, min(expiries) / SECOND)

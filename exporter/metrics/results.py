@@ -1,0 +1,43 @@
+"""What a scrape found of an account, and what is known of an account in advance."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from exporter.metrics.counters import CounterKey
+from exporter.model import Account, Listing, ProviderTraits
+
+
+class AccountResult(msgspec.Struct, frozen=True):
+    """The result of a scrape for one account, and what the ledger holds of it.
+
+    listing: None when the provider could not be read.
+    totals: None when they are not known, or the history has not been read to its end.
+    complete: whether the history has been read to its end; None when that is not known.
+    rows: the number of sessions that the ledger holds.
+    last_success: when a listing was last recorded, in seconds since 1970.
+    error: the reason of a failure.
+    seconds: how long the account took.
+    rejected_held: the number of rejected rows that the ledger remembers.
+    """
+
+    account: Account
+    listing: Listing | None
+    totals: Mapping[CounterKey, int] | None
+    complete: bool | None
+    rows: int | None
+    last_success: float | None
+    error: str | None
+    seconds: float
+    rejected_held: int | None = None
+
+
+class AccountDescription(msgspec.Struct, frozen=True):
+    """What is known of an account before it is read.
+
+    cost_source: where the cost of its sessions comes from; None where no cost is shown.
+    """
+
+    traits: ProviderTraits
+    cost_source: Literal["reported", "estimated"] | None = None
