@@ -17,6 +17,7 @@ from http.client import HTTPResponse, RemoteDisconnected
 from http.cookiejar import DefaultCookiePolicy
 from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -82,11 +83,18 @@ class _Session(requests.Session):
     def __init__(self) -> None:
         super().__init__()
         self.auth = _no_auth
+        self._settings: dict[tuple[str, str], Any] = {}
 
     def merge_environment_settings(self, url: Any, *args: Any, **kwargs: Any) -> Any:
-        """As requests does, but requests to this machine never go through a proxy."""
-        settings = super().merge_environment_settings(url, *args, **kwargs)
-        return {**settings, "proxies": {}} if is_loopback(str(url)) else settings
+        """As requests does, but requests to this machine never go through a proxy.
+
+        The environment is read once for a host: requests reads all of it twice for each request.
+        """
+        host = urlsplit(str(url))[:2]
+        if host not in self._settings:
+            settings = super().merge_environment_settings(url, *args, **kwargs)
+            self._settings[host] = {**settings, "proxies": {}} if is_loopback(str(url)) else settings
+        return self._settings[host]
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Returns None: a redirect would carry the key along, and requests reads its whole body first."""
