@@ -1,7 +1,7 @@
 """How a database comes to have the ledger's tables, and which databases are refused.
 
 Each migration creates what it created when it was written, by definitions of its own: the tables of `schema`
-change, released migrations do not.
+change, released migrations do not. All of them run on SQLite and on PostgreSQL.
 """
 
 from collections.abc import Callable, Mapping
@@ -55,12 +55,6 @@ def check(db: Connection) -> bool:
     return True
 
 
-def damage(db: Connection) -> str | None:
-    """Returns what is wrong with the file's pages, or None. Reads them all: a second for some 500 MB."""
-    found = str(db.exec_driver_sql("PRAGMA quick_check(1)").scalar_one())
-    return None if found == "ok" else found.splitlines()[-1]
-
-
 def migrate(db: Connection) -> None:
     """Apply the missing migrations to a checked database, in the caller's transaction."""
     migrations.create(db, checkfirst=True)
@@ -73,6 +67,8 @@ def migrate(db: Connection) -> None:
 
 def _is_blank(db: Connection) -> bool:
     """Returns whether a database without tables bears no other mark of another program either."""
+    if db.dialect.name != "sqlite":
+        return not inspect(db).get_view_names()
     marks = ("SELECT count(*) FROM sqlite_master", "PRAGMA application_id", "PRAGMA user_version")
     return not any(db.exec_driver_sql(mark).scalar_one() for mark in marks)
 
@@ -112,7 +108,8 @@ def _create_tables(db: Connection) -> None:
         Column("settled", Boolean, nullable=False),
         sqlite_with_rowid=False,
     )
-    Index("sessions_held", sessions.c.account, sqlite_where=sessions.c.settled == false())
+    held = sessions.c.settled == false()
+    Index("sessions_held", sessions.c.account, sqlite_where=held, postgresql_where=held)
     keys = {"totals": ("series", "counter", "detail"), "words": ("label", "value")}
     for name, parts in keys.items():
         key = [Column(part, String, primary_key=True) for part in parts]

@@ -5,12 +5,23 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import BindParameter, Connection, bindparam, case, delete, func, select, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Insert,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
 
 from exporter.labels import SeenLabelValues
 from exporter.ledger.accounting import AccountingPolicy, AccountProgress, LedgerUpdate, Rejection, Row
-from exporter.ledger.schema import accounts, rejected, sessions, totals, words
+from exporter.ledger.schema import accounts, migrations, rejected, sessions, totals, words
 from exporter.metrics.counters import CounterKey
 from exporter.model import HOUR, Account, Listing, ReadWindow, Series, Usage
 
@@ -25,6 +36,10 @@ _PROGRESS = [accounts.c[field] for field in AccountProgress.__struct_fields__]
 _NAMED = (accounts.c.provider == bindparam("provider")) & (accounts.c.name == bindparam("name"))
 
 FIND = select(accounts.c.id, accounts.c.changes, accounts.c.listings).where(_NAMED)
+# SQLite locks the file, and ignores FOR UPDATE.
+LOCK = FIND.with_for_update()
+# An account without a row cannot be locked: its row is made by one process at a time.
+LOCK_CREATION = select(migrations.c.name).where(migrations.c.name == "1-tables").with_for_update()
 PROGRESS = select(*_PROGRESS, accounts.c.last_success).where(accounts.c.id == _ACCOUNT)
 ROWS = select(*sessions.c).where(sessions.c.account == _ACCOUNT)
 ROWS_BY_ID = ROWS.where(sessions.c.id.in_(bindparam("ids", expanding=True)))
@@ -41,34 +56,46 @@ TOTALS = select(totals.c.series, totals.c.counter, totals.c.detail, totals.c.val
 )
 LABEL_VALUES = select(words.c.label, words.c.value).where(words.c.account == _ACCOUNT)
 
-_NEW_ROW = insert(sessions)
-SAVE_ROW = _NEW_ROW.on_conflict_do_update(
-    index_elements=sessions.primary_key.columns,
-    set_={column.name: _NEW_ROW.excluded[column.name] for column in sessions.c},
-)
 DELETE_SETTLED = delete(sessions).where(
     sessions.c.account == _ACCOUNT,
     sessions.c.settled,
     sessions.c.created < bindparam("since"),
     func.coalesce(sessions.c.missing, -FAR_FUTURE) < bindparam("missing_since"),
 )
-_NEW_TOTAL = insert(totals)
-ADD_TO_TOTAL = _NEW_TOTAL.on_conflict_do_update(
-    index_elements=totals.primary_key.columns,
-    set_={
-        "value": case(
-            (totals.c.value > MOST - _NEW_TOTAL.excluded.value, MOST),
-            else_=totals.c.value + _NEW_TOTAL.excluded.value,
-        )
-    },
-)
-ADD_LABEL_VALUE = insert(words).on_conflict_do_nothing()
-ADD_REJECTED = insert(rejected).on_conflict_do_nothing()
 FORGET_REJECTED = delete(rejected).where(
     rejected.c.account == _ACCOUNT, rejected.c.id == bindparam("rejected_id")
 )
 ADD_ACCOUNT = insert(accounts).returning(accounts.c.id)
 SAVE_PROGRESS = update(accounts).where(accounts.c.id == _ACCOUNT)
+
+
+class Upserts(msgspec.Struct, frozen=True):
+    """The statements that insert, or change what is there: each dialect has its own insert for them."""
+
+    save_row: Insert
+    add_to_total: Insert
+    add_label_value: Insert
+    add_rejected: Insert
+
+
+def _upserts(insert: type[sqlite.Insert] | type[postgresql.Insert]) -> Upserts:
+    row, total = insert(sessions), insert(totals)
+    rise = total.excluded.value
+    return Upserts(
+        row.on_conflict_do_update(
+            index_elements=sessions.primary_key.columns,
+            set_={column.name: row.excluded[column.name] for column in sessions.c},
+        ),
+        total.on_conflict_do_update(
+            index_elements=totals.primary_key.columns,
+            set_={"value": case((totals.c.value > MOST - rise, MOST), else_=totals.c.value + rise)},
+        ),
+        insert(words).on_conflict_do_nothing(),
+        insert(rejected).on_conflict_do_nothing(),
+    )
+
+
+UPSERTS = {"sqlite": _upserts(sqlite.Insert), "postgresql": _upserts(postgresql.Insert)}
 
 
 class AccountState(msgspec.Struct, frozen=True):
@@ -116,6 +143,19 @@ class AccountKey(msgspec.Struct, frozen=True):
 def find(db: Connection, account: Account) -> AccountKey | None:
     """Returns the key of an account; None before its first listing."""
     found = db.execute(FIND, {"provider": account.provider, "name": account.name}).one_or_none()
+    return None if found is None else AccountKey(*found)
+
+
+def lock(db: Connection, account: Account) -> AccountKey | None:
+    """Returns the key of an account that no other transaction changes until the end of this one.
+
+    None before its first listing: then no other transaction adds the account either.
+    """
+    named = {"provider": account.provider, "name": account.name}
+    found = db.execute(LOCK, named).one_or_none()
+    if found is None:
+        db.execute(LOCK_CREATION)
+        found = db.execute(LOCK, named).one_or_none()
     return None if found is None else AccountKey(*found)
 
 
@@ -209,7 +249,7 @@ def save_rows(db: Connection, key: int, known: Collection[str], ledger_update: L
     # What settles as it is first seen, as most of a history does, never becomes a row.
     kept = [row for row in ledger_update.changed if row.id in known or not is_deletable(row, before)]
     if kept:
-        db.execute(SAVE_ROW, [_columns(key, row) for row in kept])
+        db.execute(UPSERTS[db.dialect.name].save_row, [_columns(key, row) for row in kept])
     if before != -FAR_FUTURE:  # else a first import goes on, which keeps all rows
         db.execute(DELETE_SETTLED, {"account": key, "since": before, "missing_since": before - RETENTION})
 
@@ -227,7 +267,7 @@ def save_rejected(db: Connection, key: int, ledger_update: LedgerUpdate) -> None
         for name, first in ledger_update.rejected.items()
     ]
     if new:
-        db.execute(ADD_REJECTED, new)
+        db.execute(UPSERTS[db.dialect.name].add_rejected, new)
     if ledger_update.forgotten:
         forgotten = [{"account": key, "rejected_id": name} for name in ledger_update.forgotten]
         db.execute(FORGET_REJECTED, forgotten)
@@ -246,7 +286,7 @@ def add_to_totals(db: Connection, key: int, added: Mapping[CounterKey, int]) -> 
         for counter, rise in added.items()
     ]
     if rows:
-        db.execute(ADD_TO_TOTAL, rows)
+        db.execute(UPSERTS[db.dialect.name].add_to_total, rows)
 
 
 def add_label_values(db: Connection, key: int, shown: SeenLabelValues) -> None:
@@ -254,7 +294,7 @@ def add_label_values(db: Connection, key: int, shown: SeenLabelValues) -> None:
     labels = zip(LABELS, msgspec.structs.astuple(shown), strict=True)
     rows = [{"account": key, "label": label, "value": value} for label, values in labels for value in values]
     if rows:
-        db.execute(ADD_LABEL_VALUE, rows)
+        db.execute(UPSERTS[db.dialect.name].add_label_value, rows)
 
 
 def load(db: Connection, key: AccountKey | None) -> AccountState:

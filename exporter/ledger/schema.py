@@ -55,7 +55,8 @@ sessions = Table(
     sqlite_with_rowid=False,
 )
 # A first import holds every session of the history, few of them unsettled.
-Index("sessions_held", sessions.c.account, sqlite_where=sessions.c.settled == false())
+_HELD = sessions.c.settled == false()
+Index("sessions_held", sessions.c.account, sqlite_where=_HELD, postgresql_where=_HELD)
 
 # Rows of the lists that were never usable; at and watermark are those of accounting.Rejection.
 rejected = Table(

@@ -4,9 +4,6 @@ Reading never writes to the file, does not wait for a writer, and works on a rea
 takes the write lock before it reads, so that two processes on one file add one after the other. SQLite
 runs with a write-ahead log (WAL), and a sync at every commit. A WAL needs memory that processes share by
 way of a file; on a file system without, a rollback journal takes its place, and readers wait for commits.
-
-    LedgerError             the ledger is unavailable: the disk is full, the file is locked ...
-    +-- LedgerRefusedError  the file is not a ledger, is damaged, or is a later version's; never modified
 """
 
 import errno
@@ -14,7 +11,7 @@ import mmap
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -24,7 +21,11 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-BUSY_SECONDS = 2  # how long to wait for another process's lock; other threads queue meanwhile
+from exporter.ledger.errors import LedgerError, LedgerRefusedError
+
+LOCK_SECONDS = 2  # how long to wait for another process's lock; other threads queue meanwhile
+MAX_FREE_PAGES = 256  # 1 MiB of a file may be free
+VACUUM_PAGES = 2500  # beyond that, 10 MiB are given back after each write: it takes some 30 ms
 MIN_DATABASE_BYTES = 512  # SQLite itself takes a file of one byte for an empty one
 
 # Reading takes its snapshot at once, so that errors are raised before the caller uses the transaction.
@@ -59,16 +60,10 @@ ADVICE = {
 }
 
 
-class LedgerError(Exception):
-    """The ledger cannot be read or written now; the transaction was rolled back."""
-
-
-class LedgerRefusedError(LedgerError):
-    """The database is not a ledger, is damaged, or is a later version's; it was not touched."""
-
-
-class Database:
+class SqliteDatabase:
     """A file that all threads of the process share; `seconds` bounds how long a call waits for others."""
+
+    is_shared = False  # exporters on one machine may use one file, which all of them can read
 
     def __init__(self, url: str, shares_memory: Callable[[Path], bool] | None = None) -> None:
         self._path = make_url(url).database or url
@@ -131,12 +126,24 @@ class Database:
             yield db
 
     @contextmanager
-    def writing(self, seconds: float, begin: tuple[str, ...] | None = None) -> Iterator[Connection]:
+    def writing(self, seconds: float) -> Iterator[Connection]:
         """Yields a transaction that is durable when the block ends; an error rolls it back.
 
         Raises:
             LedgerError: if the file cannot be written.
         """
+        with self._locked(seconds, None) as db:
+            yield db
+            free = db.exec_driver_sql("PRAGMA freelist_count").scalar_one()
+        if free > MAX_FREE_PAGES:  # what a first import needed is given back step by step
+            self.run_pragma(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
+
+    def creating(self, seconds: float) -> AbstractContextManager[Connection]:
+        """Yields a transaction in which tables may be made in a new file."""
+        return self._locked(seconds, CREATE)
+
+    @contextmanager
+    def _locked(self, seconds: float, begin: tuple[str, ...] | None) -> Iterator[Connection]:
         ends = time.monotonic() + seconds
         if not self._write_lock.acquire(timeout=max(0.0, seconds)):
             raise LedgerError(f"{self._path}: busy with other accounts until now; the next scrape counts")
@@ -177,6 +184,20 @@ class Database:
         if gone:
             self._dispose()  # closing the last connection checkpoints the WAL into the file
             raise LedgerError(f"{self._path}{gone[0]}: deleted while in use; the next scrape makes a new one")
+
+    def ping(self, seconds: float) -> None:  # noqa: ARG002 - a file answers at once
+        """Refuse what `check` refuses."""
+        self.check()
+
+    def verify(self, db: Connection) -> None:
+        """Refuse a file with damaged pages. Reads them all: a second for some 500 MB.
+
+        Raises:
+            LedgerRefusedError: if there are any.
+        """
+        found = str(db.exec_driver_sql("PRAGMA quick_check(1)").scalar_one())
+        if found != "ok":
+            raise self.damaged(found.splitlines()[-1])
 
     def damaged(self, what: str) -> LedgerRefusedError:
         """Remember that the file is damaged, so that it is never written again; returns the error."""
@@ -223,7 +244,7 @@ def can_share_memory(folder: Path) -> bool:
 
 @contextmanager
 def _transaction(engine: Engine, begin: tuple[str, ...], seconds: float) -> Iterator[Connection]:
-    wait = max(0, round(1000 * min(seconds, BUSY_SECONDS)))
+    wait = max(0, round(1000 * min(seconds, LOCK_SECONDS)))
     with engine.connect() as db:
         db.execution_options(begin=(f"PRAGMA busy_timeout = {wait}", *begin))
         with db.begin():

@@ -4,16 +4,18 @@ One transaction for each listing: what it adds to the totals, the rows it change
 become durable together, or not at all. A listing that changes neither is not written: its watermark and time
 are computed again from the next one.
 
-Other processes may record the same accounts in the same file. What an account's last commit left is kept in
-memory, and read again when the account's number of changes shows that another process has changed it. What a
-listing adds is computed under the write lock, or was computed from the same commit.
+Other processes may record the same accounts in the same database. What an account's last commit left is kept
+in memory, and read again when the account's number of changes shows that another process has changed it. What
+a listing adds is computed while the account is locked, or was computed from the same commit.
 """
 
 from sqlalchemy import Connection
 
 from exporter.ledger.accounting import AccountingPolicy, LedgerUpdate
 from exporter.ledger.committed import Committed, RecordedListing
-from exporter.ledger.migrations import ForeignDatabaseError, check, damage, migrate
+from exporter.ledger.database import BUSY_SECONDS, database_at
+from exporter.ledger.errors import LedgerError, LedgerRefusedError
+from exporter.ledger.migrations import ForeignDatabaseError, check, migrate
 from exporter.ledger.queries import (
     AccountKey,
     AccountState,
@@ -24,17 +26,14 @@ from exporter.ledger.queries import (
     load_all_rows,
     load_rejected,
     load_rows,
+    lock,
     save,
     save_rejected,
     save_rows,
 )
-from exporter.ledger.sqlite import BUSY_SECONDS, CREATE, Database, LedgerError, LedgerRefusedError
 from exporter.model import Account
 
 __all__ = ["Ledger", "LedgerError", "LedgerRefusedError", "RecordedListing"]
-
-MAX_FREE_PAGES = 256  # 1 MiB of a file may be free
-VACUUM_PAGES = 2500  # beyond that, 10 MiB are given back after each write: it takes some 30 ms
 
 
 class Ledger:
@@ -44,40 +43,52 @@ class Ledger:
     """
 
     def __init__(self, url: str) -> None:
-        self._file = Database(url)
+        self._database = database_at(url)
         self._open = False
         self._committed: dict[Account, Committed] = {}
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether exporters on other machines may have counted more than was read here last."""
+        return self._database.is_shared
+
     def open(self, seconds: float = BUSY_SECONDS) -> None:
-        """Create the tables or bring them to this version; once open, check that it is still the same file.
+        """Create the tables or bring them to this version; once open, check that it is there still.
 
         Raises:
             LedgerRefusedError: for a database that must not be touched.
-            LedgerError: when it cannot be opened now.
+            LedgerError: when it cannot be opened or reached now.
         """
         if self._open:
-            self._file.check()
+            self._database.ping(seconds)
+        else:
+            self._ensure_open(seconds)
+
+    def _ensure_open(self, seconds: float) -> None:
+        if self._open:
+            self._database.check()
             return
         try:
-            if not (self._file.exists() and self._is_current(seconds)):
-                with self._file.writing(seconds, CREATE) as db:
+            if not (self._database.exists() and self._is_current(seconds)):
+                with self._database.creating(seconds) as db:
                     check(db)
                     migrate(db)
         except ForeignDatabaseError as error:
-            raise LedgerRefusedError(f"{self._file}: {error}; name another file with --ledger.url") from error
+            raise LedgerRefusedError(
+                f"{self._database}: {error}; name another database with --ledger.url"
+            ) from error
         self._open = True
 
     def _is_current(self, seconds: float) -> bool:
-        """Returns whether the file is a sound ledger of this version. Writes nothing."""
-        with self._file.reading(seconds) as db:
-            current, found = check(db), damage(db)
-        if found is not None:
-            raise self._file.damaged(found)
+        """Returns whether the database is a sound ledger of this version. Writes nothing."""
+        with self._database.reading(seconds) as db:
+            current = check(db)
+            self._database.verify(db)
         return current
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the database."""
+        self._database.close()
 
     def state(self, account: Account, seconds: float = BUSY_SECONDS) -> AccountState:
         """Returns what is known of an account, also where nothing can be written.
@@ -85,8 +96,8 @@ class Ledger:
         Raises:
             LedgerError: when the ledger cannot be read.
         """
-        self.open(seconds)
-        with self._file.reading(seconds) as db:
+        self._ensure_open(seconds)
+        with self._database.reading(seconds) as db:
             key, committed = find(db, account), self._committed.get(account)
             if committed is None or committed.key != key:
                 committed = self._committed[account] = _load(db, key)
@@ -104,17 +115,16 @@ class Ledger:
         Raises:
             LedgerError: when it cannot be written; nothing was counted, and the next listing will.
         """
-        self.open(seconds)
+        self._ensure_open(seconds)
         before = self._committed.get(account, Committed())
         update = None if before.rows is None else before.count(before.rows, recorded, policy)
         if update is not None and not before.is_changed_by(update, recorded.shown):
-            after = before.at(recorded.at)
+            if self.is_shared:  # another exporter may have counted, and shown, more since
+                self.state(account, seconds)
+            after = self._committed.get(account, before).at(recorded.at)
         else:
-            with self._file.writing(seconds) as db:
+            with self._database.writing(seconds) as db:
                 after = _write(db, account, before, update, recorded, policy)
-                freed = db.exec_driver_sql("PRAGMA freelist_count").scalar_one()
-            if freed > MAX_FREE_PAGES:  # what a first import needed is given back step by step
-                self._file.run_pragma(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
         self._committed[account] = after
         return after.state
 
@@ -135,7 +145,7 @@ def _write(  # noqa: PLR0913, PLR0917 - all that is known when one listing is wr
     policy: AccountingPolicy,
 ) -> Committed:
     """Write what a listing changes: `update`, if the account has not changed since `before`."""
-    key = find(db, account)
+    key = lock(db, account)
     if before.key != key:
         before, update = _load(db, key), None
     rows = before.rows

@@ -18,7 +18,8 @@ MAX_REJECTED_IDS = 10_000
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 Moment = Annotated[datetime, Meta(tz=True)]
-Id = Annotated[str, Meta(min_length=1, max_length=100)]
+# PostgreSQL holds no NUL.
+Id = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
 Row = TypeVar("Row", bound=msgspec.Struct)
 
 

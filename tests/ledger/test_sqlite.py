@@ -8,7 +8,8 @@ from threading import Event, Thread, Timer
 
 import pytest
 
-from exporter.ledger.sqlite import Database, LedgerError, LedgerRefusedError, can_share_memory
+from exporter.ledger.errors import LedgerError, LedgerRefusedError
+from exporter.ledger.sqlite import SqliteDatabase, can_share_memory
 from tests.support.disks import closable, read_only
 
 LONG = 60.0  # seconds; never waited for
@@ -21,7 +22,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def file(path: Path) -> Iterator[Database]:
+def file(path: Path) -> Iterator[SqliteDatabase]:
     """With the word `one` in it."""
     with opened(path) as made:
         add(made, CREATE)
@@ -30,17 +31,17 @@ def file(path: Path) -> Iterator[Database]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Database]:
-    with closing(Database(f"sqlite:///{path}")) as made:
+def opened(path: Path) -> Iterator[SqliteDatabase]:
+    with closing(SqliteDatabase(f"sqlite:///{path}")) as made:
         yield made
 
 
-def add(file: Database, statement: str, seconds: float = LONG) -> None:
+def add(file: SqliteDatabase, statement: str, seconds: float = LONG) -> None:
     with file.writing(seconds) as db:
         db.exec_driver_sql(statement)
 
 
-def words(file: Database) -> list[str]:
+def words(file: SqliteDatabase) -> list[str]:
     with file.reading(0) as db:
         return list(db.exec_driver_sql(ALL).scalars())
 
@@ -59,13 +60,13 @@ def locked(path: Path, lock: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connec
         yield other
 
 
-def test_every_commit_is_synced_and_goes_to_a_log(file: Database) -> None:
+def test_every_commit_is_synced_and_goes_to_a_log(file: SqliteDatabase) -> None:
     with file.writing(LONG) as db:
         set_to = [db.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("synchronous", "journal_mode")]
     assert set_to == [2, "wal"]
 
 
-def test_a_transaction_that_fails_leaves_nothing_behind(file: Database, path: Path) -> None:
+def test_a_transaction_that_fails_leaves_nothing_behind(file: SqliteDatabase, path: Path) -> None:
     def fail() -> None:
         with file.writing(LONG) as db:
             db.exec_driver_sql(ADD.format("half"))
@@ -79,7 +80,7 @@ def test_a_transaction_that_fails_leaves_nothing_behind(file: Database, path: Pa
     assert found(path) == ["one", "two"]
 
 
-def test_reading_waits_for_no_writer(file: Database, path: Path) -> None:
+def test_reading_waits_for_no_writer(file: SqliteDatabase, path: Path) -> None:
     with locked(path) as other:
         other.execute(ADD.format("two"))
         assert words(file) == ["one"]
@@ -89,7 +90,7 @@ def test_reading_waits_for_no_writer(file: Database, path: Path) -> None:
         assert words(file) == ["one", "two"]
 
 
-def test_writing_takes_the_lock_before_it_reads(file: Database, path: Path) -> None:
+def test_writing_takes_the_lock_before_it_reads(file: SqliteDatabase, path: Path) -> None:
     with (
         file.writing(LONG),
         pytest.raises(sqlite3.OperationalError, match="locked"),
@@ -98,7 +99,7 @@ def test_writing_takes_the_lock_before_it_reads(file: Database, path: Path) -> N
         other.execute("BEGIN IMMEDIATE")
 
 
-def test_a_lock_that_is_soon_released_is_waited_for(file: Database, path: Path) -> None:
+def test_a_lock_that_is_soon_released_is_waited_for(file: SqliteDatabase, path: Path) -> None:
     with locked(path) as other:
         released = Timer(0.1, lambda: other.execute("COMMIT"))
         released.start()
@@ -107,14 +108,16 @@ def test_a_lock_that_is_soon_released_is_waited_for(file: Database, path: Path) 
     assert words(file) == ["one", "two"]
 
 
-def test_a_lock_that_stays_is_an_error_that_names_the_file(file: Database, path: Path) -> None:
+def test_a_lock_that_stays_is_an_error_that_names_the_file(file: SqliteDatabase, path: Path) -> None:
     with locked(path), pytest.raises(LedgerError, match=r"a #file\.db: database is locked; another process"):
         add(file, ADD.format("two"), 0.05)
     add(file, ADD.format("two"))
     assert found(path) == ["one", "two"]
 
 
-def test_a_file_that_is_locked_even_for_readers_is_an_error_and_no_more(file: Database, path: Path) -> None:
+def test_a_file_that_is_locked_even_for_readers_is_an_error_and_no_more(
+    file: SqliteDatabase, path: Path
+) -> None:
     with opened(path) as fresh:
         file.close()
         with locked(path, "PRAGMA locking_mode = EXCLUSIVE") as other:
@@ -126,7 +129,7 @@ def test_a_file_that_is_locked_even_for_readers_is_an_error_and_no_more(file: Da
         assert words(fresh) == ["one"]
 
 
-def test_one_that_is_stuck_makes_nobody_else_wait_for_ever(file: Database) -> None:
+def test_one_that_is_stuck_makes_nobody_else_wait_for_ever(file: SqliteDatabase) -> None:
     stuck, go_on = Event(), Event()
 
     def hang() -> None:
@@ -210,7 +213,7 @@ def test_a_log_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", ["-wal", "-shm"])
 def test_a_log_deleted_while_in_use_is_an_error_once_and_loses_nothing(
-    file: Database, path: Path, end: str
+    file: SqliteDatabase, path: Path, end: str
 ) -> None:
     Path(f"{path}{end}").unlink()
     with pytest.raises(LedgerError, match=f"{end}: deleted while in use"):
@@ -219,10 +222,12 @@ def test_a_log_deleted_while_in_use_is_an_error_once_and_loses_nothing(
     assert found(path) == words(file) == ["one", "two"]
 
 
-def test_a_file_deleted_while_in_use_takes_nothing_more_until_it_is_back(file: Database, path: Path) -> None:
+def test_a_file_deleted_while_in_use_takes_nothing_more_until_it_is_back(
+    file: SqliteDatabase, path: Path
+) -> None:
     aside = path.with_name("aside")
     path.rename(aside)
-    for use in (words, lambda one: add(one, ADD.format("lost")), Database.check):
+    for use in (words, lambda one: add(one, ADD.format("lost")), SqliteDatabase.check):
         with pytest.raises(LedgerError, match="deleted or replaced"):
             use(file)
     path.write_bytes(b"")
@@ -234,7 +239,7 @@ def test_a_file_deleted_while_in_use_takes_nothing_more_until_it_is_back(file: D
     assert found(path) == words(file) == ["one", "two"]
 
 
-def test_what_was_committed_to_a_file_deleted_meanwhile_is_not_told(file: Database, path: Path) -> None:
+def test_what_was_committed_to_a_file_deleted_meanwhile_is_not_told(file: SqliteDatabase, path: Path) -> None:
     def deleted_before_its_end() -> None:
         with file.writing(LONG) as db:
             db.exec_driver_sql(ADD.format("two"))
@@ -244,7 +249,7 @@ def test_what_was_committed_to_a_file_deleted_meanwhile_is_not_told(file: Databa
         deleted_before_its_end()
 
 
-def test_a_damaged_file_is_left_as_it_is_from_then_on(file: Database, path: Path) -> None:
+def test_a_damaged_file_is_left_as_it_is_from_then_on(file: SqliteDatabase, path: Path) -> None:
     file.close()
     content = path.read_bytes()
     damaged = content[:4096] + bytes([0xA5]) * (len(content) - 4096)
@@ -287,8 +292,8 @@ def test_a_file_too_short_for_a_database_is_none_whatever_sqlite_says(path: Path
 def test_without_shared_memory_there_is_no_log_and_everything_else_holds(path: Path) -> None:
     """As on some network file systems; two processes add one after the other."""
     with (
-        closing(Database(f"sqlite:///{path}", shares_memory=lambda _: False)) as one,
-        closing(Database(f"sqlite:///{path}", shares_memory=lambda _: False)) as two,
+        closing(SqliteDatabase(f"sqlite:///{path}", shares_memory=lambda _: False)) as one,
+        closing(SqliteDatabase(f"sqlite:///{path}", shares_memory=lambda _: False)) as two,
     ):
         add(one, CREATE)
         for file, word in ((one, "one"), (two, "two"), (one, "three")):
@@ -302,9 +307,9 @@ def test_without_shared_memory_there_is_no_log_and_everything_else_holds(path: P
     assert set_to == [2, "delete"]
 
 
-def test_a_file_moved_to_where_no_memory_is_shared_leaves_its_log(file: Database, path: Path) -> None:
+def test_a_file_moved_to_where_no_memory_is_shared_leaves_its_log(file: SqliteDatabase, path: Path) -> None:
     file.close()
-    with closing(Database(f"sqlite:///{path}", shares_memory=lambda _: False)) as moved:
+    with closing(SqliteDatabase(f"sqlite:///{path}", shares_memory=lambda _: False)) as moved:
         add(moved, ADD.format("two"))
         assert not Path(f"{path}-wal").exists()
         assert words(moved) == found(path) == ["one", "two"]

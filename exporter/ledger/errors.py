@@ -1,0 +1,13 @@
+"""What can be wrong with a ledger.
+
+LedgerError             the ledger is unavailable: the disk is full, the database is down ...
++-- LedgerRefusedError  it is not a ledger, is damaged, or is a later version's; never modified
+"""
+
+
+class LedgerError(Exception):
+    """The ledger cannot be read or written now; the transaction was rolled back."""
+
+
+class LedgerRefusedError(LedgerError):
+    """The database is not a ledger, is damaged, or is a later version's; it was not touched."""
