@@ -90,9 +90,7 @@ class PostgresDatabase:
             pool_pre_ping=True,  # the server may have been restarted
             isolation_level="READ COMMITTED",
         )
-        self._snapshot = self._engine.execution_options(
-            isolation_level="REPEATABLE READ", postgresql_readonly=True
-        )
+        self._snapshot = self._engine.execution_options(isolation_level="REPEATABLE READ")
         self._free = BoundedSemaphore(CONNECTIONS)
         self._silent_until = -math.inf
 
@@ -170,7 +168,7 @@ class PostgresDatabase:
             yield
         except (SQLAlchemyError, psycopg.Error) as error:
             cause = getattr(error, "orig", None) or error
-            raise LedgerError(f"{self}: {' '.join(str(cause).split())}; {_advice(cause)}") from error
+            raise LedgerError(f"{self}: {_message(cause)}; {_advice(cause)}") from error
 
     def _connect(self) -> psycopg.Connection[TupleRow]:
         if time.monotonic() < self._silent_until:
@@ -189,8 +187,8 @@ class PostgresDatabase:
 
 
 def _limits(seconds: float, lock_seconds: float) -> dict[str, str]:
-    left = max(1, round(1000 * seconds))  # 0 would be no limit
-    lock = max(1, min(left, round(1000 * lock_seconds)))
+    left = max(2, round(1000 * seconds))  # 0 would be no limit
+    lock = max(1, min(9 * left // 10, round(1000 * lock_seconds)))  # it comes first, and says more
     return {"statement": f"{left}ms", "lock": f"{lock}ms", "idle": f"{left + IDLE_MS}ms"}
 
 
@@ -207,6 +205,12 @@ def _name(url: str) -> str:
             f"the ledger's URL cannot be read as one of PostgreSQL; {CHECK_URL}"
         ) from None
     return re.sub(r"(?<=://)([^:@/?]*)(:[^@]*)?@", r"\1@", url).partition("?")[0]
+
+
+def _message(error: BaseException) -> str:
+    """Returns the server's message in one line, without its context; or the client's."""
+    told = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    return " ".join((told or str(error)).split())
 
 
 def _advice(error: object) -> str:

@@ -6,9 +6,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, create_engine, insert, inspect, select, text
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Connection, insert, inspect, select, text
 
+from exporter.ledger.database import database_at
 from exporter.ledger.migrations import MIGRATIONS, ForeignDatabaseError, check, migrate
 from exporter.ledger.queries import AccountState
 from exporter.ledger.schema import metadata, migrations
@@ -17,13 +17,14 @@ from exporter.model import HOUR, Account, Usage
 from tests.support.listings import MINUTE, T0, listing, session
 from tests.support.recording import record
 
+LONG = 60.0  # seconds; never waited for
+
 
 @pytest.fixture
-def db() -> Iterator[Connection]:
-    engine = create_engine("sqlite://", poolclass=StaticPool)
-    with engine.begin() as connection:
+def db(ledger_url: str) -> Iterator[Connection]:
+    database = database_at(ledger_url)
+    with closing(database), database.creating(LONG) as connection:
         yield connection
-    engine.dispose()
 
 
 def test_an_empty_database_gets_all_tables_once(db: Connection) -> None:
@@ -36,7 +37,24 @@ def test_an_empty_database_gets_all_tables_once(db: Connection) -> None:
 
 @pytest.mark.parametrize("table", ["customers", "sessions", "migrations", "ledger_migrations"])
 def test_other_tables_are_refused(db: Connection, table: str) -> None:
-    db.execute(text(f"CREATE TABLE {table} (name)"))
+    db.execute(text(f"CREATE TABLE {table} (name VARCHAR)"))
+    with pytest.raises(ForeignDatabaseError, match="other tables"):
+        check(db)
+
+
+@pytest.mark.parametrize("number", range(1, len(MIGRATIONS)))
+def test_migrations_that_have_been_applied_are_not_applied_again(db: Connection, number: int) -> None:
+    migrations.create(db)
+    for name in [*MIGRATIONS][:number]:
+        MIGRATIONS[name](db)
+        db.execute(insert(migrations).values(name=name))
+    assert not check(db)
+    migrate(db)
+    assert check(db)
+
+
+def test_a_view_of_somebody_elses_is_refused(db: Connection) -> None:
+    db.execute(text("CREATE VIEW now AS SELECT 1 AS one"))
     with pytest.raises(ForeignDatabaseError, match="other tables"):
         check(db)
 

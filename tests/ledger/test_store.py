@@ -1,5 +1,6 @@
-"""The ledger on real SQLite files: opened again, killed, shared, refused."""
+"""The ledger on real databases: opened again, killed, shared, locked."""
 
+import itertools
 import os
 import random
 import signal
@@ -33,17 +34,23 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ledger(path: Path) -> Iterator[Ledger]:
+def in_file(path: Path) -> Iterator[Ledger]:
     with closing(Ledger(f"sqlite:///{path}")) as opened:
         yield opened
 
 
-class Durable:
-    """The progress in a file, opened anew whenever the process is said to have stopped."""
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    with closing(Ledger(ledger_url)) as opened:
+        yield opened
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / f"{len(list(folder.iterdir()))}.db"
-        self.ledger = Ledger(f"sqlite:///{self.path}")
+
+class Durable:
+    """The progress in a database, opened anew whenever the process is said to have stopped."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.ledger = Ledger(url)
         self.state = AccountState()
 
     def record(self, listing: Listing, policy: AccountingPolicy) -> None:
@@ -60,22 +67,31 @@ class Durable:
 
     def reopen(self) -> None:
         self.ledger.close()
-        self.ledger = Ledger(f"sqlite:///{self.path}")
+        self.ledger = Ledger(self.url)
         shown, self.state = self.state, self.ledger.state(ACCOUNT)
         assert self.state == shown
 
 
-def test_totals_in_a_file_equal_the_truth_over_random_histories(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "number"), [("sqlite", 60), ("postgresql", 30)])
+def test_committed_totals_equal_the_truth_over_random_histories(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str, number: int
+) -> None:
+    if kind == "sqlite":
+        numbers = itertools.count()
+        empty = lambda: f"sqlite:///{tmp_path}/{next(numbers)}.db"  # noqa: E731 - one of two
+    else:
+        empty = request.getfixturevalue("cluster").empty
+
     class DurableWorld(World):
         def make(self) -> Durable:
-            return Durable(tmp_path)
+            return Durable(empty())
 
         def teardown(self) -> None:
             assert isinstance(self.store, Durable)
             self.store.ledger.close()
 
     case = DurableWorld.TestCase
-    case.settings = examples(60, stateful_step_count=25, suppress_health_check=list(HealthCheck))
+    case.settings = examples(number, stateful_step_count=25, suppress_health_check=list(HealthCheck))
     case().runTest()
 
 
@@ -83,9 +99,9 @@ def test_an_unknown_account_has_nothing(ledger: Ledger) -> None:
     assert ledger.state(ACCOUNT) == AccountState()
 
 
-def test_what_is_returned_is_what_a_later_start_knows(ledger: Ledger, path: Path) -> None:
+def test_what_is_returned_is_what_a_later_start_knows(ledger: Ledger, ledger_url: str) -> None:
     shown = record(ledger, listing(session(usage=Usage(SECOND, 7, 8, 9))))
-    with closing(Ledger(f"sqlite:///{path}")) as later:
+    with closing(Ledger(ledger_url)) as later:
         assert later.state(ACCOUNT) == shown
     assert shown.totals[CounterKey(WEST, PROXY_BYTES)] == 7
     assert (shown.rows, shown.last_success) == (1, 1.5)
@@ -98,15 +114,15 @@ def test_accounts_of_one_name_at_two_providers_are_two(ledger: Ledger) -> None:
     assert ledger.state(ACCOUNT).totals[CounterKey(WEST, STARTED)] == 1
 
 
-def test_words_once_shown_stay(ledger: Ledger, path: Path) -> None:
+def test_words_once_shown_stay(ledger: Ledger, ledger_url: str) -> None:
     words = SeenLabelValues(frozenset({"paused"}), frozenset({"mars-1"}), frozenset({"project"}))
     ledger.record(ACCOUNT, RecordedListing(listing(session()), AccountState(), words, at=1.0), RULES)
-    with closing(Ledger(f"sqlite:///{path}")) as later:
+    with closing(Ledger(ledger_url)) as later:
         assert later.state(ACCOUNT).words == words
 
 
-def test_two_ledgers_on_one_file_count_a_session_once(ledger: Ledger, path: Path) -> None:
-    with closing(Ledger(f"sqlite:///{path}")) as replica:
+def test_two_ledgers_on_one_file_count_a_session_once(ledger: Ledger, ledger_url: str) -> None:
+    with closing(Ledger(ledger_url)) as replica:
         for used in range(1, 20):
             one = record(ledger, listing(session(usage=Usage(SECOND, 10 * used))))
             two = record(replica, listing(session(usage=Usage(SECOND, 10 * used + 5))))
@@ -115,11 +131,13 @@ def test_two_ledgers_on_one_file_count_a_session_once(ledger: Ledger, path: Path
     assert two.totals[CounterKey(WEST, STARTED)] == 1
 
 
-def test_a_listing_that_another_process_overtook_counts_no_session_twice(ledger: Ledger, path: Path) -> None:
+def test_a_listing_that_another_process_overtook_counts_no_session_twice(
+    ledger: Ledger, ledger_url: str
+) -> None:
     """It was read while a session was open that has settled since, and is no longer kept."""
     known = ledger.state(ACCOUNT)
     done = session(status="stopped", ending="stopped", ended=T0)
-    with closing(Ledger(f"sqlite:///{path}")) as replica:
+    with closing(Ledger(ledger_url)) as replica:
         later = record(replica, listing(done, session(id="s2", created=T0 + HOUR), time=T0 + HOUR))
     assert later.rows == 1
     state = ledger.record(
@@ -128,14 +146,18 @@ def test_a_listing_that_another_process_overtook_counts_no_session_twice(ledger:
     assert (state.rows, state.totals) == (later.rows, later.totals)
 
 
-def test_while_another_process_writes_nothing_is_counted_and_nothing_lost(ledger: Ledger, path: Path) -> None:
-    record(ledger, listing(session()))
+def test_while_another_process_writes_nothing_is_counted_and_nothing_lost(
+    in_file: Ledger, path: Path
+) -> None:
+    record(in_file, listing(session()))
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(LedgerError, match=r"ledger\.db: database is locked; another process"):
-            record(ledger, listing(session(usage=Usage(SECOND, 9))))
+            record(in_file, listing(session(usage=Usage(SECOND, 9))))
         other.execute("ROLLBACK")
-    assert record(ledger, listing(session(usage=Usage(SECOND, 9)))).totals[CounterKey(WEST, PROXY_BYTES)] == 9
+    assert (
+        record(in_file, listing(session(usage=Usage(SECOND, 9)))).totals[CounterKey(WEST, PROXY_BYTES)] == 9
+    )
 
 
 def test_a_missing_folder_is_said_and_may_come_later(tmp_path: Path) -> None:
@@ -205,7 +227,7 @@ from exporter.metrics.counters import PROXY_BYTES, CounterKey
 from exporter.model import SECOND, Usage
 from tests.support.listings import WEST, listing, session
 from tests.support.recording import ACCOUNT, record
-with closing(Ledger(f"sqlite:///{sys.argv[1]}")) as ledger:
+with closing(Ledger(sys.argv[1])) as ledger:
     used = ledger.state(ACCOUNT).totals.get(CounterKey(WEST, PROXY_BYTES), 0) // 3
     while True:
         used += 1
@@ -216,12 +238,13 @@ with closing(Ledger(f"sqlite:///{sys.argv[1]}")) as ledger:
 
 
 @pytest.mark.slow
-def test_no_value_was_shown_that_a_later_start_does_not_know(path: Path) -> None:
-    """A process that shows what it recorded is killed at 50 random moments."""
+def test_no_value_was_shown_that_a_later_start_does_not_know(ledger_url: str) -> None:
+    """A process that shows what it recorded is killed at random moments."""
+    is_file = ledger_url.startswith("sqlite")
     luck = random.Random(50)
-    for _ in range(50):
+    for _ in range(50 if is_file else 15):
         writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path), str(Path(__file__).parents[2])],
+            [sys.executable, "-c", WRITER, ledger_url, str(Path(__file__).parents[2])],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -231,12 +254,13 @@ def test_no_value_was_shown_that_a_later_start_does_not_know(path: Path) -> None
             # Somewhere within a transaction: so many bytes of the log later, or at once.
             os.kill(writer.pid, signal.SIGKILL)
             shown += [int(line) for line in writer.stdout if line.endswith("\n")]
-        with closing(Ledger(f"sqlite:///{path}")) as later:
+        with closing(Ledger(ledger_url)) as later:
             known = sum(later.state(ACCOUNT).totals.values())
         assert known >= shown[-1]
         assert shown == sorted(shown)
-    with closing(sqlite3.connect(path)) as check:
-        assert check.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    if is_file:
+        with closing(sqlite3.connect(ledger_url.removeprefix("sqlite:///"))) as check:
+            assert check.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def test_a_session_that_left_while_open_and_comes_back_ended_counts_on(ledger: Ledger) -> None:
@@ -272,12 +296,12 @@ def test_totals_are_whole_beyond_what_a_float_holds(ledger: Ledger) -> None:
     assert Counter(state.totals)[CounterKey(WEST, STARTED)] == 40
 
 
-def test_a_listing_that_changes_nothing_is_not_written(ledger: Ledger, path: Path) -> None:
+def test_a_listing_that_changes_nothing_is_not_written(in_file: Ledger, path: Path) -> None:
     done = session(status="stopped", ending="stopped", ended=T0 + MINUTE)
     for minute in (2, 20, 40):
-        state = record(ledger, listing(done, time=T0 + minute * MINUTE))
+        state = record(in_file, listing(done, time=T0 + minute * MINUTE))
     before = path.read_bytes(), Path(f"{path}-wal").read_bytes()
-    again = ledger.record(
+    again = in_file.record(
         ACCOUNT, RecordedListing(listing(time=T0 + HOUR), state, state.words, at=9.0), RULES
     )
     assert again == msgspec.structs.replace(state, last_success=9.0)
@@ -286,9 +310,9 @@ def test_a_listing_that_changes_nothing_is_not_written(ledger: Ledger, path: Pat
         assert later.state(ACCOUNT).last_success == 1.5, "that of the last listing that changed something"
 
 
-def test_what_another_process_has_written_is_read_again(ledger: Ledger, path: Path) -> None:
+def test_what_another_process_has_written_is_read_again(ledger: Ledger, ledger_url: str) -> None:
     record(ledger, listing(session(usage=Usage(SECOND, 5))))
-    with closing(Ledger(f"sqlite:///{path}")) as replica:
+    with closing(Ledger(ledger_url)) as replica:
         theirs = record(replica, listing(session(usage=Usage(SECOND, 9))))
     assert ledger.state(ACCOUNT) == theirs
     later = record(ledger, listing(session(usage=Usage(SECOND, 9))))
@@ -296,10 +320,10 @@ def test_what_another_process_has_written_is_read_again(ledger: Ledger, path: Pa
 
 
 def test_what_another_process_writes_between_reading_and_recording_is_not_counted_twice(
-    ledger: Ledger, path: Path
+    ledger: Ledger, ledger_url: str
 ) -> None:
     known = record(ledger, listing(session(usage=Usage(SECOND, 5))))
-    with closing(Ledger(f"sqlite:///{path}")) as replica:
+    with closing(Ledger(ledger_url)) as replica:
         record(replica, listing(session(usage=Usage(SECOND, 9))))
     mine = RecordedListing(listing(session(usage=Usage(SECOND, 12))), known, known.words, at=2.0)
     state = ledger.record(ACCOUNT, mine, RULES)
@@ -308,13 +332,13 @@ def test_what_another_process_writes_between_reading_and_recording_is_not_counte
 
 
 def test_a_rejected_row_is_remembered_by_a_later_start_and_counts_when_it_is_sound(
-    ledger: Ledger, path: Path
+    ledger: Ledger, ledger_url: str
 ) -> None:
     newer = session(id="s2", created=T0 + HOUR)
     record(ledger, listing(newer, time=T0 + HOUR, rejected_ids=frozenset({"s1"})))
     record(ledger, listing(newer, time=T0 + 9 * HOUR, rejected_ids=frozenset({"s1"})))
     ledger.close()
-    with closing(Ledger(f"sqlite:///{path}")) as later:
+    with closing(Ledger(ledger_url)) as later:
         assert later.state(ACCOUNT).window(RULES).rejected == {"s1"}
         done = session(
             status="stopped", ending="stopped", ended=T0 + HOUR, usage=Usage(HOUR, 70), end_is_known=True
