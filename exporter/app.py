@@ -85,7 +85,7 @@ async def _serve(
         scraper = Scraper(targets.plan(config), ledger, telemetry)
         reload = reread and Reload(lambda: targets.plan(_same_ledger(reread(), config)), scraper, telemetry)
         ready = partial(_ready, ledger)
-        front = Front(scraper, telemetry.registry, ready, web.path, reload if web.lifecycle else None)
+        front = Front(scraper, telemetry, ready, web.path, reload if web.lifecycle else None)
         app = front.app([] if web_config is None else [basic_auth(web_config)])
         tls = None if web_config is None else web_config.context()
         server = Server(app, scraper.cancel_waiters, tls=tls)

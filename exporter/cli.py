@@ -22,6 +22,7 @@ from exporter.providers.base import Provider
 
 NAME = "cloud-browser-exporter"
 OK, FAILED, INVALID = 0, 1, 2
+TAKEN_PATHS = ("/", "/probe", "/sd")
 
 Providers = Mapping[str, Provider]
 
@@ -205,7 +206,8 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def _path(text: str) -> str:
-    if not text.startswith("/") or text == "/" or text.startswith("/-/") or set(text) & set("{}?#% "):
+    taken = text in TAKEN_PATHS or text.startswith("/-/")
+    if not text.startswith("/") or taken or set(text) & set("{}?#% "):
         raise argparse.ArgumentTypeError(f"{text!r} is not a path of its own, such as /metrics")
     return text
 

@@ -112,6 +112,8 @@ def test_help_names_the_registered_providers(capsys: pytest.CaptureFixture[str])
         (("--web.listen-address", ":99999"), "HOST:PORT, such as :10925"),
         (("--web.telemetry-path", "metrics"), "a path of its own, such as /metrics"),
         (("--web.telemetry-path", "/-/ready"), "a path of its own"),
+        (("--web.telemetry-path", "/probe"), "a path of its own"),
+        (("--web.telemetry-path", "/sd"), "a path of its own"),
         (("--log.level", "loud"), "invalid choice"),
         (("--web.telemetry-path", "/-/reload"), "a path of its own"),
         (("chek",), "invalid choice: 'chek' (choose from serve, simulate, demo)"),

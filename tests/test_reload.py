@@ -19,6 +19,7 @@ from exporter.scrape.inflight import ScrapeResult
 from exporter.scrape.plan import AccountTarget, ScrapePlan
 from exporter.scrape.scraper import Scraper
 from tests.support.listings import T0, listing, session
+from tests.support.own_metrics import own_value
 from tests.support.scripted_provider import LONG, ONE, TWO, Make, Provider, of
 
 VALID = "cloud_browser_exporter_config_last_reload_successful"
@@ -185,16 +186,16 @@ def test_a_valid_configuration_is_taken_and_a_bad_one_changes_nothing(scraper: M
     scrapes, telemetry = scraper(Provider(listing()).target(ONE)), Telemetry()
     old, new = scrapes.plan, ScrapePlan((Provider(listing()).target(TWO),))
     reload = Reload(Loader(ConfigError("a: one", "b: two"), ZeroDivisionError(), new), scrapes, telemetry)
-    begun = telemetry.registry.get_sample_value(VALID_AT)
+    begun = own_value(telemetry, VALID_AT)
     assert begun is not None
     assert asyncio.run(reload()) == ("a: one", "b: two")
-    assert (scrapes.plan, telemetry.registry.get_sample_value(VALID)) == (old, 0)
+    assert (scrapes.plan, own_value(telemetry, VALID)) == (old, 0)
     assert asyncio.run(reload()) == ("a fault of the exporter, please report it, with the log",)
-    assert (scrapes.plan, telemetry.registry.get_sample_value(VALID)) == (old, 0)
-    assert telemetry.registry.get_sample_value(VALID_AT) == begun
+    assert (scrapes.plan, own_value(telemetry, VALID)) == (old, 0)
+    assert own_value(telemetry, VALID_AT) == begun
     assert asyncio.run(reload()) == ()
-    assert (scrapes.plan, telemetry.registry.get_sample_value(VALID)) == (new, 1)
-    assert (telemetry.registry.get_sample_value(VALID_AT) or 0) > begun
+    assert (scrapes.plan, own_value(telemetry, VALID)) == (new, 1)
+    assert (own_value(telemetry, VALID_AT) or 0) > begun
 
 
 def test_a_configuration_that_says_the_same_does_not_replace_the_plan(scraper: Make) -> None:

@@ -1,6 +1,6 @@
 """Metric families, made of a scrape's results."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from prometheus_client.core import Metric
@@ -19,7 +19,7 @@ from exporter.metrics.definitions import (
 )
 from exporter.metrics.listed import add_listing
 from exporter.metrics.results import AccountDescription, AccountResult
-from exporter.metrics.samples import Families
+from exporter.metrics.samples import Families, merged
 from exporter.model import Account
 
 
@@ -56,15 +56,8 @@ def families(
         descriptions: what is known in advance of each of these accounts.
         cache: of the scrapes before.
     """
-    merged: dict[str, Metric] = {}
     cache = cache or AccountCache()
-    for result in results:
-        for part in _parts(result, descriptions[result.account], cache):
-            for family in part:
-                if family.name not in merged:
-                    merged[family.name] = Metric(family.name, family.documentation, family.type)
-                merged[family.name].samples.extend(family.samples)
-    return merged.values()
+    return merged(part for result in results for part in _parts(result, descriptions[result.account], cache))
 
 
 def _parts(
@@ -82,21 +75,6 @@ def _parts(
         listed = frozenset() if listing is None else frozenset(series for series, _ in listing.listed)
         add = partial(add_totals, account, totals, listed, description)
         yield cache.get(account, "totals", (description, totals, listed), add)
-
-
-def of_accounts(accounts: Collection[Account], own: Iterable[Metric]) -> Iterator[Metric]:
-    """Yields the exporter's own metrics, without those of accounts that a reload removed.
-
-    Their counters are kept, so that they do not fall if the account comes back.
-    """
-    for family in own:
-        family.samples = [
-            sample
-            for sample in family.samples
-            if "account" not in sample.labels
-            or Account(sample.labels["provider"], sample.labels["account"]) in accounts
-        ]
-        yield family
 
 
 def _add_health(made: Families, result: AccountResult) -> None:

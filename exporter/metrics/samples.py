@@ -30,6 +30,17 @@ class Families:
         return [*self._families.values()]
 
 
+def merged(parts: Iterable[Iterable[Metric]]) -> Iterable[Metric]:
+    """Returns families with the samples of all parts, in their order; each name once."""
+    whole: dict[str, Metric] = {}
+    for part in parts:
+        for family in part:
+            if family.name not in whole:
+                whole[family.name] = Metric(family.name, family.documentation, family.type)
+            whole[family.name].samples.extend(family.samples)
+    return whole.values()
+
+
 def all_series(traits: ProviderTraits, seen: Iterable[Series]) -> list[Series]:
     """Returns the series seen, and those known in advance of each project: a counter must begin at 0."""
     found = set(seen)

@@ -1,6 +1,6 @@
 """The exporter's metrics about itself. Its counters begin with the process."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from platform import python_version
 
@@ -15,12 +15,13 @@ from prometheus_client import (
     disable_created_metrics,
     values,
 )
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from exporter import __revision__, __version__
 from exporter.metrics import definitions
 from exporter.metrics.definitions import COLLECTOR, Spec
+from exporter.metrics.samples import merged
 from exporter.model import REJECTIONS, Account
 
 REASONS = (
@@ -31,7 +32,7 @@ LATENCY_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Telemetry:
-    """The exporter's own metrics, in a registry of their own.
+    """The exporter's own metrics: those of the process, and those of each account.
 
     Args:
         dropped_lines: returns how many log lines were dropped.
@@ -42,50 +43,45 @@ class Telemetry:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's own omission
         # With PROMETHEUS_MULTIPROC_DIR set, the library would keep counters in files, across restarts.
         values.ValueClass = values.MutexValue
-        self.registry = CollectorRegistry()
+        self._process, self._accounts = CollectorRegistry(), dict[Account, AccountTelemetry]()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=self.registry)
-        self.registry.register(_DroppedLines(dropped_lines))
-        self._requests = self._counter(definitions.REQUESTS)
-        self._errors = self._counter(definitions.ERRORS)
-        self._rejected = self._counter(definitions.REJECTED)
-        self._write_errors = self._counter(definitions.WRITE_ERRORS)
-        self._rate_limit = self._gauge(definitions.RATE_LIMIT)
-        spec = definitions.LATENCY
-        self._latency = Histogram(
-            spec.name, spec.text, spec.labels, buckets=LATENCY_BUCKETS, registry=self.registry
-        )
+            collector(registry=self._process)
+        self._process.register(_DroppedLines(dropped_lines))
+        spec = definitions.WRITE_ERRORS
+        self._write_errors = Counter(spec.name, spec.text, spec.labels, registry=self._process)
         self._gauge(definitions.BUILD).labels(__version__, __revision__, python_version()).set(1)
         self._valid, self._valid_at = self._gauge(definitions.RELOADED), self._gauge(definitions.RELOADED_AT)
         self.config_reloaded(valid=True)
 
-    def _counter(self, spec: Spec) -> Counter:
-        return Counter(spec.name, spec.text, spec.labels, registry=self.registry)
-
     def _gauge(self, spec: Spec) -> Gauge:
-        return Gauge(spec.name, spec.text, spec.labels, registry=self.registry)
+        return Gauge(spec.name, spec.text, spec.labels, registry=self._process)
 
-    def for_account(self, account: Account, endpoints: Iterable[str]) -> "RequestTelemetry":
-        """Returns what counts an account's requests; every counter known in advance is at 0 from now on."""
-        labels = (account.provider, account.name)
-        for reason in REASONS:
-            self._errors.labels(*labels, COLLECTOR, reason)
-        for reason in REJECTIONS:
-            self._rejected.labels(*labels, reason)
-        for endpoint in endpoints:
-            for code in ("200", "error"):
-                self._requests.labels(*labels, endpoint, code)
-            self._latency.labels(*labels, endpoint)
-        return RequestTelemetry(labels, self._requests, self._latency, self._rate_limit)
+    def collect(self, accounts: Collection[Account]) -> Iterator[Metric]:
+        """Yields the metrics of the process, and those of these accounts."""
+        yield from self._process.collect()
+        yield from self.of_accounts(accounts)
+
+    def of_accounts(self, accounts: Collection[Account]) -> Iterable[Metric]:
+        """Returns the metrics of these accounts alone.
+
+        Those of others are kept, so that their counters do not fall if a reload brings the account back.
+        """
+        known = [one for account, one in [*self._accounts.items()] if account in accounts]
+        return merged(one.registry.collect() for one in known)
+
+    def for_account(self, account: Account, endpoints: Iterable[str] = ()) -> "AccountTelemetry":
+        """Returns what counts for an account; every counter known in advance is at 0 from now on."""
+        made = self._accounts.setdefault(account, AccountTelemetry(account))
+        made.begin(endpoints)
+        return made
 
     def scrape_failed(self, account: Account, reason: str) -> None:
         """Count a failed scrape of an account."""
-        self._errors.labels(account.provider, account.name, COLLECTOR, reason).inc()
+        self.for_account(account).scrape_failed(reason)
 
     def rejected(self, account: Account, rows: Mapping[str, int]) -> None:
         """Count rows that were left out, by reason."""
-        for reason, count in rows.items():
-            self._rejected.labels(account.provider, account.name, reason).inc(count)
+        self.for_account(account).rejected(rows)
 
     def ledger_failed(self) -> None:
         """Count a write to the ledger that failed."""
@@ -107,11 +103,41 @@ class _DroppedLines(Collector):
         yield CounterMetricFamily(spec.name, spec.text, value=self._count())
 
 
-class RequestTelemetry:
-    """An account's requests."""
+class AccountTelemetry:
+    """The exporter's own metrics of one account, in a registry of their own."""
 
-    def __init__(self, labels: tuple[str, str], requests: Counter, latency: Histogram, limit: Gauge) -> None:
-        self._labels, self._requests, self._latency, self._limit = labels, requests, latency, limit
+    def __init__(self, account: Account) -> None:
+        self._labels, self.registry = (account.provider, account.name), CollectorRegistry()
+        self._requests, self._errors, self._rejected = (
+            Counter(spec.name, spec.text, spec.labels, registry=self.registry)
+            for spec in (definitions.REQUESTS, definitions.ERRORS, definitions.REJECTED)
+        )
+        spec = definitions.RATE_LIMIT
+        self._rate_limit = Gauge(spec.name, spec.text, spec.labels, registry=self.registry)
+        spec = definitions.LATENCY
+        self._latency = Histogram(
+            spec.name, spec.text, spec.labels, buckets=LATENCY_BUCKETS, registry=self.registry
+        )
+
+    def begin(self, endpoints: Iterable[str]) -> None:
+        """Have every counter that is known in advance stand at 0."""
+        for reason in REASONS:
+            self._errors.labels(*self._labels, COLLECTOR, reason)
+        for reason in REJECTIONS:
+            self._rejected.labels(*self._labels, reason)
+        for endpoint in endpoints:
+            for code in ("200", "error"):
+                self._requests.labels(*self._labels, endpoint, code)
+            self._latency.labels(*self._labels, endpoint)
+
+    def scrape_failed(self, reason: str) -> None:
+        """Count a failed scrape."""
+        self._errors.labels(*self._labels, COLLECTOR, reason).inc()
+
+    def rejected(self, rows: Mapping[str, int]) -> None:
+        """Count rows that were left out, by reason."""
+        for reason, count in rows.items():
+            self._rejected.labels(*self._labels, reason).inc(count)
 
     def request_finished(self, endpoint: str, code: str, seconds: float) -> None:
         """Count a request."""
@@ -121,7 +147,7 @@ class RequestTelemetry:
     def rate_limit(self, remaining: int | None) -> None:
         """Show how many requests are left, or nothing where that is not known."""
         if remaining is not None:
-            self._limit.labels(*self._labels).set(remaining)
+            self._rate_limit.labels(*self._labels).set(remaining)
         else:
             with suppress(KeyError):  # it was not shown
-                self._limit.remove(*self._labels)
+                self._rate_limit.remove(*self._labels)

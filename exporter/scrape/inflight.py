@@ -22,6 +22,11 @@ class ScrapeResult(msgspec.Struct, frozen=True):
     results: tuple[AccountResult, ...]
     at: float
 
+    def updated(self, newer: "ScrapeResult") -> "ScrapeResult":
+        """Returns the same with the results of a newer scrape, which may be of other accounts."""
+        results = {one.account: one for one in (*self.results, *newer.results)}
+        return ScrapeResult(newer.plan, tuple(results.values()), newer.at)
+
 
 class AccountScrape(msgspec.Struct, frozen=True):
     """One account's part of a scrape: what is read, since when, with a timeout of so many seconds."""
@@ -36,6 +41,10 @@ class AccountScrape(msgspec.Struct, frozen=True):
         return self.same_request(target) and (
             seconds <= MIN_TIMEOUT_RATIO_FOR_NEW_SCRAPE * self.seconds or self._was_in_time()
         )
+
+    def is_over(self, since: float) -> bool:
+        """Whether the account was read, in a scrape that began no later than that."""
+        return self.future.done() and self.begun <= since
 
     def same_request(self, target: AccountTarget) -> bool:
         """Whether the target would send the same requests."""

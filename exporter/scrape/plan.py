@@ -63,6 +63,10 @@ class ScrapePlan(msgspec.Struct, frozen=True):
     timeouts: TimeoutPolicy = TimeoutPolicy(10, 0.5)
     min_interval: float = 0
 
+    def target(self, account: Account) -> AccountTarget:
+        """Returns the target of one of its accounts."""
+        return next(target for target in self.targets if target.account == account)
+
     @property
     def descriptions(self) -> dict[Account, AccountDescription]:
         """What is known of each account in advance."""

@@ -78,6 +78,20 @@ class Scraper:
             await asyncio.wait(waiters, timeout=max(0.0, min(in_flight.deadline - now, seconds)))
         return self._answer(in_flight)
 
+    async def scrape_account(self, account: Account, seconds: float) -> ScrapeResult:
+        """Scrape one account of the plan alone, or share its part of a scrape in flight."""
+        plan, before = self.plan, self._scrapes.get(account)
+        if before is not None and before.is_over(self._clock() - plan.min_interval):
+            del self._scrapes[account]
+        scrape = self._share_or_begin(plan.target(account), seconds)
+        in_flight = InFlightScrape(plan, scrape.begun, seconds, {account: scrape})
+        with self._waiting(in_flight) as waiters:
+            await asyncio.wait(waiters, timeout=max(0.0, seconds))
+        result = self._answer(in_flight)
+        if plan is self.plan:
+            self.last = result if self.last is None else self.last.updated(result)
+        return result
+
     def cancel_waiters(self) -> None:
         """Have all scrapes in flight answered at once, with the accounts that are done."""
         for waiter in self._waiters:

@@ -143,7 +143,7 @@ def _listener(host: str, port: int) -> socket.socket:
 class _Api(msgspec.Struct, frozen=True):
     """Answers requests. They are numbered to choose which get a fault; of the fleet nothing is kept.
 
-    counted: the last window of a provider's rate limit in which a request came, and the requests in it.
+    counted: the last window of each key's rate limit in which a request came, and the requests in it.
     """
 
     fleet: Fleet
@@ -175,7 +175,7 @@ class _Api(msgspec.Struct, frozen=True):
         key = request.headers.get(name)
         if not key or (self.keys and key not in self.keys):
             return _failure(provider, t, 401, "Invalid API key" if key else f"Missing {name.lower()} header")
-        limits = _limits(t, self._remaining(provider, t)) if provider.sends_rate_limit else {}
+        limits = _limits(t, self._remaining(key, t)) if provider.sends_rate_limit else {}
         reply = provider.list_sessions(self.fleet, dict(request.query.items()), t)
         response = _json(t, reply.body, reply.status, limits)
         return await _cut(request, response) if fault == "cut" else response
@@ -198,11 +198,11 @@ class _Api(msgspec.Struct, frozen=True):
             chance -= fault.share
         return ""
 
-    def _remaining(self, provider: SimulatedProvider, t: int) -> int:
-        """Count a request; returns how many more the rate limit leaves."""
-        window, count = self.counted.get(provider.facts.name, (0, 0))
+    def _remaining(self, key: str, t: int) -> int:
+        """Count a request; returns how many more the rate limit leaves, which each API key has of its own."""
+        window, count = self.counted.get(key, (0, 0))
         count = count + 1 if window == t // WINDOW else 1
-        self.counted[provider.facts.name] = t // WINDOW, count
+        self.counted[key] = t // WINDOW, count
         return max(0, REQUESTS_PER_WINDOW - count)
 
 

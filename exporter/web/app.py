@@ -6,12 +6,14 @@ from collections.abc import Awaitable, Callable, Iterable
 import msgspec
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
-from prometheus_client import CollectorRegistry
 
+from exporter.metrics.telemetry import Telemetry
 from exporter.scrape.scraper import Scraper
+from exporter.web.discovery import Refusal, find_account, target_groups
 from exporter.web.landing import html
 from exporter.web.pages import Pages
 
+PROBE, DISCOVERY = "/probe", "/sd"
 HEALTHY, READY, RELOAD = "/-/healthy", "/-/ready", "/-/reload"
 TIMEOUT_HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 
@@ -20,12 +22,12 @@ class Front(msgspec.Struct, frozen=True):
     """The handlers of all paths.
 
     scraper: scrapes at every GET of `path`, and at no other.
-    registry: the exporter's own metrics. ready: whether the ledger can be used; may block for a moment.
+    telemetry: the exporter's own metrics. ready: whether the ledger can be used; may block for a moment.
     reload: reads the configuration again, and returns its errors; None where that is not enabled.
     """
 
     scraper: Scraper
-    registry: CollectorRegistry
+    telemetry: Telemetry
     ready: Callable[[], bool]
     path: str = "/metrics"
     reload: Callable[[], Awaitable[tuple[str, ...]]] | None = None
@@ -33,9 +35,11 @@ class Front(msgspec.Struct, frozen=True):
     def app(self, middlewares: Iterable[Middleware] = ()) -> web.Application:
         """Returns the application, behind these middlewares."""
         app = web.Application(middlewares=middlewares)
-        app[PAGES] = Pages(self.registry)
+        app[PAGES] = Pages(self.telemetry)
         app.router.add_get("/", self.index)
         app.router.add_get(self.path, self.metrics)
+        app.router.add_get(PROBE, self.probe)
+        app.router.add_get(DISCOVERY, self.discovery)
         app.router.add_get(HEALTHY, self.healthy)
         app.router.add_get(READY, self.readiness)
         for method in (hdrs.METH_POST, hdrs.METH_PUT):
@@ -49,6 +53,24 @@ class Front(msgspec.Struct, frozen=True):
         accept, encoding = (_joined(request, name) for name in (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING))
         page = await request.app[PAGES].page(result, accept, encoding)
         return web.Response(body=page.body, headers=page.headers)
+
+    async def probe(self, request: web.Request) -> web.Response:
+        """Scrapes one account; returns its metrics alone. 400 or 404 where no account is named."""
+        plan = self.scraper.plan
+        found = find_account(request.query, [target.account for target in plan.targets])
+        if isinstance(found, Refusal):
+            return web.Response(text=f"{found.text}\n", status=found.status)
+        seconds = plan.timeouts.budget(request.headers.get(TIMEOUT_HEADER))
+        result = await self.scraper.scrape_account(found, seconds)
+        accept, encoding = (_joined(request, name) for name in (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING))
+        page = await request.app[PAGES].account_page(result, accept, encoding)
+        return web.Response(body=page.body, headers=page.headers)
+
+    async def discovery(self, request: web.Request) -> web.Response:
+        """Returns the accounts as targets of Prometheus's HTTP service discovery."""
+        accounts = [target.account for target in self.scraper.plan.targets]
+        groups = target_groups(accounts, request.host, PROBE)
+        return web.Response(body=msgspec.json.encode(groups), content_type="application/json")
 
     async def reloading(self, _request: web.Request) -> web.Response:
         """Reads the configuration again. Returns 500 with its errors, 403 if not enabled."""

@@ -2,16 +2,16 @@
 
 import asyncio
 import gzip
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from exporter.metrics.families import AccountCache, families, of_accounts
+from exporter.metrics.families import AccountCache, families
+from exporter.model import Account
 from exporter.scrape.inflight import ScrapeResult
 from exporter.web.negotiation import accepts_gzip, negotiate
 
@@ -25,14 +25,24 @@ class Page(msgspec.Struct, frozen=True):
     headers: dict[str, str]
 
 
+class OwnMetrics(Protocol):
+    """The exporter's own metrics."""
+
+    def collect(self, accounts: Collection[Account]) -> Iterable[Metric]:
+        """Returns those of the process and of these accounts."""
+
+    def of_accounts(self, accounts: Collection[Account]) -> Iterable[Metric]:
+        """Returns those of these accounts alone."""
+
+
 class Pages:
     """The newest scrape result's pages; concurrent clients share one rendering. For one event loop.
 
-    registry: the exporter's own metrics, which follow those of the scrape.
+    own: the exporter's own metrics, which follow those of the scrape.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
+    def __init__(self, own: OwnMetrics) -> None:
+        self._own = own
         self._families = FamilyCache()
         self._accounts = AccountCache()
         self._result: ScrapeResult | None = None
@@ -45,14 +55,33 @@ class Pages:
         if self._result is not result:
             self._result, self._rendered = result, {}
         rendered = self._rendered
-        collected = _Collected(result, self._registry, self._accounts)
-        render = partial(self._families.render, encode, content_type, collected)
+        render = partial(self._families.render, encode, content_type, self._collected(result))
         body = await _once(rendered, content_type, render)
         if accepts_gzip(accept_encoding):
             headers["Content-Encoding"] = "gzip"
             compress = partial(gzip.compress, body, compresslevel=GZIP_LEVEL)
             body = await _once(rendered, f"{content_type} gzip", compress)
         return Page(body, headers)
+
+    def _collected(self, result: ScrapeResult) -> Iterator[Metric]:
+        """Yields the metrics of a scrape, then the exporter's own."""
+        yield from families(result.results, result.plan.descriptions, self._accounts)
+        yield from self._own.collect({one.account for one in result.results})
+
+    async def account_page(self, result: ScrapeResult, accept: str, accept_encoding: str) -> Page:
+        """Returns the same of a single account's result, without the metrics of the process."""
+        encode, content_type = negotiate(accept)
+        headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+        zipped = accepts_gzip(accept_encoding)
+        if zipped:
+            headers["Content-Encoding"] = "gzip"
+        return Page(await _in_thread(partial(self._account_body, result, encode, zipped=zipped)), headers)
+
+    def _account_body(self, result: ScrapeResult, encode: Callable[[Any], bytes], *, zipped: bool) -> bytes:
+        shown = families(result.results, result.plan.descriptions, self._accounts)
+        own = self._own.of_accounts({one.account for one in result.results})
+        body = encode(_Given([*shown, *own]))
+        return gzip.compress(body, compresslevel=GZIP_LEVEL) if zipped else body
 
 
 class FamilyCache:
@@ -64,10 +93,10 @@ class FamilyCache:
     def __init__(self) -> None:
         self._texts: dict[tuple[str, str], tuple[list[Any], bytes]] = {}
 
-    def render(self, encode: Callable[[Any], bytes], content_type: str, collected: Collector) -> bytes:
+    def render(self, encode: Callable[[Any], bytes], content_type: str, collected: Iterable[Metric]) -> bytes:
         """Returns what `encode`, which makes this content type, makes of the families."""
         end = encode(_Given([]))
-        texts = [self._text(encode, content_type, end, family) for family in collected.collect()]
+        texts = [self._text(encode, content_type, end, family) for family in collected]
         return b"".join([*texts, end])
 
     def _text(self, encode: Callable[[Any], bytes], content_type: str, end: bytes, family: Metric) -> bytes:
@@ -85,18 +114,6 @@ class _Given(Collector):
 
     def collect(self) -> Sequence[Metric]:
         return self._families
-
-
-class _Collected(Collector):
-    """What prometheus-client encodes: a scrape's metrics, then the exporter's own."""
-
-    def __init__(self, result: ScrapeResult, registry: CollectorRegistry, cache: AccountCache) -> None:
-        self._result, self._registry, self._cache = result, registry, cache
-
-    def collect(self) -> Iterator[Metric]:
-        results = self._result.results
-        yield from families(results, self._result.plan.descriptions, self._cache)
-        yield from of_accounts({result.account for result in results}, self._registry.collect())
 
 
 async def _once(rendered: dict[str, asyncio.Future[bytes]], form: str, make: Callable[[], bytes]) -> bytes:

@@ -8,6 +8,7 @@ import pytest
 from exporter.client.errors import ApiError
 from exporter.metrics.telemetry import REASONS, Telemetry
 from exporter.model import REJECTIONS, Account
+from tests.support.own_metrics import own_value
 from tests.support.processes import run
 
 ACCOUNT = Account("browserbase", "production")
@@ -21,7 +22,7 @@ def telemetry() -> Telemetry:
 
 
 def value(telemetry: Telemetry, name: str, **labels: str) -> float | None:
-    return telemetry.registry.get_sample_value(X + name, labels)
+    return own_value(telemetry, X + name, labels, [ACCOUNT])
 
 
 def test_every_reason_stands_at_zero_before_anything_happens(telemetry: Telemetry) -> None:
@@ -67,7 +68,7 @@ def test_an_account_that_the_provider_tells_no_limit_shows_none(telemetry: Telem
 
 
 def test_the_process_and_the_build_are_told(telemetry: Telemetry) -> None:
-    names = {family.name for family in telemetry.registry.collect()}
+    names = {family.name for family in telemetry.collect([ACCOUNT])}
     assert {"process_resident_memory_bytes", "python_info", X + "build_info"} <= names
     assert value(telemetry, "config_last_reload_successful") == 1
 
@@ -94,9 +95,10 @@ def test_counters_of_another_process_model_are_not_shared(tmp_path: Path) -> Non
         "from exporter.metrics.telemetry import Telemetry\n"
         "from exporter.model import Account\n"
         "telemetry = Telemetry()\n"
-        "telemetry.for_account(Account('p', 'a'), ['/x']).request_finished('/x', '200', 1)\n"
+        "counts = telemetry.for_account(Account('p', 'a'), ['/x'])\n"
+        "counts.request_finished('/x', '200', 1)\n"
         "labels = {'provider': 'p', 'account': 'a', 'endpoint': '/x', 'code': '200'}\n"
-        "print(telemetry.registry.get_sample_value('cloud_browser_exporter_api_requests_total', labels))\n"
+        "print(counts.registry.get_sample_value('cloud_browser_exporter_api_requests_total', labels))\n"
     )
     environ = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     for _ in range(2):

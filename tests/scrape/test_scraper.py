@@ -196,6 +196,68 @@ def test_scrapes_in_flight_can_be_answered_at_once(scraper: Make) -> None:
     stuck.gate.set()
 
 
+def test_a_scrape_of_one_account_asks_no_other_and_shares_what_is_in_flight(scraper: Make) -> None:
+    mine, other = Provider(listing()), Provider(listing())
+    scrapes = scraper(mine.target(ONE), other.target(TWO))
+    alone = asyncio.run(scrapes.scrape_account(ONE, LONG))
+    assert [one.account for one in alone.results] == [ONE]
+    assert (len(mine.windows), len(other.windows)) == (1, 0)
+    mine.gate.clear()
+
+    async def meet() -> tuple[ScrapeResult, ...]:
+        whole = asyncio.ensure_future(scrapes.scrape(LONG))
+        probes = [asyncio.ensure_future(scrapes.scrape_account(ONE, LONG)) for _ in range(2)]
+        await asyncio.sleep(0)  # lets them begin before the gate opens
+        mine.gate.set()
+        return await whole, *await asyncio.gather(*probes)
+
+    whole, *probes = asyncio.run(meet())
+    assert (len(mine.windows), len(other.windows)) == (2, 1)
+    assert {of(one, ONE).seconds for one in probes} == {of(whole, ONE).seconds}
+
+
+def test_a_scrape_of_one_account_is_read_anew_while_another_account_hangs(scraper: Make) -> None:
+    mine, stuck = Provider(listing()), Provider(listing())
+    stuck.gate.clear()
+    scrapes = scraper(mine.target(ONE), stuck.target(TWO))
+
+    async def course() -> None:
+        whole = asyncio.ensure_future(scrapes.scrape(LONG))
+        await asyncio.to_thread(stuck.asked.wait)
+        await scrapes.scrape_account(ONE, LONG)
+        before = len(mine.windows)
+        for _ in range(2):
+            await scrapes.scrape_account(ONE, LONG)
+        assert len(mine.windows) == before + 2
+        late = await scrapes.scrape_account(TWO, 0.01)
+        assert of(late, TWO).error == "timeout"
+        stuck.gate.set()
+        await whole
+
+    asyncio.run(course())
+    assert len(stuck.windows) == 1
+
+
+def test_within_min_interval_a_scrape_of_one_account_gets_the_result_before(
+    ledger: Ledger, tally: Tally
+) -> None:
+    provider, now = Provider(listing()), 1000.0
+    plan = ScrapePlan((provider.target(ONE),), min_interval=30)
+    scrapes = Scraper(plan, ledger, tally, clock=lambda: now)
+    for wait in (0, 29, 8):
+        now += wait
+        asyncio.run(scrapes.scrape_account(ONE, LONG))
+    assert len(provider.windows) == 2
+
+
+def test_the_last_results_are_those_of_all_scrapes(scraper: Make) -> None:
+    scrapes = scraper(Provider(listing()).target(ONE), Provider(listing()).target(TWO))
+    for account in (ONE, TWO, ONE):
+        asyncio.run(scrapes.scrape_account(account, LONG))
+    assert scrapes.last is not None
+    assert {one.account for one in scrapes.last.results} == {ONE, TWO}
+
+
 def test_within_min_interval_a_scrape_gets_the_result_before(ledger: Ledger, tally: Tally) -> None:
     provider, now = Provider(listing()), 1000.0
     plan = ScrapePlan((provider.target(ONE),), min_interval=30)

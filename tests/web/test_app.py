@@ -39,7 +39,7 @@ class Site:
 
     def app(self) -> web.Application:
         reload = self.reload if self._lifecycle else None
-        return Front(self.scraper, Telemetry().registry, lambda: self.ready, reload=reload).app()
+        return Front(self.scraper, Telemetry(), lambda: self.ready, reload=reload).app()
 
     def get(self, path: str, **headers: str) -> requests.Response:
         return self.ask("GET", path, **headers)
@@ -112,10 +112,53 @@ def test_head_has_the_headers_and_no_body(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/metrics/", "/metrics%0a", "/probe", "/sd", "/-/quit", "/favicon.ico", "//metrics", "/%2e"]
+    "path", ["/metrics/", "/metrics%0a", "/probe/", "/sd/", "/-/quit", "/favicon.ico", "//metrics", "/%2e"]
 )
 def test_elsewhere_is_not_found_and_nobody_is_asked(site: Site, path: str) -> None:
     assert site.get(path).status_code == 404
+    assert not site.provider.asked.is_set()
+
+
+@pytest.mark.parametrize("accept", ["text/plain", OPENMETRICS])
+def test_a_probe_shows_its_account_alone_and_nothing_of_the_process(site: Site, accept: str) -> None:
+    answer = site.get(f"/probe?target={ONE.name}&provider={ONE.provider}", Accept=accept)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith(accept.partition(";")[0])
+    assert gzip_is_used(answer)
+    parse = parse_text if accept == "text/plain" else parse_openmetrics
+    samples = [one for family in parse(answer.text) for one in family.samples]
+    names = {one.name for one in samples}
+    assert {"cloud_browser_up", "cloud_browser_sessions_started_total"} <= names
+    assert {one.labels.get("account") for one in samples} == {ONE.name}
+
+
+def gzip_is_used(answer: requests.Response) -> bool:
+    return answer.headers["content-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "word"),
+    [
+        ("", 400, "/probe?target=ACCOUNT"),
+        ("?target=", 400, "/probe?target=ACCOUNT"),
+        ("?target=nobody", 404, "/sd"),
+        (f"?target={ONE.name}&provider=browser_use", 404, "/sd"),
+        ("?target=%00%ff%3Cscript%3E", 404, "/sd"),
+    ],
+)
+def test_a_probe_of_no_account_asks_nobody(site: Site, query: str, status: int, word: str) -> None:
+    answer = site.get(f"/probe{query}")
+    assert (answer.status_code, word in answer.text) == (status, True)
+    assert "script" not in answer.text
+    assert not site.provider.asked.is_set()
+
+
+def test_service_discovery_lists_the_accounts_and_asks_nobody(site: Site) -> None:
+    answer = site.get("/sd")
+    assert answer.headers["content-type"].startswith("application/json")
+    [group] = answer.json()
+    assert group["targets"] == [site.url.removeprefix("http://")]
+    assert group["labels"]["__param_target"] == ONE.name
     assert not site.provider.asked.is_set()
 
 

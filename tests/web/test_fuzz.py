@@ -99,7 +99,7 @@ class Site:
         telemetry, provider = Telemetry(), Provider(listing(session()))
         plan = ScrapePlan((provider.target(ONE),), min_interval=1e9)
         self.scraper = Counting(plan, Ledger(f"sqlite:///{folder}/ledger.db"), telemetry)
-        self._routes = Routes(self.scraper, telemetry.registry, lambda: True)
+        self._routes = Routes(self.scraper, telemetry, lambda: True)
         self.asked: list[tuple[str, str]] = []
         self.answered: Counter[int] = Counter()
 

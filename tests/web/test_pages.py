@@ -2,15 +2,14 @@
 
 import asyncio
 import gzip
-from collections.abc import Iterator
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from exporter.metrics.telemetry import Telemetry
+from exporter.model import Account
 from exporter.scrape.inflight import ScrapeResult
 from exporter.scrape.plan import ScrapePlan
 from exporter.web.negotiation import accepts_gzip, negotiate
@@ -24,20 +23,20 @@ PROMETHEUS = (
 )
 
 
-class Renderings(Collector):
-    """A collector that counts how often it is asked."""
+class Renderings:
+    """No metrics; it counts how often it is asked for them."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.registry.register(self)
         self.count = 0
 
-    def describe(self) -> Iterator[Metric]:
-        return iter(())
+    def collect(self, accounts: Collection[Account]) -> Sequence[Metric]:
+        """Those of the process and of these accounts."""
+        return self.of_accounts(accounts)
 
-    def collect(self) -> Iterator[Metric]:
+    def of_accounts(self, _: Collection[Account]) -> Sequence[Metric]:
+        """Those of these accounts."""
         self.count += 1
-        return iter(())
+        return ()
 
 
 def result() -> ScrapeResult:
@@ -104,7 +103,7 @@ def test_clients_of_one_result_share_one_rendering_of_each_form() -> None:
     renderings, one = Renderings(), result()
 
     async def asked() -> None:
-        pages = Pages(renderings.registry)
+        pages = Pages(renderings)
         wishes = [("", ""), ("", "gzip"), ("application/openmetrics-text", ""), ("text/html", "*")] * 3
         got = await asyncio.gather(*(pages.page(one, *wish) for wish in wishes))
         assert got[1].body is got[3].body
@@ -118,7 +117,7 @@ def test_a_newer_result_is_rendered_anew() -> None:
     renderings = Renderings()
 
     async def asked() -> None:
-        pages = Pages(renderings.registry)
+        pages = Pages(renderings)
         for one in (first := result(), first, result()):
             await pages.page(one, "", "")
 
@@ -138,23 +137,27 @@ class Counted:
         return b"".join(f"{family.name} {family.samples}\n".encode() for family in families) + b"# EOF\n"
 
 
-class Collected(Collector):
-    def __init__(self, **values: float) -> None:
-        self._values = values
+def collected(**values: float) -> list[Metric]:
+    return [GaugeMetricFamily(name, "help", value=value) for name, value in values.items()]
 
-    def collect(self) -> Iterator[Metric]:
-        for name, value in self._values.items():
-            yield GaugeMetricFamily(name, "help", value=value)
+
+class Given:
+    """What the library encodes."""
+
+    def __init__(self, families: Sequence[Metric]) -> None:
+        self.collect = lambda: families
 
 
 def test_only_families_whose_samples_have_changed_are_rendered_anew() -> None:
     cache, encode = FamilyCache(), Counted()
-    first = cache.render(encode, "text", Collected(a=1, b=2))
+    first = cache.render(encode, "text", collected(a=1, b=2))
     encode.rendered.clear()
-    second = cache.render(encode, "text", Collected(a=1, b=3))
+    second = cache.render(encode, "text", collected(a=1, b=3))
     assert encode.rendered == ["b"]
-    assert first.replace(b"value=2", b"value=3") == second == encode(Collected(a=1, b=3))
-    assert cache.render(encode, "text", Collected(b=3)) == encode(Collected(b=3)), "a is not there any more"
+    assert first.replace(b"value=2", b"value=3") == second == encode(Given(collected(a=1, b=3)))
+    assert cache.render(encode, "text", collected(b=3)) == encode(Given(collected(b=3))), (
+        "a is not there any more"
+    )
 
 
 @pytest.mark.parametrize("accept", ["text/plain;version=0.0.4", "application/openmetrics-text;version=1.0.0"])
@@ -162,6 +165,6 @@ def test_a_page_of_cached_families_is_that_of_the_library(accept: str) -> None:
     encode, content_type = negotiate(accept)
     telemetry, cache = Telemetry(), FamilyCache()
     for _ in range(2):
-        families = Collected(cloud_browser_up=1, cloud_browser_sessions=2)
-        assert cache.render(encode, content_type, families) == encode(families)
-    assert cache.render(encode, content_type, telemetry.registry).startswith(b"# HELP")
+        families = collected(cloud_browser_up=1, cloud_browser_sessions=2)
+        assert cache.render(encode, content_type, families) == encode(Given(families))
+    assert cache.render(encode, content_type, telemetry.collect([])).startswith(b"# HELP")

@@ -1,0 +1,14 @@
+"""The exporter's own metrics, as tests read them."""
+
+from collections.abc import Collection
+
+from exporter.metrics.telemetry import Telemetry
+from exporter.model import Account
+
+
+def own_value(
+    telemetry: Telemetry, name: str, labels: dict[str, str] | None = None, accounts: Collection[Account] = ()
+) -> float | None:
+    """The value of a sample; None where there is none."""
+    samples = (sample for family in telemetry.collect(accounts) for sample in family.samples)
+    return next((one.value for one in samples if one.name == name and one.labels == (labels or {})), None)
