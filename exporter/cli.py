@@ -15,13 +15,14 @@ import msgspec
 from exporter import __version__
 from exporter import log as logs
 from exporter.app import Web, serve
+from exporter.commands import ledger as ledgers
 from exporter.config.settings import ConfigError, default_ledger, from_environment, load
-from exporter.ledger.store import LedgerRefusedError
+from exporter.ledger.errors import LedgerError
 from exporter.providers import PROVIDERS
 from exporter.providers.base import Provider
 
 NAME = "cloud-browser-exporter"
-OK, FAILED, INVALID = 0, 1, 2
+OK, FAILED, INVALID, INTERRUPTED = 0, 1, 2, 130
 TAKEN_PATHS = ("/", "/probe", "/sd")
 
 Providers = Mapping[str, Provider]
@@ -36,7 +37,10 @@ class Command(msgspec.Struct, frozen=True):
 
 
 def main(arguments: Sequence[str] | None = None, providers: Providers = PROVIDERS) -> int:
-    """Run a command. Returns the exit code: 0, 1 when it failed, 2 for invalid flags or configuration."""
+    """Run a command. Returns the exit code: 0, 1 when it failed, 2 for invalid flags or configuration.
+
+    130 where Ctrl-C ends a command that does not serve.
+    """
     command, flags = parse(sys.argv[1:] if arguments is None else arguments, providers)
     logs.configure(flags.log_level, flags.log_format)
     try:
@@ -44,9 +48,11 @@ def main(arguments: Sequence[str] | None = None, providers: Providers = PROVIDER
     except ConfigError as error:
         print(*error.faults, sep="\n", file=sys.stderr)
         return INVALID
-    except (LedgerRefusedError, OSError) as error:
+    except (LedgerError, OSError) as error:
         print(f"{NAME}: {error}", file=sys.stderr)
         return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return OK
 
 
@@ -56,7 +62,7 @@ def parse(arguments: Sequence[str], providers: Providers) -> tuple[Command, argp
     given, unknown = parser.parse_known_args(arguments)
     rest = given.command
     before = arguments[: len(arguments) - len(rest)]
-    name, *after = rest or ["serve"]
+    name, after = _command_name(rest or ["serve"])
     if unknown:
         parser.error(_unknown(unknown, "serve"))
     if name not in COMMANDS:
@@ -67,6 +73,14 @@ def parse(arguments: Sequence[str], providers: Providers) -> tuple[Command, argp
     if unknown:
         parser.error(_unknown(unknown, name))
     return command, flags
+
+
+def _command_name(words: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Returns the command's name, which may be of two words, and what follows."""
+    pair = " ".join(words[:2])
+    if pair in COMMANDS or any(name.startswith(f"{words[0]} ") for name in COMMANDS):
+        return pair, words[2:]
+    return words[0], words[1:]
 
 
 def _unknown(unknown: Sequence[str], name: str) -> str:
@@ -95,7 +109,7 @@ def _main_parser(providers: Providers) -> _Parser:
     parser = _parser(NAME, COMMANDS["serve"], text)
     parser.usage = "%(prog)s [FLAGS] [COMMAND] [FLAGS]"
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    lines = (f"  {name:10} {command.text}" for name, command in COMMANDS.items())
+    lines = (f"  {name:12} {command.text}" for name, command in COMMANDS.items())
     parser.epilog = "\n".join(("commands:", *lines, "", "`COMMAND --help` shows a command's flags."))
     parser.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER, help="see below")
     return parser
@@ -140,8 +154,9 @@ def _add_serving(parser: argparse.ArgumentParser) -> None:
         "--ledger.url",
         dest="ledger",
         metavar="URL",
-        help="ledger's database, such as sqlite:////var/lib/ledger.db; takes precedence over ledger.url in "
-        "the configuration file; default: ledger.db in the user's state directory",
+        help="ledger's database, such as sqlite:////var/lib/ledger.db or postgresql://USER@HOST/DATABASE; "
+        "takes precedence over ledger.url in the configuration file; default: ledger.db in the user's state "
+        "directory",
     )
     add(
         "--web.enable-lifecycle",
@@ -252,4 +267,10 @@ COMMANDS: Mapping[str, Command] = {
     "serve": Command("serve the metrics (the default)", _add_serving, _serve),
     "simulate": Command("serve the providers' APIs from a seeded fleet", _add_simulate, _simulate),
     "demo": Command("simulator and exporter in one process; needs no key", _add_demo, _demo),
+    "ledger show": Command(
+        "print accounts, totals and rows of a ledger", ledgers.add_show_flags, ledgers.show
+    ),
+    "ledger copy": Command(
+        "copy a ledger into an empty database", ledgers.add_copy_flags, ledgers.copy_ledger
+    ),
 }

@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "exporter"
 # What each package, or module at the top, may import of the others.
 MAY_IMPORT = {
     "__main__": {"cli"},
-    "cli": {"app", "config", "demo", "ledger", "log", "providers"},
+    "cli": {"app", "commands", "config", "demo", "ledger", "log", "providers"},
+    "commands": {"config", "ledger", "metrics", "model", "providers"},
     "demo": {"app", "config", "providers", "simulator"},
     "app": {"accounts", "config", "ledger", "log", "metrics", "providers", "reload", "scrape", "web"},
     "accounts": {"client", "config", "ledger", "metrics", "model", "providers", "scrape"},

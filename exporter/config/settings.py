@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
+from exporter.config.ledger_url import hide_password, ledger_url, ledger_url_flag
 from exporter.config.loader import (
     DAY,
     MINUTE,
@@ -57,11 +58,6 @@ def _seconds(least: str, text: str) -> float:
 def _base_url(text: str) -> str:
     wanted = "http:// or https:// with a host, without user, password, query or fragment"
     return match_pattern(_URL, wanted, text).rstrip("/")
-
-
-def _ledger_url(text: str) -> str:
-    wanted = "a file of SQLite; allowed: sqlite:///relative/path, sqlite:////absolute/path"
-    return match_pattern("sqlite:///(?!:memory:)[^?]*[^?/]", wanted, text)
 
 
 Price: TypeAlias = Annotated[int, parsed_by(partial(number, 0, 1_000_000, 9))]
@@ -132,9 +128,12 @@ class Scrape(msgspec.Struct, frozen=True):
 class LedgerConfig(msgspec.Struct, frozen=True):
     """The ledger's database URL, how its counters begin, how long an ended session is read again."""
 
-    url: Annotated[str, parsed_by(_ledger_url)] = ""
+    url: Annotated[str, parsed_by(ledger_url)] = ""
     history: Annotated[Literal["import", "skip"], parsed_by(partial(one_of, ("import", "skip")))] = "import"
     settle_after: Annotated[int, parsed_by(duration)] = 15 * MINUTE
+
+    def __repr__(self) -> str:
+        return f"LedgerConfig({hide_password(self.url)!r}, {self.history!r}, {self.settle_after})"
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -184,6 +183,19 @@ def from_environment(
     return _config({"accounts": accounts}, providers, environ, ledger_url, validator)
 
 
+def load_ledger_url(path: Path, providers: Providers) -> str | None:
+    """Returns the URL of the ledger that a YAML file names; None if it names none. Raises ConfigError.
+
+    The accounts' keys need not be there.
+    """
+    validator = Validator()
+    values = validator.load(read_yaml(path, validator), str(path), _file_schema(providers), dot=": ") or {}
+    if validator.faults:
+        raise ConfigError(*validator.faults)
+    ledger = values.get("ledger") or {}
+    return str(ledger["url"]) if "url" in ledger else None
+
+
 def default_ledger(environ: Mapping[str, str]) -> str | None:
     """Returns the default ledger's URL; None if no variable names an absolute directory for it."""
     for variable, rest in _STATE_DIRECTORIES.items():
@@ -191,6 +203,16 @@ def default_ledger(environ: Mapping[str, str]) -> str | None:
         if directory.startswith("/"):  # XDG: a relative one is ignored
             return f"sqlite:///{Path(directory, rest)}/ledger.db"
     return None
+
+
+def _default_ledger(environ: Mapping[str, str], validator: Validator) -> str | None:
+    url = default_ledger(environ)
+    if url is None:
+        directories = ", ".join(_STATE_DIRECTORIES)
+        fault = f"no default without one of {directories}; allowed: sqlite:////absolute/path"
+        validator.add_error("ledger.url", fault)
+        return None
+    return str(validator.load(url, "--ledger.url", ledger_url))
 
 
 def _check_unique(
@@ -277,14 +299,10 @@ def _config(
     validator: Validator,
 ) -> Config:
     ledger = values.get("ledger") or {}
-    if url is None and "url" not in ledger:
-        url = default_ledger(environ)
-        if url is None:
-            directories = ", ".join(_STATE_DIRECTORIES)
-            fault = f"no default without one of {directories}; allowed: sqlite:////absolute/path"
-            validator.add_error("ledger.url", fault)
     if url is not None:
-        ledger["url"] = validator.load(url, "--ledger.url", _ledger_url)
+        ledger["url"] = validator.load(url, "--ledger.url", ledger_url_flag)
+    elif "url" not in ledger:
+        ledger["url"] = _default_ledger(environ, validator)
     if validator.faults:
         raise ConfigError(*validator.faults)
     accounts = tuple(_account(account, providers) for account in values["accounts"])

@@ -30,7 +30,10 @@ ENVIRON = {
 FILES = Path(__file__).parent / "files"
 ACCOUNT = ", ".join(sorted(config.common_keys() | {"query", "pricing"}))
 URL = "not http:// or https:// with a host, without user, password, query or fragment"
-SQLITE = "not a file of SQLite; allowed: sqlite:///relative/path, sqlite:////absolute/path"
+SQLITE = (
+    "not a file of SQLite; allowed: sqlite:///relative/path, sqlite:////absolute/path, "
+    "postgresql://USER@HOST/DATABASE"
+)
 NO_FILE = "cannot be read (No such file or directory); allowed: a file with the API key alone"
 UNSET = "environment variable UNSET is not set; set it to the API key"
 FILE_KEYS = "a mapping with accounts, ledger, scrape"
@@ -221,7 +224,7 @@ def test_the_flag_goes_before_the_file() -> None:
         "sqlite:///:memory:",
         "sqlite:///a?mode=memory",
         "sqlite:///a/",
-        "postgresql://u:p@h/d",
+        "mysql://u@h/d",
         "",
     ],
 )

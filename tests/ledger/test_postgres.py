@@ -234,8 +234,7 @@ def test_a_database_that_is_not_there_is_named(cluster: Cluster) -> None:
 @pytest.fixture
 def secret(cluster: Cluster) -> str:
     """The URL of a user with a password, without that."""
-    if not cluster.execute("SELECT 1 FROM pg_roles WHERE rolname = 'secret'"):
-        cluster.execute("CREATE ROLE secret LOGIN SUPERUSER PASSWORD 'Pl4nted/Pa55'")
+    cluster.set_password("Pl4nted/Pa55")
     return cluster.empty().replace("postgres@", "secret@")
 
 
@@ -275,9 +274,12 @@ def test_a_url_that_cannot_be_read_is_refused_and_not_quoted(url: str) -> None:
 
 
 def test_tls_is_as_the_url_says(cluster: Cluster, tmp_path: Path) -> None:
-    with closing(
-        PostgresDatabase(cluster.remote(sslmode="verify-full", sslrootcert=str(cluster.ca_file)))
-    ) as one, one.reading(LONG) as db:
+    with (
+        closing(
+            PostgresDatabase(cluster.remote(sslmode="verify-full", sslrootcert=str(cluster.ca_file)))
+        ) as one,
+        one.reading(LONG) as db,
+    ):
         query = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
         assert db.exec_driver_sql(query).scalar_one()
     stranger = tmp_path / "ca.pem"

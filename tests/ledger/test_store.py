@@ -76,11 +76,13 @@ class Durable:
 def test_committed_totals_equal_the_truth_over_random_histories(
     request: pytest.FixtureRequest, tmp_path: Path, kind: str, number: int
 ) -> None:
-    if kind == "sqlite":
-        numbers = itertools.count()
-        empty = lambda: f"sqlite:///{tmp_path}/{next(numbers)}.db"  # noqa: E731 - one of two
-    else:
-        empty = request.getfixturevalue("cluster").empty
+    numbers = itertools.count()
+
+    def empty() -> str:
+        if kind == "sqlite":
+            return f"sqlite:///{tmp_path}/{next(numbers)}.db"
+        url: str = request.getfixturevalue("cluster").empty()
+        return url
 
     class DurableWorld(World):
         def make(self) -> Durable:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -39,15 +40,15 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self._folder, self._data, self._bin = folder, folder / "data", binaries()
         # The server refuses to run as root.
-        self._user = {"user": SUPERUSER, "group": SUPERUSER, "extra_groups": []} if not os.getuid() else {}
+        self._user: dict[str, Any] = (
+            {"user": SUPERUSER, "group": SUPERUSER, "extra_groups": []} if not os.getuid() else {}
+        )
         self._numbers = itertools.count()
         self.authority, self.port = trustme.CA(), free_ports(1)[0]
 
     def create(self) -> None:
         """Make it. The new files are not synced; transactions are."""
-        if self._user:
-            user = pwd.getpwnam(SUPERUSER)
-            os.chown(self._folder, user.pw_uid, user.pw_gid)
+        self._own(self._folder)
         initdb = (self._bin / "initdb", "-D", self._data, "-U", SUPERUSER, "-A", "trust", "-N", "-E", "UTF8")
         subprocess.run(initdb, check=True, capture_output=True, cwd="/", timeout=TIMEOUT, **self._user)
         (self._data / "pg_hba.conf").write_text(HBA)
@@ -55,8 +56,13 @@ class Cluster:
         put_pair(self._data, self.authority.issue_cert("localhost"))
         key = self._data / "server.key"
         key.chmod(0o600)
+        self._own(key)
+
+    def _own(self, path: Path) -> None:
+        """Give a file to the server's user."""
         if self._user:
-            os.chown(key, user.pw_uid, user.pw_gid)
+            user = pwd.getpwnam(SUPERUSER)
+            os.chown(path, user.pw_uid, user.pw_gid)
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""
@@ -139,6 +145,12 @@ class Cluster:
         name = f"ledger_{next(self._numbers)}"
         self.execute(f"CREATE SCHEMA {name}")
         return self.url(schema=name)
+
+    def set_password(self, password: str) -> None:
+        """Give the user `secret` a password."""
+        if not self.execute("SELECT 1 FROM pg_roles WHERE rolname = 'secret'"):
+            self.execute("CREATE ROLE secret LOGIN SUPERUSER")
+        self.execute(f"ALTER ROLE secret PASSWORD '{password}'")
 
     def execute(self, statement: str, url: str = "") -> list[tuple[object, ...]]:
         """Run a statement as somebody else; returns its rows, if it has any."""

@@ -1,0 +1,1 @@
+"""The commands that are not the exporter itself: a module for each."""
