@@ -42,6 +42,7 @@ NO_LEDGER = "ledger.url: none is named; allowed: --ledger.url, or ledger.url in 
 NOT_TWO = (
     "--from, --to: needs two ledgers; allowed: both flags, or one of them and ledger.url in --config.file"
 )
+WIDTH = 10_000  # of a table at most, in characters
 INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -172,15 +173,14 @@ def _print_proof(proof: Proof) -> None:
 
 
 def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table: as wide as it needs to be, so that a program can read it line by line."""
+    """Print a table, as wide as it needs to be: a figure that is cut off would be a wrong one."""
     table = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False)
     numbers = {column for column in columns if column not in TEXT_COLUMNS}
     for column in columns:
         table.add_column(column, justify="right" if column in numbers else "left", no_wrap=True)
     for row in rows:
         table.add_row(*map(escape, row))
-    console = Console(soft_wrap=True) if sys.stdout.isatty() else Console(width=10_000)
-    console.print(table)
+    Console(width=WIDTH).print(table)
 
 
 def _json(value: object) -> str:

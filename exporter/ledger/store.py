@@ -96,12 +96,15 @@ class Ledger:
         Raises:
             LedgerError: when the ledger cannot be read.
         """
+        return self._read(account, seconds).state
+
+    def _read(self, account: Account, seconds: float) -> Committed:
         self._ensure_open(seconds)
         with self._database.reading(seconds) as db:
             key, committed = find(db, account), self._committed.get(account)
             if committed is None or committed.key != key:
                 committed = self._committed[account] = _load(db, key)
-        return committed.state
+        return committed
 
     def record(
         self,
@@ -119,9 +122,8 @@ class Ledger:
         before = self._committed.get(account, Committed())
         update = None if before.rows is None else before.count(before.rows, recorded, policy)
         if update is not None and not before.is_changed_by(update, recorded.shown):
-            if self.is_shared:  # another exporter may have counted, and shown, more since
-                self.state(account, seconds)
-            after = self._committed.get(account, before).at(recorded.at)
+            # Another exporter may have counted, and shown, more since.
+            after = (self._read(account, seconds) if self.is_shared else before).at(recorded.at)
         else:
             with self._database.writing(seconds) as db:
                 after = _write(db, account, before, update, recorded, policy)

@@ -1,5 +1,6 @@
 """What a scrape found of an account, and what is known of an account in advance."""
 
+import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -20,6 +21,7 @@ class AccountResult(msgspec.Struct, frozen=True):
     error: the reason of a failure.
     seconds: how long the account took.
     rejected_held: the number of rejected rows that the ledger remembers.
+    totals_at: when the ledger was asked for the totals, or later, on the scraper's clock.
     """
 
     account: Account
@@ -31,6 +33,7 @@ class AccountResult(msgspec.Struct, frozen=True):
     error: str | None
     seconds: float
     rejected_held: int | None = None
+    totals_at: float = math.inf
 
 
 class AccountDescription(msgspec.Struct, frozen=True):

@@ -70,7 +70,7 @@ class AccountScraper:
 
     * `turn` is had throughout a scrape or an import, so that at most one thread reads the account. It guards
       `_target`, whose reader keeps connections and its place in a long import, and `_may_import`.
-    * `_lock` guards what the event loop touches too: `_state`, which the ledger returned last, `_known_at`,
+    * `_lock` guards what the event loop touches too: `_state`, which the ledger returned last, `_asked`,
       when it was asked for that, and `_reason`, which was reported last. All are immutable, and replaced as a
       whole.
 
@@ -96,7 +96,7 @@ class AccountScraper:
         self._may_import = False  # whether the last scrape succeeded, but for its timeout
         self._target: AccountTarget | None = None
         self._state: AccountState | None = None
-        self._known_at = -math.inf
+        self._asked = -math.inf
         self._reason: str | None = None
 
     def scrape(self, target: AccountTarget, deadline: float) -> AccountResult:
@@ -112,7 +112,6 @@ class AccountScraper:
                 self._record(target, listing, seen, begun + LEDGER_SHARE * (deadline - begun))
             except ApiError as error:
                 failure = Failure(error.reason, str(error))
-                self._refresh(begun + LEDGER_SHARE * (deadline - begun) - self._clock())
             except LedgerError as error:
                 failure = Failure("ledger", str(error))
             except Exception:  # an account's outermost edge: a bug here must not fail the other accounts
@@ -121,7 +120,7 @@ class AccountScraper:
             late = failure is None and self._clock() >= deadline
             self._may_import = failure is None or failure.reason == TIMEOUT
             self._report(LATE if late else failure)
-            return self._result(listing, failure, begun, self._clock() - begun)
+            return self._result(listing, failure, self._clock() - begun)
 
     def go_on_importing(self) -> None:
         """Go on with a first import that the last scrape left incomplete.
@@ -144,13 +143,13 @@ class AccountScraper:
 
     def timed_out(self, seconds: float) -> AccountResult:
         """Return the result of a scrape that ends before this account's; `scrape` counts the timeout."""
-        return self._result(None, LATE, self._clock() - seconds, seconds)
+        return self._result(None, LATE, seconds)
 
     def not_started(self, error: RuntimeError) -> AccountResult:
         """Count and return the result of a scrape for which there was no thread."""
         failure = Failure(INTERNAL, f"no thread for the account: {error}; check the limit of processes")
         self._report(failure)
-        return self._result(None, failure, self._clock(), 0)
+        return self._result(None, failure, 0)
 
     def _read(self, target: AccountTarget, begun: float, seconds: float) -> tuple[Listing, SeenLabelValues]:
         """The listing as it is shown. Without a ledger no history is read, which could not be counted."""
@@ -214,44 +213,29 @@ class AccountScraper:
         asked = self._clock()
         self._keep(self._ledger.state(self._account, seconds), asked)
 
-    def _refresh(self, seconds: float) -> None:
-        """Load what other exporters have counted while a scrape failed, for scrapes that came meanwhile."""
-        if self._ledger.is_shared:
-            with suppress(LedgerError):  # the scrape has failed for another reason
-                self._load_state(seconds)
-
     def _known(self) -> AccountState | None:
         with self._lock:
             return self._state
 
-    def _keep(self, state: AccountState, at: float) -> None:
+    def _keep(self, state: AccountState, asked: float) -> None:
         with self._lock:
-            self._state, self._known_at = state, at
+            self._state, self._asked = state, asked
 
-    def _is_current(self, begun: float) -> bool:
-        """Whether the state is no older than a scrape that began then.
-
-        If not, exporters on other machines may have shown more by then: a counter would fall, which
-        Prometheus takes for a reset. One that is absent for a while does no harm.
-        """
+    def _result(self, listing: Listing | None, failure: Failure | None, seconds: float) -> AccountResult:
         with self._lock:
-            return self._known_at >= begun or not self._ledger.is_shared
-
-    def _result(
-        self, listing: Listing | None, failure: Failure | None, begun: float, seconds: float
-    ) -> AccountResult:
-        state = self._known()
+            state, asked = self._state, self._asked
         complete = None if state is None else state.progress is not None and state.progress.complete
         return AccountResult(
             account=self._account,
             listing=listing,
-            totals=state.totals if state is not None and complete and self._is_current(begun) else None,
+            totals=state.totals if state is not None and complete else None,
             complete=complete,
             rows=None if state is None else state.rows,
             rejected_held=None if state is None else len(state.rejected),
             last_success=None if state is None else state.last_success,
             error=None if failure is None else failure.reason,
             seconds=seconds,
+            totals_at=asked,
         )
 
     def _report(self, failure: Failure | None) -> None:

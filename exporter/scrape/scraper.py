@@ -11,11 +11,14 @@ from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from functools import partial
 
+import msgspec
+
 from exporter.clocks import boottime
 from exporter.ledger.store import Ledger
 from exporter.metrics.results import AccountResult
 from exporter.model import Account
 from exporter.scrape.account import TIMEOUT, AccountScraper, ScrapeTelemetry
+from exporter.scrape.freshness import is_old, refresh, without_old_totals
 from exporter.scrape.inflight import AccountScrape, InFlightScrape, ScrapeResult
 from exporter.scrape.plan import AccountTarget, ScrapePlan
 from exporter.threads import ThreadStarter, in_thread, start_daemon
@@ -76,18 +79,18 @@ class Scraper:
             in_flight = self._in_flight = self._begin(now, seconds)
         with self._waiting(in_flight) as waiters:
             await asyncio.wait(waiters, timeout=max(0.0, min(in_flight.deadline - now, seconds)))
-        return self._answer(in_flight)
+        return await self._refreshed(self._answer(in_flight), now, seconds)
 
     async def scrape_account(self, account: Account, seconds: float) -> ScrapeResult:
         """Scrape one account of the plan alone, or share its part of a scrape in flight."""
-        plan, before = self.plan, self._scrapes.get(account)
-        if before is not None and before.is_over(self._clock() - plan.min_interval):
+        plan, before, now = self.plan, self._scrapes.get(account), self._clock()
+        if before is not None and before.is_over(now - plan.min_interval):
             del self._scrapes[account]
         scrape = self._share_or_begin(plan.target(account), seconds)
         in_flight = InFlightScrape(plan, scrape.begun, seconds, {account: scrape})
         with self._waiting(in_flight) as waiters:
             await asyncio.wait(waiters, timeout=max(0.0, seconds))
-        result = self._answer(in_flight)
+        result = await self._refreshed(self._answer(in_flight), now, seconds)
         if plan is self.plan:
             self.last = result if self.last is None else self.last.updated(result)
         return result
@@ -168,6 +171,19 @@ class Scraper:
         if in_flight.done():
             in_flight.result = result
         return result
+
+    async def _refreshed(self, result: ScrapeResult, begun: float, seconds: float) -> ScrapeResult:
+        """Return the result for a request that began then: no totals are older. See `freshness`."""
+        if not self._ledger.is_shared or not any(is_old(one, begun) for one in result.results):
+            return result
+        ends = begun + seconds
+        call = partial(refresh, result.results, self._ledger, begun, lambda: ends - self._clock())
+        try:
+            future = asyncio.wrap_future(in_thread("ledger", call, self._start_thread))
+            results = await asyncio.wait_for(future, max(0.0, ends - self._clock()))
+        except (RuntimeError, TimeoutError):  # no thread can be started; or the ledger hangs
+            results = without_old_totals(result.results, begun)
+        return msgspec.structs.replace(result, results=results)
 
     def _result(self, account: Account, in_flight: InFlightScrape) -> AccountResult:
         future = in_flight.scrapes[account].future

@@ -57,9 +57,11 @@ class Course:
             }
         )
 
-    def flags(self, folder: Path, ledger: Path | None = None, account: str = "ours") -> tuple[str, str]:
-        """For an exporter whose ledger, and configuration, are in this folder."""
-        path = configuration(folder, self.url, url=f"sqlite:///{ledger or folder / 'ledger.db'}")
+    def flags(
+        self, folder: Path, ledger: Path | None = None, account: str = "ours", url: str = ""
+    ) -> tuple[str, str]:
+        """For an exporter whose configuration is in this folder, and its ledger if it has no other URL."""
+        path = configuration(folder, self.url, url=url or f"sqlite:///{ledger or folder / 'ledger.db'}")
         own = folder / f"{account}.yml"
         own.write_text(path.read_text().replace("ours", account))
         return "--config.file", str(own)
