@@ -17,6 +17,7 @@ from exporter.config import settings as config
 from exporter.providers import PROVIDERS
 from tests.support.misbehaviour import Reply, answer, broken_off, replying
 from tests.support.planted_secrets import CORES, KEYS, found, outputs, serving
+from tests.support.postgres import Cluster
 from tests.support.processes import COMMAND, LOCAL, TIMEOUT, run
 
 URLS = ("liveUrl", "cdpUrl", "recordingUrl", "connectUrl", "seleniumRemoteUrl")
@@ -147,6 +148,25 @@ def test_a_proxy_password_stays_between_the_exporter_and_the_proxy(tmp_path: Pat
         for line in (b"GET http://provider.invalid/v1/sessions ", b"CONNECT provider.invalid:443 "):
             assert [password in head for head in proxy.requests if head.startswith(line)][:1] == [True]
     assert b"reason=client" in shown["log 0"] or b'"reason": "client"' in shown["log 0"]
+    assert found(shown) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("word", ["", "wrong"])
+def test_a_database_password_stays_between_the_exporter_and_the_database(
+    tmp_path: Path, cluster: Cluster, word: str
+) -> None:
+    core = CORES["a user's password"]
+    cluster.set_password(f"{core}/")
+    url = cluster.empty().replace("postgres@", f"secret:{core}%2F{word}@")
+    (tmp_path / "state").mkdir()
+    path = tmp_path / "exporter.yml"
+    account = {"name": "a", "provider": "browserbase", "api_key_env": "KEY", "base_url": f"http://{LOCAL}:1"}
+    path.write_text(yaml.safe_dump({"accounts": [account], "ledger": {"url": url}}))
+    with serving(tmp_path, "logfmt", "--config.file", path, environ={"KEY": KEY}) as process:
+        assert process.get("/-/ready").status_code == (503 if word else 200)
+        shown = outputs(process, tmp_path)
+    assert (b"postgresql://secret@/postgres: " in shown["log"]) == bool(word)
     assert found(shown) == []
 
 
