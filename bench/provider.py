@@ -64,7 +64,8 @@ class Source:
             return self._whole
         query = {name: values[0] for name, values in parse_qs(urlsplit(path).query).items()}
         number, size = int(query["pageNumber"]), int(query["pageSize"])
-        total, indices = browser_use.page(self._fleet, self._now, number, size, query.get("filterBy"))
+        asked = msgspec.convert(query, browser_use.BrowsersQuery, strict=False)
+        total, indices = browser_use.page(self._fleet, self._now, asked)
         items = encoded_rows(self._fleet, browser_use.FACTS, browser_use.row, indices, self._now)
         return self._answer({"items": items, "totalItems": total, "pageNumber": number, "pageSize": size})
 

@@ -9,7 +9,7 @@ from exporter.client.api import Api
 from exporter.client.errors import NoKeyError
 from exporter.config.key_files import KeyFiles
 from exporter.config.secrets import KeyUnavailableError
-from exporter.config.settings import AccountConfig, Config, Pricing
+from exporter.config.settings import AccountConfig, Config, Limits, Pricing
 from exporter.ledger.accounting import AccountingPolicy
 from exporter.metrics.results import AccountDescription
 from exporter.metrics.telemetry import Telemetry
@@ -50,7 +50,8 @@ class AccountTargets:
     def _target(self, config: AccountConfig, whole: Config) -> AccountTarget:
         provider, max_bytes = self._providers[config.provider], whole.scrape.max_response_bytes
         account, options = Account(config.provider, config.name), config.options
-        fetch_key = msgspec.structs.replace(config, options=request_options(options)), max_bytes
+        requests = msgspec.structs.replace(config, options=request_options(options), limits=Limits())
+        fetch_key = requests, max_bytes
         policy, description = _policy(config, whole), _description(config, provider)
         before = self._targets.get(account)
         if before is not None and before.fetch_key == fetch_key:
@@ -87,6 +88,11 @@ def _policy(account: AccountConfig, config: Config) -> AccountingPolicy:
 
 def _description(account: AccountConfig, provider: Provider) -> AccountDescription:
     """Where cost is estimated, it is shown only if there are prices."""
-    source = provider.traits.cost_source
-    shown = source == "reported" or pricing_of(account.options) is not None
-    return AccountDescription(provider.traits, source if shown else None)
+    source, pricing = provider.traits.cost_source, pricing_of(account.options)
+    shown = source == "reported" or pricing is not None
+    return AccountDescription(
+        provider.traits,
+        source if shown else None,
+        prices={} if pricing is None else pricing.in_usd(),
+        limits=account.limits.in_base_units(),
+    )

@@ -14,11 +14,12 @@ from structlog.testing import capture_logs
 from exporter.accounts import AccountTargets
 from exporter.client.errors import NoKeyError, TooLargeError, UnreachableError
 from exporter.clocks import boottime
-from exporter.config.settings import AccountConfig, Config, LedgerConfig, Pricing, Scrape
+from exporter.config.settings import AccountConfig, Config, LedgerConfig, Limits, Pricing, Scrape
 from exporter.ledger.accounting import AccountingPolicy
 from exporter.metrics.telemetry import Telemetry
 from exporter.model import SECOND, ReadWindow
 from exporter.providers import PROVIDERS
+from exporter.providers.browser_use import Options as BrowserUseOptions
 from exporter.providers.browserbase import Options
 from exporter.scrape.plan import AccountTarget, TimeoutPolicy
 from exporter.simulator.server import Server, create_app
@@ -29,7 +30,7 @@ from tests.support.providers import BROWSER_USE, BROWSERBASE
 STAGING = "user_metadata['env']:'staging'"
 VALID = "exporter_config_last_reload_successful"
 ONE = AccountConfig("a", "browserbase", "KEY", base_url="http://127.0.0.1:1", options=Options())
-TWO = AccountConfig("b", "browser_use", "KEY", base_url="http://127.0.0.1:1")
+TWO = AccountConfig("b", "browser_use", "KEY", base_url="http://127.0.0.1:1", options=BrowserUseOptions())
 
 
 def priced_account(*prices: int) -> AccountConfig:
@@ -228,3 +229,12 @@ def test_without_a_file_a_reload_changes_nothing(tmp_path: Path) -> None:
             after = Page(process.get())
     assert after.sum(BROWSERBASE, "sessions_started_total") == before > 0
     assert after.sum(BROWSERBASE, "up") == 1
+
+
+def test_limits_and_prices_are_described_and_change_no_request() -> None:
+    limited = replace(ONE, limits=Limits(open_sessions=3), options=Options(pricing=Pricing(120_000_000)))
+    before, after = (wired(one) for one in (ONE, limited))
+    assert before.fetch_key == after.fetch_key
+    assert (before.description.limits, before.description.prices) == ({}, {})
+    assert after.description.limits == {"open_sessions": 3}
+    assert after.description.prices == {"hour": 0.12, "gb": 0}

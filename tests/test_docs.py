@@ -8,7 +8,16 @@ import msgspec
 import pytest
 
 from exporter.cli import main
-from exporter.config.settings import Config, LedgerConfig, Pricing, Scrape, common_keys, load, option_keys
+from exporter.config.settings import (
+    Config,
+    LedgerConfig,
+    Limits,
+    Pricing,
+    Scrape,
+    common_keys,
+    load,
+    option_keys,
+)
 from exporter.config.web import TlsConfig, WebConfig
 from exporter.metrics.definitions import TABLE
 from exporter.metrics.telemetry import REASONS
@@ -69,7 +78,10 @@ def test_the_documented_metrics_are_those_of_the_code() -> None:
     rows = [*table(METRICS, "## Session metrics"), *table(METRICS, "## Exporter metrics")]
     groups = {"L": {"provider", "account", "project", "region"}, "A": {"provider", "account"}}
     documented = {
-        quoted(name)[0]: (kind, set().union(*(groups.get(label, {label}) for label in quoted(labels))))
+        quoted(name)[0]: (
+            kind.replace(" ", ""),
+            set().union(*(groups.get(label, {label}) for label in quoted(labels))),
+        )
         for name, kind, labels, _ in rows
     }
     assert documented == {spec.name: (spec.kind, set(spec.labels)) for spec in TABLE}
@@ -83,8 +95,9 @@ def test_the_documented_reasons_are_those_of_the_code() -> None:
 def test_the_documented_configuration_keys_are_those_of_the_code() -> None:
     documented = {quoted(row[0])[0] for row in table(CONFIGURATION, "## Configuration file")}
     options = set().union(*map(option_keys, PROVIDERS.values())) - {"pricing"}
-    coded = {f"accounts[].{key}" for key in common_keys() | options} | keys(Pricing, "accounts[].pricing.")
-    coded |= keys(Scrape, "scrape.") | keys(LedgerConfig, "ledger.")
+    common = common_keys() - {"limits"}
+    coded = {f"accounts[].{key}" for key in common | options} | keys(Pricing, "accounts[].pricing.")
+    coded |= keys(Limits, "accounts[].limits.") | keys(Scrape, "scrape.") | keys(LedgerConfig, "ledger.")
     assert documented == coded
     assert keys(Config, "") == {"accounts", "scrape", "ledger"}
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
+from exporter.config.amounts import Limits, Pricing
 from exporter.config.ledger_url import hide_password, ledger_url, ledger_url_flag
 from exporter.config.loader import (
     DAY,
@@ -34,6 +35,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "LedgerConfig",
+    "Limits",
     "Pricing",
     "Scrape",
     "default_ledger",
@@ -60,18 +62,7 @@ def _base_url(text: str) -> str:
     return match_pattern(_URL, wanted, text).rstrip("/")
 
 
-Price: TypeAlias = Annotated[int, parsed_by(partial(number, 0, 1_000_000, 9))]
 Seconds: TypeAlias = Annotated[float, parsed_by(partial(_seconds, "0s"))]
-
-
-class Pricing(msgspec.Struct, frozen=True):
-    """Nano-dollars for an hour of browser and for 10^9 bytes of proxy; `minimum`: the least time billed."""
-
-    browser_per_hour: Price = msgspec.field(default=0, name="browser_usd_per_hour")
-    proxy_per_gb: Price = msgspec.field(default=0, name="proxy_usd_per_gb")
-    minimum: Annotated[int, parsed_by(partial(number, 0, 86_400, 6))] = msgspec.field(
-        default=MINUTE, name="minimum_seconds"
-    )
 
 
 class ConfigurableProvider(Protocol):
@@ -104,6 +95,7 @@ class AccountConfig(msgspec.Struct, frozen=True):
     api_key_env: Annotated[str, printable(1000)] = ""
     api_key_file: Annotated[str, printable(1000)] = ""
     base_url: Annotated[str, parsed_by(_base_url)] = ""
+    limits: Annotated[Limits, parsed_by(Limits)] = Limits()
     options: msgspec.Struct = msgspec.field(default_factory=NoOptions)
 
     def key(self, environ: Mapping[str, str]) -> Secret:
@@ -275,6 +267,7 @@ def _account(values: Mapping[str, Any], providers: Providers) -> AccountConfig:
     own = option_keys(providers[values["provider"]])
     options = {key: value for key, value in values.items() if key in own}
     common = {key: value for key, value in values.items() if key not in own}
+    common["limits"] = msgspec.convert(common.get("limits", {}), Limits)
     return AccountConfig(**common, options=msgspec.convert(options, providers[values["provider"]].options))
 
 

@@ -56,6 +56,21 @@ COSTS = Spec(
     "Cost of sessions: reported by the provider, or estimated from the configured prices.",
     (*_L, "kind", "source"),
 )
+OPEN_AGES = Spec(
+    "cloud_browser_open_session_age_seconds",
+    "gaugehistogram",
+    "How long the sessions that are open now have been open.",
+    (*_L, "keep_alive"),
+)
+PRICES = Spec(
+    "cloud_browser_price_usd",
+    "gauge",
+    "The configured price behind estimated cost: of an hour of browser, of a gigabyte of proxy traffic.",
+    (*_A, "unit"),
+)
+LIMITS = Spec(
+    "cloud_browser_limit", "gauge", "The account's configured limits, in base units.", (*_A, "limit")
+)
 UP = Spec("cloud_browser_up", "gauge", "Whether this scrape read the account's sessions.", _A)
 SUCCESS = Spec(
     "cloud_browser_collector_success",
@@ -80,6 +95,11 @@ REMAINING = Spec(
     "gauge",
     "Sessions that the first import has still to read.",
     _A,
+)
+DEADLINE = Spec(
+    _X + "scrape_deadline_seconds",
+    "gauge",
+    "The time that this scrape had: Prometheus's timeout less the offset.",
 )
 ROWS = Spec(_X + "ledger_sessions", "gauge", "Sessions that the ledger keeps: recent ones only.", _A)
 LOWERED = Spec(

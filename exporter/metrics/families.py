@@ -5,6 +5,7 @@ from functools import partial
 
 from prometheus_client.core import Metric
 
+from exporter.metrics.configured import add_configured
 from exporter.metrics.counted import add_totals
 from exporter.metrics.definitions import (
     COLLECTOR,
@@ -17,7 +18,7 @@ from exporter.metrics.definitions import (
     TOOK,
     UP,
 )
-from exporter.metrics.listed import add_listing
+from exporter.metrics.listed import add_listing, add_open_ages
 from exporter.metrics.results import AccountDescription, AccountResult
 from exporter.metrics.samples import Families, merged
 from exporter.model import Account
@@ -67,12 +68,19 @@ def _parts(
     _add_health(health, result)
     yield health.families()
     account, listing, totals = result.account, result.listing, result.totals
+    configured = Families()
+    add_configured(account, description, configured)
+    yield configured.families()
+    listed = frozenset() if listing is None else frozenset(series for series, _ in listing.listed)
     if listing is not None:
+        traits = description.traits
         still_open = {session.id: session for session in listing.sessions if session.ended is None}
-        add = partial(add_listing, result.account, listing.listed, still_open, description.traits)
+        add = partial(add_listing, account, listing.listed, still_open, traits)
         yield cache.get(account, "listing", (description, listing.listed, still_open), add)
+        ages = Families()
+        add_open_ages(account, listing, traits, ages)
+        yield ages.families()
     if totals is not None:
-        listed = frozenset() if listing is None else frozenset(series for series, _ in listing.listed)
         add = partial(add_totals, account, totals, listed, description)
         yield cache.get(account, "totals", (description, totals, listed), add)
 

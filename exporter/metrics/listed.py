@@ -3,9 +3,12 @@
 from collections import defaultdict
 from collections.abc import Mapping
 
-from exporter.metrics.definitions import EXPIRY, KEEP_ALIVE, OLDEST, OPEN_COSTS, SESSIONS
+from exporter.metrics.definitions import EXPIRY, KEEP_ALIVE, OLDEST, OPEN_AGES, OPEN_COSTS, SESSIONS
 from exporter.metrics.samples import Families, all_series, series_labels
-from exporter.model import NANO_USD, SECOND, Account, ProviderTraits, Series, Session
+from exporter.model import NANO_USD, SECOND, Account, Listing, ProviderTraits, Series, Session
+
+# Upper bounds in seconds: 5 and 15 minutes, 1, 2, 4, 6 and 12 hours, a day.
+AGE_BUCKETS = (300, 900, 3600, 7200, 14400, 21600, 43200, 86400)
 
 
 def add_listing(
@@ -33,6 +36,22 @@ def add_listing(
             usage = [session.usage for session in grouped[series]]
             made.add(OPEN_COSTS, (*labels, "browser"), sum(one.browser_cost for one in usage) / NANO_USD)
             made.add(OPEN_COSTS, (*labels, "proxy"), sum(one.proxy_cost for one in usage) / NANO_USD)
+
+
+def add_open_ages(account: Account, listing: Listing, traits: ProviderTraits, made: Families) -> None:
+    """Adds the ages of the open sessions, by the provider's time; they change from scrape to scrape.
+
+    Those known in advance stand at 0 without `keep_alive`; with it, a series appears with its first session.
+    """
+    seen = (series for series, _ in listing.listed)
+    ages: dict[tuple[Series, bool], list[int]] = {(one, False): [] for one in all_series(traits, seen)}
+    for session in {one.id: one for one in listing.sessions if one.ended is None}.values():
+        age = max(0, listing.time - (session.started or session.created))
+        ages.setdefault((session.series, session.keep_alive), []).append(age)
+    for (series, keep_alive), each in sorted(ages.items()):
+        labels = (*series_labels(account, series), str(keep_alive).lower())
+        counts = [(f"{bound}.0", sum(age <= bound * SECOND for age in each)) for bound in AGE_BUCKETS]
+        made.add(OPEN_AGES, labels, [*counts, ("+Inf", len(each))], sum(each) / SECOND)
 
 
 def _add_open(made: Families, labels: tuple[str, ...], sessions: list[Session]) -> None:

@@ -40,7 +40,11 @@ class AccountDescription(msgspec.Struct, frozen=True):
     """What is known of an account before it is read.
 
     cost_source: where the cost of its sessions comes from; None where no cost is shown.
+    prices: in USD, by unit: `hour` of browser, `gb` of proxy traffic.
+    limits: what it should not exceed, in base units, by name.
     """
 
     traits: ProviderTraits
     cost_source: Literal["reported", "estimated"] | None = None
+    prices: Mapping[str, float] = {}
+    limits: Mapping[str, float] = {}

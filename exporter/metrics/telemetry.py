@@ -71,17 +71,21 @@ class Telemetry:
 
     def for_account(self, account: Account, endpoints: Iterable[str] = ()) -> "AccountTelemetry":
         """Returns what counts for an account; every counter known in advance is at 0 from now on."""
-        made = self._accounts.setdefault(account, AccountTelemetry(account))
+        made = self._account(account)
         made.begin(endpoints)
         return made
 
+    def _account(self, account: Account) -> "AccountTelemetry":
+        known = self._accounts.get(account)
+        return known or self._accounts.setdefault(account, AccountTelemetry(account))
+
     def scrape_failed(self, account: Account, reason: str) -> None:
         """Count a failed scrape of an account."""
-        self.for_account(account).scrape_failed(reason)
+        self._account(account).scrape_failed(reason)
 
     def rejected(self, account: Account, rows: Mapping[str, int]) -> None:
         """Count rows that were left out, by reason."""
-        self.for_account(account).rejected(rows)
+        self._account(account).rejected(rows)
 
     def ledger_failed(self) -> None:
         """Count a write to the ledger that failed."""

@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
 from exporter.client.api import Api
+from exporter.config.loader import printable
 from exporter.config.settings import NoOptions, Pricing
 from exporter.model import Listing, ProviderTraits, ReadWindow
+
+# Sent with each request for a list, so that only matching sessions are listed.
+Query: TypeAlias = Annotated[str | None, printable(2000)]
 
 
 class SessionReader(Protocol):

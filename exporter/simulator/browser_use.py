@@ -33,6 +33,12 @@ class BrowsersQuery(msgspec.Struct, frozen=True, rename="camel"):
     page_size: Annotated[int, Meta(ge=1, le=100)] = 10
     page_number: Annotated[int, Meta(ge=1)] = 1
     filter_by: Literal["active", "stopped"] | None = None
+    metadata: str | None = None  # a JSON object of the pairs that a session must have
+
+    def pairs(self) -> frozenset[tuple[str, str]]:
+        """Returns the pairs of metadata that are asked for. Raises msgspec.DecodeError."""
+        wanted = msgspec.json.decode(self.metadata or "{}", type=dict[str, str])
+        return frozenset(wanted.items())
 
 
 def row(session: SimulatedSession, t: int) -> dict[str, object]:
@@ -55,14 +61,15 @@ def row(session: SimulatedSession, t: int) -> dict[str, object]:
     }
 
 
-def page(
-    fleet: Fleet, t: int, number: int, size: int, status: str | None = None
-) -> tuple[int, Sequence[int]]:
-    """Page `number`, from 1: how many sessions there are in all, and the indices of those on the page."""
-    older, recent = _with_status(fleet, t, status)
-    total = len(older) + len(recent)
+def page(fleet: Fleet, t: int, query: BrowsersQuery) -> tuple[int, Sequence[int]]:
+    """A page: how many sessions there are in all, and the indices of those on the page."""
+    older, recent = _with_status(fleet, t, query.filter_by)
+    if pairs := query.pairs():
+        matching = [i for i in (*older, *recent) if session_at(fleet, FACTS, i).metadata.items() >= pairs]
+        older, recent = range(0), matching
+    total, size = len(older) + len(recent), query.page_size
     places = range(total) if fleet.order == "oldest" else range(total)[::-1]
-    places = places[(number - 1) * size : number * size]
+    places = places[(query.page_number - 1) * size : query.page_number * size]
     if fleet.order == "newest-page":
         places = places[::-1]
     if fleet.order == "none":
@@ -85,11 +92,11 @@ def _with_status(fleet: Fleet, t: int, status: str | None) -> tuple[range, Seque
 def _list_sessions(fleet: Fleet, params: Mapping[str, str], t: int) -> Reply:
     try:
         query = msgspec.convert(params, BrowsersQuery, strict=False)
-    except msgspec.ValidationError as error:
+        total, indices = page(fleet, t, query)
+    except msgspec.DecodeError as error:
         message, _, name = str(error).rpartition(" - at `$.")
         problem = {"loc": ["query", name.rstrip("`")], "msg": message, "type": "value_error"}
         return Reply({"detail": [problem]}, 422)
-    total, indices = page(fleet, t, query.page_number, query.page_size, query.filter_by)
     items = encoded_rows(fleet, FACTS, row, indices, t)
     numbers = {"pageNumber": query.page_number, "pageSize": query.page_size}
     return Reply({"items": items, "totalItems": total} | numbers)

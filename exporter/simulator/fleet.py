@@ -21,7 +21,7 @@ ORDERS = ("newest", "oldest", "newest-page", "none")
 BILLING = ("metered", "upfront")
 METERING = 10 * MINUTE  # how long after a session's end its traffic may still grow
 MIN_DURATION = 10 * SECOND  # longer than any session is pending
-BROWSER_USD_PER_MINUTE = Decimal("0.001")
+BROWSER_USD_PER_HOUR = Decimal("0.02")
 PROXY_USD_PER_MB = Decimal(5) / 1024  # MB and GB are powers of two here
 CACHE_SIZE = 1 << 17  # sessions: more than the longest list that is requested repeatedly
 
@@ -108,7 +108,8 @@ class SimulatedSession(msgspec.Struct, frozen=True):
     def browser_cost(self, t: int) -> Decimal:
         """US dollars for every minute begun, at least one; charged upfront, until its expiry."""
         until = self.expires if self.upfront and t < self.ended else min(t, self.ended)
-        return max(1, -((self.started - until) // MINUTE)) * BROWSER_USD_PER_MINUTE
+        minutes = max(1, -((self.started - until) // MINUTE))
+        return _EXACT.divide(minutes * BROWSER_USD_PER_HOUR, 60)
 
 
 class Wave(msgspec.Struct, frozen=True):

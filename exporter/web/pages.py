@@ -7,9 +7,10 @@ from functools import partial
 from typing import Any, Protocol
 
 import msgspec
-from prometheus_client.core import Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from exporter.metrics.definitions import DEADLINE
 from exporter.metrics.families import AccountCache, families
 from exporter.model import Account
 from exporter.scrape.inflight import ScrapeResult
@@ -66,6 +67,7 @@ class Pages:
     def _collected(self, result: ScrapeResult) -> Iterator[Metric]:
         """Yields the metrics of a scrape, then the exporter's own."""
         yield from families(result.results, result.plan.descriptions, self._accounts)
+        yield _deadline(result)
         yield from self._own.collect({one.account for one in result.results})
 
     async def account_page(self, result: ScrapeResult, accept: str, accept_encoding: str) -> Page:
@@ -114,6 +116,10 @@ class _Given(Collector):
 
     def collect(self) -> Sequence[Metric]:
         return self._families
+
+
+def _deadline(result: ScrapeResult) -> Metric:
+    return GaugeMetricFamily(DEADLINE.name, DEADLINE.text, value=result.seconds)
 
 
 async def _once(rendered: dict[str, asyncio.Future[bytes]], form: str, make: Callable[[], bytes]) -> bytes:

@@ -55,17 +55,36 @@ def test_as_many_requests_as_the_limit_are_sent_at_once_and_the_next_a_second_la
     assert clock.slept == [1, 1]
 
 
-def test_requests_in_the_background_leave_a_place() -> None:
+def test_requests_in_the_background_are_spread_so_that_a_scrape_waits_for_a_fraction_of_a_second() -> None:
     clock = Clock()
     limiter = RateLimiter(25, clock, clock.sleep)
-    for _ in range(24):
+    for _ in range(60):
         with limiter.request(FAR, background=True):
             pass
-    late = limiter.request(clock.now + 0.9, background=True)
-    with pytest.raises(ThrottledError):
-        late.__enter__()
-    with limiter.request(clock.now + 0.9):
-        assert clock.slept == []
+    begun = clock.now
+    with limiter.request(begun + 0.3):
+        pass
+    assert clock.now - begun <= 0.25
+    assert begun - 100 <= 2.3, "no slower than the limit"
+
+
+def test_a_request_that_a_scrape_waits_for_goes_before_those_in_the_background() -> None:
+    clock = Clock()
+    sent: list[str] = []
+
+    def sleep(seconds: float) -> None:
+        """While the scrape's request waits, one in the background comes."""
+        clock.sleep(seconds)
+        if not sent:
+            sent.append("tried")
+            with pytest.raises(ThrottledError):
+                limiter.request(clock.now + 0.5, background=True).__enter__()
+
+    limiter = RateLimiter(1, clock, sleep)
+    with limiter.request(FAR):
+        pass
+    with limiter.request(FAR):
+        assert sent == ["tried"]
 
 
 def test_requests_that_are_not_answered_yet_count() -> None:

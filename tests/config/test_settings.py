@@ -16,6 +16,7 @@ from exporter.config import settings as config
 from exporter.config.secrets import KeyUnavailableError
 from exporter.providers import PROVIDERS
 from exporter.providers.base import pricing_of
+from exporter.providers.browser_use import Options as BrowserUseOptions
 from exporter.providers.browserbase import Options
 from tests.support.examples import examples
 
@@ -39,6 +40,9 @@ UNSET = "environment variable UNSET is not set; set it to the API key"
 FILE_KEYS = "a mapping with accounts, ledger, scrape"
 SCRAPE_KEYS = "a mapping with max_response_bytes, min_interval, timeout, timeout_offset, or {} for none"
 ONE_SOURCE = "needs exactly one of api_key_env, api_key_file"
+LIMIT_KEYS = "budget_usd_per_hour", "budget_usd_per_month", "open_sessions", "session_age"
+BUDGET = "is not a number of at most 9 decimals from 0 to 1000000000"
+LIMITS = config.Limits(50 * 10**9, 10_000 * 10**9, 100, 6 * 3_600_000_000)
 PRICE = "is not a number of at most 9 decimals from 0 to 1000000"
 MINIMUM = "is not a number of at most 6 decimals from 0 to 86400"
 
@@ -52,7 +56,6 @@ BAD = {
         "accounts[5].name: not a single value",
         f"accounts[6]: not a mapping; allowed: a mapping with {ACCOUNT}",
         f"accounts[7]: empty; allowed: a mapping with {ACCOUNT}",
-        "accounts[1].query: not for browser_use; allowed: with provider browserbase",
         "accounts[1].pricing: not for browser_use; allowed: with provider browserbase",
         f"accounts[1].api_key_env: {UNSET}",
         f"accounts[2]: {ONE_SOURCE}",
@@ -73,6 +76,18 @@ BAD = {
     "empty": (f"empty; allowed: {FILE_KEYS}",),
     "latin": (
         "'utf-8' codec can't decode byte 0xff in position 10: invalid start byte; allowed: YAML in UTF-8",
+    ),
+    "limits": (
+        f"accounts[0].limits.budget_usd_per_hour: '-5' {BUDGET}",
+        f"accounts[0].limits.budget_usd_per_month: 'much' {BUDGET}",
+        "accounts[0].limits.open_sessions: '1.5' is not a whole number from 0 to 1000000",
+        "accounts[0].limits.session_age: '6 hours' is not a duration; allowed: such as 0s, 500ms, 10s, 1h30m",
+        f"accounts[1].limits.age: unknown key; allowed: {', '.join(LIMIT_KEYS)}",
+        "accounts[1].limits.session_age: 0 is no limit; leave the key out, or name a duration such as 6h",
+        (
+            f"accounts[2].limits: not a mapping; allowed: a mapping with {', '.join(LIMIT_KEYS)}, "
+            "or {} for none"
+        ),
     ),
     "list": (f"not a mapping; allowed: {FILE_KEYS}",),
     "merge": (
@@ -151,16 +166,27 @@ def test_every_key_is_read() -> None:
     base_urls = ("https://api.example.com:8443/v0", "https://api.browserbase.com")
     accounts = (
         config.AccountConfig(
-            "production", "browserbase", "BROWSERBASE_API_KEY", "", base_urls[0], Options(query, prices)
+            "production",
+            "browserbase",
+            "BROWSERBASE_API_KEY",
+            "",
+            base_urls[0],
+            LIMITS,
+            Options(query, prices),
         ),
         config.AccountConfig(
-            "no", "browserbase", "BROWSERBASE_API_KEY", "", base_urls[1], Options(None, prices)
+            "no",
+            "browserbase",
+            "BROWSERBASE_API_KEY",
+            base_url=base_urls[1],
+            options=Options(None, prices),
         ),
         config.AccountConfig(
             "production",
             "browser_use",
             api_key_env="BROWSER_USE_API_KEY",
             base_url="https://api.browser-use.com/api/v3",
+            options=BrowserUseOptions('{"team": "search"}'),
         ),
     )
     scrape = config.Scrape(timeout=90.0, timeout_offset=0.25, min_interval=5.0, max_response_bytes=1_048_576)

@@ -196,6 +196,47 @@ def test_before_anything_is_known_nothing_is_claimed() -> None:
     }
 
 
+def test_ages_of_open_sessions_are_told_by_keep_alive_and_by_the_providers_time() -> None:
+    """One has run for exactly an hour, one for two days, one is pending since a minute."""
+    now, day = T0 + 60 * MINUTE, 24 * 60 * MINUTE
+    rows = (
+        session(id="hour", started=T0),
+        session(id="days", started=now - 2 * day, created=now - 2 * day, keep_alive=True),
+        session(id="new", started=None, status="pending", created=now - MINUTE),
+        session(id="ended", started=T0, ended=T0 + MINUTE),
+    )
+    shown = listing(*rows, rows[0], time=now, listed={(WEST, "running"): 3})
+    samples = page(result(BB, listing=shown))
+    name = "cloud_browser_open_session_age_seconds"
+
+    def of(what: str, bound: str = "", series: Series = WEST, keep_alive: str = "false") -> float:
+        labels = f"{series.project},region={series.region}"
+        text = f"keep_alive={keep_alive}," + (f"le={bound}," if bound else "") + f"project={labels}"
+        ordered = {
+            ",".join(sorted(key.partition("{")[2][:-1].split(","))): value
+            for key, value in samples.items()
+            if key.startswith(f"{name}_{what}{{")
+        }
+        return ordered[",".join(sorted(text.split(",")))]
+
+    buckets = [of("bucket", bound) for bound in ("300.0", "900.0", "3600.0", "86400.0", "+Inf")]
+    assert buckets == [1, 1, 2, 2, 2]
+    assert (of("gcount"), of("gsum")) == (2, 3660)
+    assert [of("bucket", bound, keep_alive="true") for bound in ("86400.0", "+Inf")] == [0, 1]
+    assert of("gcount", series=EAST) == 0
+
+
+def test_prices_and_limits_are_told_also_of_an_account_that_fails() -> None:
+    described = msgspec.structs.replace(
+        DESCRIPTIONS[BB], prices={"hour": 0.12, "gb": 12.0}, limits={"session_age_seconds": 21_600.0}
+    )
+    failed = result(BB, listing=None, totals=None, error="auth")
+    shown = {one.name: one for one in families([failed], {BB: described})}
+    prices = {one.labels["unit"]: one.value for one in shown["cloud_browser_price_usd"].samples}
+    limits = {one.labels["limit"]: one.value for one in shown["cloud_browser_limit"].samples}
+    assert (prices, limits) == (described.prices, described.limits)
+
+
 def test_an_account_without_prices_shows_no_cost() -> None:
     assert not [name for name in page(result(FREE)) if "cost" in name]
 
@@ -204,7 +245,7 @@ def test_browser_use_has_no_keep_alive_sessions() -> None:
     unknown = Series("", "unknown")
     shown: Listing = listing(session(series=unknown, status="active"), listed={(unknown, "active"): 1})
     samples = page(result(BU, listing=shown))
-    assert not [name for name in samples if "keep_alive" in name]
+    assert not [name for name in samples if "keep_alive_sessions" in name or "keep_alive=true" in name]
     assert samples["cloud_browser_sessions{project=,region=unknown,status=active}"] == 1
 
 

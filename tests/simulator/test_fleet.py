@@ -1,8 +1,9 @@
 """The fleet is a pure function of seed and time; everything it says agrees with a look at every session."""
 
 from collections import Counter
-from decimal import Decimal
+from decimal import Context, Decimal
 from itertools import pairwise
+from typing import Literal
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.simulator import browser_use, browserbase
+from exporter.simulator.browser_use import BrowsersQuery
 from exporter.simulator.expected import expected_totals
 from exporter.simulator.fleet import (
     BILLING,
@@ -108,10 +110,15 @@ def test_charged_upfront_an_open_session_costs_its_whole_period_and_an_ended_one
         metered, charged = (session_at(fleet, provider, index) for fleet in (FLEET, upfront))
         period = -((charged.started - charged.expires) // MINUTE)
         for t in (charged.started, charged.ended - 1):
-            assert charged.browser_cost(t) == Decimal(period) / 1000 >= metered.browser_cost(t)
+            assert charged.browser_cost(t) == _dollars(period) >= metered.browser_cost(t)
         for t in (charged.ended, charged.ended + DAY):
             assert charged.browser_cost(t) == metered.browser_cost(t)
         assert msgspec.structs.replace(charged, upfront=False) == metered
+
+
+def _dollars(minutes: int) -> Decimal:
+    """Two cents an hour, to 28 digits."""
+    return Context(prec=28).divide(Decimal(minutes) / 50, Decimal(60))
 
 
 @given(fleets, providers, st.integers(-60, 200))
@@ -252,13 +259,13 @@ def in_order(fleet: Fleet, sessions: list[SimulatedSession], size: int) -> list[
 
 @given(fleets, st.integers(-HOUR, 5 * HOUR), st.integers(1, 40), st.sampled_from([None, "active", "stopped"]))
 def test_pages_are_those_of_the_whole_list_sorted(
-    fleet: Fleet, offset: int, size: int, status: str | None
+    fleet: Fleet, offset: int, size: int, status: Literal["active", "stopped"] | None
 ) -> None:
     t = fleet.origin + offset
     wanted = [session for session in listed(fleet, BROWSER_USE, t) if status in (None, session.status(t))]
     pages = in_order(fleet, wanted, size)
     for number, page in enumerate([*pages, []], start=1):
-        total, indices = browser_use.page(fleet, t, number, size, status)
+        total, indices = browser_use.page(fleet, t, BrowsersQuery(size, number, status))
         assert total == len(wanted)
         assert [session_at(fleet, BROWSER_USE, i).id for i in indices] == page
 
@@ -268,7 +275,7 @@ def test_ten_million_sessions_cost_a_look_at_the_recent_ones(order: str) -> None
     fleet = msgspec.structs.replace(LONG, order=order)
     session_at.cache_clear()
     for number in (1, 50_000, 99_999):
-        total, indices = browser_use.page(fleet, ORIGIN + HOUR, number, 100, "stopped")
+        total, indices = browser_use.page(fleet, ORIGIN + HOUR, BrowsersQuery(100, number, "stopped"))
         assert total > 9_999_900
         assert len(indices) == 100
         assert all(session_at(fleet, BROWSER_USE, i).status(ORIGIN + HOUR) == "stopped" for i in indices)
@@ -316,10 +323,11 @@ def test_the_truth_sums_costs_in_whole_nano_dollars(fleet: Fleet, span: int) -> 
     """Computed here from bytes and minutes in integers; browsers cost nothing until they have ended."""
     t = fleet.origin + span
     seen = seen_by_reading(fleet, BROWSER_USE, t, fleet.origin)
-    minutes = sum(max(1, (s.ended - s.started + MINUTE - 1) // MINUTE) for s in seen if s.ended <= t)
+    minutes = [max(1, (s.ended - s.started + MINUTE - 1) // MINUTE) for s in seen if s.ended <= t]
+    browser = sum(half_even(each * 2 * 10**7, 60) for each in minutes)
     proxy = sum(half_even(s.proxy_bytes(t) * 5 * 10**9, 2**30) for s in seen)
     totals = expected_totals(fleet, BROWSER_USE, t)
-    assert [each.browser_cost for each in totals] == [minutes * 10**6] * len(totals)
+    assert [each.browser_cost for each in totals] == [browser] * len(totals)
     assert [each.proxy_cost for each in totals] == [proxy] * len(totals)
     assert all(each.browser_cost == each.proxy_cost == 0 for each in expected_totals(fleet, BROWSERBASE, t))
 

@@ -121,7 +121,7 @@ def test_rows_served_before_are_served_as_they_are_now() -> None:
 
 @pytest.mark.parametrize(
     ("provider", "digest"),
-    [(BROWSERBASE, "97a9808665523dbf"), (BROWSER_USE, "3c2962a9aa161d0e")],
+    [(BROWSERBASE, "97a9808665523dbf"), (BROWSER_USE, "b97079294bd28307")],
     ids=["browserbase", "browser_use"],
 )
 def test_this_seed_gives_these_bytes_on_every_machine(provider: ProviderFacts, digest: str) -> None:

@@ -1,10 +1,22 @@
 """Browser Use Cloud."""
 
+import msgspec
+
 from exporter.model import UNKNOWN, ProviderTraits
-from exporter.providers.base import Provider
+from exporter.providers.base import Provider, Query
 from exporter.providers.browser_use.pages import PATH
 from exporter.providers.browser_use.reader import BrowserUse
 from exporter.providers.browser_use.wire import OPEN, STOPPED, TIMED_OUT
+
+
+class Options(msgspec.Struct, frozen=True):
+    """The configuration keys that only Browser Use takes, and others in their own way.
+
+    query: sent as `metadata`.
+    """
+
+    query: Query = None
+
 
 PROVIDER = Provider(
     traits=ProviderTraits(
@@ -20,5 +32,6 @@ PROVIDER = Provider(
     key_header="X-Browser-Use-API-Key",
     endpoints=(PATH,),
     requests_per_second=25,
-    open=lambda api, _options: BrowserUse(api),
+    open=lambda api, options: BrowserUse(api, options.query),
+    options=Options,
 )

@@ -53,7 +53,8 @@ class Pages:
         rejections: what was rejected.
     """
 
-    def __init__(self, api: Api, window: ReadWindow, deadline: float) -> None:
+    def __init__(self, api: Api, window: ReadWindow, deadline: float, metadata: str | None = None) -> None:
+        self._filter = {"metadata": metadata} if metadata else {}
         self._api, self._window, self._deadline = api, window, deadline
         self._stop = api.clock() + READ_SHARE * (deadline - api.clock())
         self._pages_read, self._invalid_in_a_row = 0, 0
@@ -151,7 +152,7 @@ class Pages:
     def _get(self, status: str | None, place: Place, deadline: float, *, background: bool = False) -> Answer:
         number, size = place
         query: dict[str, str | int] = {"pageSize": size, "pageNumber": number}
-        query |= {"filterBy": status} if status else {}
+        query |= self._filter | ({"filterBy": status} if status else {})
         return self._api.get(PATH, query, deadline, background=background)
 
     def _page(self, status: str | None, cursor: PageCursor, answer: Answer) -> Page:

@@ -18,7 +18,7 @@ import msgspec
 from msgspec.structs import replace
 
 SIZE = 100  # the API's largest page
-OVERLAP = 3  # items that two consecutive pages share
+OVERLAP = 2  # items that two consecutive pages share
 REPEATS = 3  # pages in a row without a new item: the list has no end, or ignores pageNumber
 
 

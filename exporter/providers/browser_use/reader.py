@@ -32,11 +32,12 @@ class _Walk(msgspec.Struct, frozen=True):
 class BrowserUse:
     """Reads an account's sessions.
 
-    Keeps the position in a long walk, the order found of the list, and whether the filters hold.
+    Keeps the position in a long walk, the order found of the list, and whether the filters hold. With a
+    query, only the sessions whose metadata match it are listed.
     """
 
-    def __init__(self, api: Api) -> None:
-        self._api = api
+    def __init__(self, api: Api, query: str | None = None) -> None:
+        self._api, self._query = api, query
         self._committed: _Walk | None = None
         self._latest: _Walk | None = None
         self._ahead = Prefetch()  # pages of the walk
@@ -90,7 +91,7 @@ class BrowserUse:
 
     def _read_chunk(self, walk: _Walk, window: ReadWindow, stop: Future[None]) -> Listing | None:
         """Returns what was read until `stop`; None if nothing was."""
-        pages = Pages(self._api, window, self._api.clock() + PAGE_SECONDS)
+        pages = self._pages(window, self._api.clock() + PAGE_SECONDS)
         cursor = pages.follow_until(walk.status, self._resumed(walk), self._ahead, stop)
         if not pages.time:
             return None
@@ -99,6 +100,9 @@ class BrowserUse:
         if cursor.done and walk.status is not None:
             hidden = self._read_hidden(_missing(pages, cursor), window, self._api.clock() + PAGE_SECONDS)
         return self._listing(pages, cursor, window, hidden, complete=cursor.done)
+
+    def _pages(self, window: ReadWindow, deadline: float) -> Pages:
+        return Pages(self._api, window, deadline, self._query)
 
     def _resumed(self, walk: _Walk) -> PageCursor:
         """Returns the cursor to go on with: from further back, unless the next page has been requested."""
@@ -110,7 +114,7 @@ class BrowserUse:
 
     def _read_filtered(self, window: ReadWindow, deadline: float) -> Listing | None:
         """Returns the listing; None if the filters do not hold, or may not."""
-        pages = Pages(self._api, window, deadline)
+        pages = self._pages(window, deadline)
         try:
             going_on = self._walk_between_scrapes(pages)
             total, complete = pages.read_open()  # where it is refused, nothing else is requested
@@ -161,7 +165,7 @@ class BrowserUse:
         self._absent &= missing.keys()
         if not sought:
             return []
-        pages = Pages(self._api, window, deadline)
+        pages = self._pages(window, deadline)
         cursor = pages.follow(None, begin(0, min(sought.values()), sought))
         if cursor.done:
             self._absent |= cursor.expected_ids.keys()
@@ -170,7 +174,7 @@ class BrowserUse:
 
     def _read_all(self, window: ReadWindow, deadline: float) -> Listing:
         """Reads without a filter. Where that fails, the next reading tries the filters again."""
-        pages = Pages(self._api, window, deadline)
+        pages = self._pages(window, deadline)
         try:
             cursor = pages.follow(None, self._cursor(None, pages, window))
         except ApiError:

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import msgspec
 
-from exporter.config.loader import parsed_by, printable
+from exporter.config.loader import parsed_by
 from exporter.config.settings import Pricing
 from exporter.model import UNKNOWN, ProviderTraits
-from exporter.providers.base import Provider
+from exporter.providers.base import Provider, Query
 from exporter.providers.browserbase.reader import PATH, BrowserbaseReader
 from exporter.providers.browserbase.wire import ENDED, OPEN
 
@@ -18,7 +18,7 @@ class Options(msgspec.Struct, frozen=True):
     query: sent as `q`. pricing: what estimates the cost, which the API does not report.
     """
 
-    query: Annotated[str | None, printable(2000)] = None
+    query: Query = None
     pricing: Annotated[Pricing | None, parsed_by(Pricing)] = None
 
 

@@ -307,3 +307,18 @@ def test_the_simulated_provider_is_read_whole_in_every_order(order: str) -> None
     usage = {session.id: session.usage for session in listing.sessions}
     assert all(usage[life.id].proxy_bytes == life.proxy_bytes(origin) for life in lives)
     assert listing.covers == origin
+
+
+def test_a_query_lists_the_sessions_whose_metadata_match_alone() -> None:
+    origin = NOW - NOW % SECOND
+    simulated = Fleet(origin=origin, history=300)
+    with Server(create_app(simulated, lambda: origin)) as server:
+        api = Api(f"{server.url}/api/v3", HEADER, lambda: "key", max_bytes=1 << 24, telemetry=Meter())
+        reader = BrowserUse(api, '{"team": "research"}')
+        listings = [reader.read(ALL, api.clock() + DEADLINE) for _ in range(2)]
+    lives = [session_at(simulated, FACTS, index) for index in simulated.listed(FACTS, origin)]
+    wanted = {life.id for life in lives if life.metadata["team"] == "research"}
+    assert 0 < len(wanted) < len(lives)
+    for listing in listings:
+        assert ids(listing) == wanted
+        assert sum(listing.listed.values()) == len(wanted)
