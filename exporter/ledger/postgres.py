@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from threading import BoundedSemaphore
+from typing import Any
 
 import psycopg
 from psycopg.abc import RV, PQGen
@@ -62,17 +63,23 @@ _ends: ContextVar[float] = ContextVar("ends", default=math.inf)
 class _BoundedConnection(psycopg.Connection[TupleRow]):
     """Waits for the server until the deadline of the transaction in this thread."""
 
-    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+    def wait(self, gen: PQGen[RV], *args: Any, **kwargs: Any) -> RV:
         """Complete what the generator does; closes the connection at the deadline."""
-        ends = _ends.get()
-        left = None if ends == math.inf else max(0.0, ends - time.monotonic())
+        return super().wait(self._until(_ends.get(), gen), *args, **kwargs)
+
+    def _until(self, ends: float, gen: PQGen[RV]) -> PQGen[RV]:
+        """Yields what the generator waits for, and sends it what is ready: now and then, nothing."""
         try:
-            return super().wait(gen, interval, timeout if left is None else left)
-        except psycopg.OperationalError as error:
-            if time.monotonic() < ends or self.closed:
-                raise
-            self.pgconn.finish()  # it may be in the midst of an answer
-            raise psycopg.OperationalError("the server did not answer in time") from error
+            wanted = next(gen)
+            while True:
+                ready = yield wanted
+                if not ready and time.monotonic() >= ends:
+                    self.pgconn.finish()  # it may be in the midst of an answer
+                    raise psycopg.OperationalError("the server did not answer in time")
+                wanted = gen.send(ready)
+        except StopIteration as end:
+            result: RV = end.value
+            return result
 
 
 class PostgresDatabase:

@@ -2,17 +2,22 @@
 
 import json
 import re
+import signal
+import sys
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from exporter.cli import main
 from exporter.commands.ledger import COLUMNS
+from exporter.ledger.postgres import CREATE_LOCK
 from exporter.ledger.store import Ledger
 from exporter.model import SECOND, Usage
 from tests.support.listings import MINUTE, T0, listing, session
 from tests.support.postgres import Cluster
+from tests.support.processes import COMMAND, Process, run, wait_until
 from tests.support.recording import record
 
 PASSWORD, CORE = "Pl4nted%2FPa55", "Pl4nted"
@@ -140,3 +145,32 @@ def test_what_cannot_be_done_is_said(
     assert main(["ledger", *arguments]) == code
     said = capsys.readouterr()
     assert (words in said.err, said.out) == (True, "")
+
+
+def test_without_the_driver_it_is_said_how_to_install_it() -> None:
+    """As after an installation without the extra `postgres`."""
+    without = "import sys; sys.modules['psycopg'] = None; "
+    without += "from exporter.cli import main; sys.exit(main(sys.argv[1:]))"
+    for command in (["ledger", "show"], ["serve"]):
+        flags = ["--ledger.url", "postgresql://u@h/d"]
+        code, _, errors = run(sys.executable, "-c", without, *command, *flags)
+        assert code == 1
+        assert errors.splitlines()[-1] == (
+            "cloud-browser-exporter: PostgreSQL needs psycopg 3, which is not installed: "
+            "pip install 'cloud-browser-exporter[postgres]'"
+        )
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_copy_and_leaves_the_target_as_it_was(cluster: Cluster, tmp_path: Path) -> None:
+    source, target = f"sqlite:///{tmp_path}/ledger.db", cluster.empty()
+    fill(source)
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory'"
+    with closing(psycopg.connect(target)) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [CREATE_LOCK])
+        with Process(COMMAND, "ledger", "copy", "--from", source, "--to", target) as copying:
+            wait_until(lambda: cluster.execute(waiting), "the copy to begin")
+            copying.signal(signal.SIGINT)
+            assert copying.wait() == 130
+            assert copying.log == ""
+    assert main(["ledger", "copy", "--from", source, "--to", target]) == 0
