@@ -155,7 +155,9 @@ TRIGGERS = {
 }
 
 COPIER = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 sys.path.insert(0, sys.argv[3])
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
