@@ -5,14 +5,14 @@ from functools import partial
 
 import msgspec
 
-from exporter.client.api import Api
+from exporter.client.api import Api, RequestTelemetry
 from exporter.client.errors import NoKeyError
 from exporter.config.key_files import KeyFiles
 from exporter.config.secrets import KeyUnavailableError
 from exporter.config.settings import AccountConfig, Config, Limits, Pricing
 from exporter.ledger.accounting import AccountingPolicy
 from exporter.metrics.results import AccountDescription
-from exporter.metrics.telemetry import Telemetry
+from exporter.metrics.telemetry import RequestCounts, Telemetry
 from exporter.model import Account
 from exporter.providers.base import Provider, pricing_of, request_options
 from exporter.scrape.plan import AccountTarget, ScrapePlan, TimeoutPolicy
@@ -56,15 +56,32 @@ class AccountTargets:
         before = self._targets.get(account)
         if before is not None and before.fetch_key == fetch_key:
             return msgspec.structs.replace(before, policy=policy, description=description)
-        api = Api(
+        collectors = _collectors(config, provider)
+        telemetry = self._telemetry.for_account(account, _endpoints(collectors, provider), collectors)
+        api = self._api(config, provider, max_bytes, telemetry)
+        # An API of its own: what the account's endpoints ask for, such as a Retry-After, is not for the list.
+        beside = self._api(config, provider, max_bytes, RequestCounts(telemetry))
+        opened = provider.open_account if "account" in collectors else None
+        return AccountTarget(
+            account,
+            policy,
+            description,
+            provider.open(api, options),
+            fetch_key,
+            account_reader=None if opened is None else opened(beside),
+        )
+
+    def _api(
+        self, config: AccountConfig, provider: Provider, max_bytes: int, telemetry: RequestTelemetry
+    ) -> Api:
+        return Api(
             config.base_url,
             provider.key_header,
             partial(self._key, config),
             max_bytes=max_bytes,
-            telemetry=self._telemetry.for_account(account, provider.endpoints),
+            telemetry=telemetry,
             requests_per_second=provider.requests_per_second,
         )
-        return AccountTarget(account, policy, description, provider.open(api, options), fetch_key)
 
     def _key(self, account: AccountConfig) -> str:
         if account.api_key_file:
@@ -95,4 +112,16 @@ def _description(account: AccountConfig, provider: Provider) -> AccountDescripti
         source if shown else None,
         prices={} if pricing is None else pricing.in_usd(),
         limits=account.limits.in_base_units(),
+        collectors=_collectors(account, provider),
     )
+
+
+def _collectors(account: AccountConfig, provider: Provider) -> tuple[str, ...]:
+    """Returns what is read of an account: of its collectors those that its provider has."""
+    return tuple(one for one in account.collectors if one != "account" or provider.open_account is not None)
+
+
+def _endpoints(collectors: tuple[str, ...], provider: Provider) -> tuple[str, ...]:
+    """Returns the endpoints that these collectors request."""
+    sessions = provider.endpoints if "sessions" in collectors else ()
+    return sessions + (provider.account_endpoints if "account" in collectors else ())

@@ -69,6 +69,13 @@ class Answer(msgspec.Struct, frozen=True):
     time: int
 
 
+class Endpoint(msgspec.Struct, frozen=True):
+    """What a request is counted under: a path or its template. base_url: where it is, if not the API's."""
+
+    name: str
+    base_url: str = ""
+
+
 class Api:
     """One account's HTTP client, with pooled connections; several threads may use it.
 
@@ -107,13 +114,24 @@ class Api:
         self._http.headers["Accept"] = "application/json"
         self._http.headers["User-Agent"] = f"cloud-browser-exporter/{__version__}"
 
+    @property
+    def base_url(self) -> str:
+        """Where paths are appended."""
+        return self._base
+
     def get(
-        self, path: str, params: Mapping[str, str | int], deadline: float, *, background: bool = False
+        self,
+        path: str,
+        params: Mapping[str, str | int],
+        deadline: float,
+        *,
+        background: bool = False,
+        endpoint: Endpoint | None = None,
     ) -> Answer:
         """Returns the answer to `GET base_url + path`, by a deadline on `clock`.
 
-        The path is also the `endpoint` under which the request is counted. In the background, it leaves room
-        in the rate limit for others.
+        The path is also the `endpoint` under which the request is counted, unless one is given. In the
+        background, it leaves room in the rate limit for others.
 
         Raises:
             ApiError: the last attempt's; `errors` draws their tree.
@@ -123,7 +141,7 @@ class Api:
             with self._slot(deadline), self._limiter.request(deadline, background=background):
                 self._gate.check(self.clock())
                 try:
-                    return self._measured(path, params, deadline)
+                    return self._measured(endpoint or Endpoint(path), path, params, deadline)
                 except StaleConnectionError:
                     self._http.close()  # the other idle connections went the same way; new ones are made
                     continue
@@ -156,24 +174,27 @@ class Api:
             return max(backoff, error.wait or 0) if error.status in RETRIED else None
         return None if isinstance(error, TlsError) else backoff
 
-    def _measured(self, path: str, params: Mapping[str, str | int], deadline: float) -> Answer:
+    def _measured(
+        self, endpoint: Endpoint, path: str, params: Mapping[str, str | int], deadline: float
+    ) -> Answer:
+        url = (endpoint.base_url or self._base) + path
         key, begun, code = self._key(), self.clock(), "error"
         if begun >= deadline:
             raise AnswerTimeoutError(f"the deadline passed before the request was sent; {MORE_TIME}")
         try:
-            answer = self._request(path, params, key, deadline - begun)
+            answer = self._request(url, params, key, deadline - begun)
             code = "200"
         except StatusError as error:
             code = str(error.status)
             raise
         finally:
-            self._telemetry.request_finished(path, code, self.clock() - begun)
+            self._telemetry.request_finished(endpoint.name, code, self.clock() - begun)
         return answer
 
-    def _request(self, path: str, params: Mapping[str, str | int], key: str, seconds: float) -> Answer:
+    def _request(self, url: str, params: Mapping[str, str | int], key: str, seconds: float) -> Answer:
         try:
             with self._http.get(
-                self._base + path, params=params, headers={self._header: key}, timeout=seconds, stream=True
+                url, params=params, headers={self._header: key}, timeout=seconds, stream=True
             ) as response:
                 date, wall = http_date(response.headers.get("date", "")), int(self._wall() * SECOND)
                 self._check(response, wall if date is None else date)
@@ -182,7 +203,7 @@ class Api:
             raise StaleConnectionError("a kept connection did not answer") from error
         except (OSError, HTTPError, UnicodeError) as error:
             self._telemetry.rate_limit(None)
-            raise _mapped(error, self._base) from error
+            raise _mapped(error, url) from error
 
     def _check(self, response: requests.Response, now: int) -> None:
         self._telemetry.rate_limit(self._limiter.read_headers(response.headers))

@@ -14,7 +14,7 @@ import msgspec
 import yaml
 
 Text: TypeAlias = Callable[[str], object]
-Reads: TypeAlias = Text | type[msgspec.Struct] | list[type[msgspec.Struct]] | dict[Text, Text]
+Reads: TypeAlias = Text | type[msgspec.Struct] | list[type[msgspec.Struct] | Text] | dict[Text, Text]
 
 DAY, MINUTE, SECOND = 86_400_000_000, 60_000_000, 1_000_000  # microseconds
 
@@ -39,7 +39,7 @@ class ConfigError(Exception):
 def parsed_by(reads: Reads) -> msgspec.Meta:
     """Marks a struct's field with what parses its text, so that each key is named once.
 
-    A function from text to value, which may raise ValueError; a struct; a list of one struct; or, for a
+    A function from text to value, which may raise ValueError; a struct; a list of one of these; or, for a
     mapping whose keys are the user's own, a dict of one: what parses a key, and what parses its value.
     """
     return msgspec.Meta(extra={"by": reads})

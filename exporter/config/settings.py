@@ -43,6 +43,7 @@ __all__ = [
     "load",
 ]
 
+COLLECTORS = ("sessions", "account")
 _HOST = r"(?:\w[\w.-]*|\[[\da-fA-F:.]+\])"
 _PORT = r"(?::(?:[1-5]?\d{1,4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]))?"
 _URL = rf"(?i:https?)://{_HOST}{_PORT}(?:/[\w./~%+:-]*)?"
@@ -96,6 +97,7 @@ class AccountConfig(msgspec.Struct, frozen=True):
     api_key_file: Annotated[str, printable(1000)] = ""
     base_url: Annotated[str, parsed_by(_base_url)] = ""
     limits: Annotated[Limits, parsed_by(Limits)] = Limits()
+    collectors: Annotated[tuple[str, ...], parsed_by([partial(one_of, COLLECTORS)])] = COLLECTORS
     options: msgspec.Struct = msgspec.field(default_factory=NoOptions)
 
     def key(self, environ: Mapping[str, str]) -> Secret:
@@ -267,6 +269,7 @@ def _account(values: Mapping[str, Any], providers: Providers) -> AccountConfig:
     own = option_keys(providers[values["provider"]])
     options = {key: value for key, value in values.items() if key in own}
     common = {key: value for key, value in values.items() if key not in own}
+    common["collectors"] = tuple(dict.fromkeys(common.get("collectors", COLLECTORS)))
     common["limits"] = msgspec.convert(common.get("limits", {}), Limits)
     return AccountConfig(**common, options=msgspec.convert(options, providers[values["provider"]].options))
 

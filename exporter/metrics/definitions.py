@@ -2,7 +2,7 @@
 
 import msgspec
 
-COLLECTOR = "sessions"
+SESSIONS_COLLECTOR, ACCOUNT_COLLECTOR = "sessions", "account"
 
 
 class Spec(msgspec.Struct, frozen=True):
@@ -71,6 +71,38 @@ PRICES = Spec(
 LIMITS = Spec(
     "cloud_browser_limit", "gauge", "The account's configured limits, in base units.", (*_A, "limit")
 )
+QUOTA_LIMIT = Spec(
+    "cloud_browser_quota_sessions_limit",
+    "gauge",
+    "Sessions that may be open at once, by the provider's plan.",
+    (*_A, "project"),
+)
+QUOTA_USED = Spec(
+    "cloud_browser_quota_sessions_used",
+    "gauge",
+    "Sessions that the provider counts against that limit.",
+    (*_A, "project"),
+)
+CREDIT = Spec("cloud_browser_credit_balance_usd", "gauge", "Credit that is left.", (*_A, "kind"))
+PROJECT = Spec(
+    "cloud_browser_project_info",
+    "gauge",
+    "A project's name; the value is 1.",
+    (*_A, "project", "project_name"),
+)
+USAGE_SECONDS = Spec(
+    "cloud_browser_project_usage_browser_seconds",
+    "gauge",
+    "The provider's own figure of a project's browser time.",
+    (*_A, "project"),
+)
+USAGE_BYTES = Spec(
+    "cloud_browser_project_usage_proxy_bytes",
+    "gauge",
+    "The provider's own figure of a project's proxy traffic.",
+    (*_A, "project"),
+)
+PLAN = Spec("cloud_browser_account_info", "gauge", "The account's plan; the value is 1.", (*_A, "plan"))
 UP = Spec("cloud_browser_up", "gauge", "Whether this scrape read the account's sessions.", _A)
 SUCCESS = Spec(
     "cloud_browser_collector_success",

@@ -8,17 +8,18 @@ from prometheus_client.core import Metric
 from exporter.metrics.configured import add_configured
 from exporter.metrics.counted import add_totals
 from exporter.metrics.definitions import (
-    COLLECTOR,
     HISTORY,
     LAST_SUCCESS,
     REJECTED_HELD,
     REMAINING,
     ROWS,
+    SESSIONS_COLLECTOR,
     SUCCESS,
     TOOK,
     UP,
 )
 from exporter.metrics.listed import add_listing, add_open_ages
+from exporter.metrics.reported import add_reported
 from exporter.metrics.results import AccountDescription, AccountResult
 from exporter.metrics.samples import Families, merged
 from exporter.model import Account
@@ -65,7 +66,10 @@ def _parts(
     result: AccountResult, description: AccountDescription, cache: AccountCache
 ) -> Iterator[Sequence[Metric]]:
     health = Families()
-    _add_health(health, result)
+    if SESSIONS_COLLECTOR in description.collectors:
+        _add_health(health, result)
+    if result.reported is not None:
+        add_reported(result.account, result.reported, health)
     yield health.families()
     account, listing, totals = result.account, result.listing, result.totals
     configured = Families()
@@ -88,8 +92,8 @@ def _parts(
 def _add_health(made: Families, result: AccountResult) -> None:
     account = (result.account.provider, result.account.name)
     made.add(UP, account, result.listing is not None)
-    made.add(SUCCESS, (*account, COLLECTOR), result.error is None)
-    made.add(TOOK, (*account, COLLECTOR), result.seconds)
+    made.add(SUCCESS, (*account, SESSIONS_COLLECTOR), result.error is None)
+    made.add(TOOK, (*account, SESSIONS_COLLECTOR), result.seconds)
     if result.complete is not None:
         made.add(HISTORY, account, result.complete)
     if result.last_success is not None:

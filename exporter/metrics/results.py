@@ -7,7 +7,16 @@ from typing import Literal
 import msgspec
 
 from exporter.metrics.counters import CounterKey
-from exporter.model import Account, Listing, ProviderTraits
+from exporter.metrics.definitions import SESSIONS_COLLECTOR
+from exporter.model import Account, AccountReport, Listing, ProviderTraits
+
+
+class ReportResult(msgspec.Struct, frozen=True):
+    """What was read of an account beside its sessions: the report, the reason of a failure, the seconds."""
+
+    report: AccountReport
+    error: str | None
+    seconds: float
 
 
 class AccountResult(msgspec.Struct, frozen=True):
@@ -22,6 +31,7 @@ class AccountResult(msgspec.Struct, frozen=True):
     seconds: how long the account took.
     rejected_held: the number of rejected rows that the ledger remembers.
     totals_at: when the ledger was asked for the totals, or later, on the scraper's clock.
+    reported: what was found beside the sessions; None where that is not collected.
     """
 
     account: Account
@@ -34,6 +44,7 @@ class AccountResult(msgspec.Struct, frozen=True):
     seconds: float
     rejected_held: int | None = None
     totals_at: float = math.inf
+    reported: ReportResult | None = None
 
 
 class AccountDescription(msgspec.Struct, frozen=True):
@@ -42,9 +53,11 @@ class AccountDescription(msgspec.Struct, frozen=True):
     cost_source: where the cost of its sessions comes from; None where no cost is shown.
     prices: in USD, by unit: `hour` of browser, `gb` of proxy traffic.
     limits: what it should not exceed, in base units, by name.
+    collectors: what is read of it: `sessions`, `account`.
     """
 
     traits: ProviderTraits
     cost_source: Literal["reported", "estimated"] | None = None
     prices: Mapping[str, float] = {}
     limits: Mapping[str, float] = {}
+    collectors: tuple[str, ...] = (SESSIONS_COLLECTOR,)

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from exporter import __revision__, __version__
 from exporter.metrics import definitions
-from exporter.metrics.definitions import COLLECTOR, Spec
+from exporter.metrics.definitions import SESSIONS_COLLECTOR, Spec
 from exporter.metrics.samples import merged
 from exporter.model import REJECTIONS, Account
 
@@ -69,19 +69,24 @@ class Telemetry:
         known = [one for account, one in [*self._accounts.items()] if account in accounts]
         return merged(one.registry.collect() for one in known)
 
-    def for_account(self, account: Account, endpoints: Iterable[str] = ()) -> "AccountTelemetry":
+    def for_account(
+        self,
+        account: Account,
+        endpoints: Iterable[str] = (),
+        collectors: Iterable[str] = (SESSIONS_COLLECTOR,),
+    ) -> "AccountTelemetry":
         """Returns what counts for an account; every counter known in advance is at 0 from now on."""
         made = self._account(account)
-        made.begin(endpoints)
+        made.begin(endpoints, collectors)
         return made
 
     def _account(self, account: Account) -> "AccountTelemetry":
         known = self._accounts.get(account)
         return known or self._accounts.setdefault(account, AccountTelemetry(account))
 
-    def scrape_failed(self, account: Account, reason: str) -> None:
+    def scrape_failed(self, account: Account, reason: str, collector: str = SESSIONS_COLLECTOR) -> None:
         """Count a failed scrape of an account."""
-        self._account(account).scrape_failed(reason)
+        self._account(account).scrape_failed(reason, collector)
 
     def rejected(self, account: Account, rows: Mapping[str, int]) -> None:
         """Count rows that were left out, by reason."""
@@ -123,10 +128,11 @@ class AccountTelemetry:
             spec.name, spec.text, spec.labels, buckets=LATENCY_BUCKETS, registry=self.registry
         )
 
-    def begin(self, endpoints: Iterable[str]) -> None:
+    def begin(self, endpoints: Iterable[str], collectors: Iterable[str]) -> None:
         """Have every counter that is known in advance stand at 0."""
-        for reason in REASONS:
-            self._errors.labels(*self._labels, COLLECTOR, reason)
+        for collector in collectors:
+            for reason in REASONS:
+                self._errors.labels(*self._labels, collector, reason)
         for reason in REJECTIONS:
             self._rejected.labels(*self._labels, reason)
         for endpoint in endpoints:
@@ -134,9 +140,9 @@ class AccountTelemetry:
                 self._requests.labels(*self._labels, endpoint, code)
             self._latency.labels(*self._labels, endpoint)
 
-    def scrape_failed(self, reason: str) -> None:
+    def scrape_failed(self, reason: str, collector: str) -> None:
         """Count a failed scrape."""
-        self._errors.labels(*self._labels, COLLECTOR, reason).inc()
+        self._errors.labels(*self._labels, collector, reason).inc()
 
     def rejected(self, rows: Mapping[str, int]) -> None:
         """Count rows that were left out, by reason."""
@@ -155,3 +161,13 @@ class AccountTelemetry:
         else:
             with suppress(KeyError):  # it was not shown
                 self._rate_limit.remove(*self._labels)
+
+
+class RequestCounts:
+    """An account's requests, without what their answers say of the rate limit, which the list's show."""
+
+    def __init__(self, telemetry: AccountTelemetry) -> None:
+        self.request_finished = telemetry.request_finished
+
+    def rate_limit(self, remaining: int | None) -> None:
+        """Not shown."""

@@ -7,12 +7,20 @@ from typing import Annotated, Any, Protocol, TypeAlias, runtime_checkable
 import msgspec
 
 from exporter.client.api import Api
+from exporter.client.errors import ApiError
 from exporter.config.loader import printable
 from exporter.config.settings import NoOptions, Pricing
-from exporter.model import Listing, ProviderTraits, ReadWindow
+from exporter.model import AccountReport, Listing, ProviderTraits, ReadWindow
 
 # Sent with each request for a list, so that only matching sessions are listed.
 Query: TypeAlias = Annotated[str | None, printable(2000)]
+
+
+class AccountReading(msgspec.Struct, frozen=True):
+    """What was read of an account beside its sessions, and the first failure, if there was one."""
+
+    report: AccountReport
+    failure: ApiError | None = None
 
 
 class SessionReader(Protocol):
@@ -44,6 +52,13 @@ class HistoryReader(SessionReader, Protocol):
         """
 
 
+class AccountReader(Protocol):
+    """Reads what a provider tells of an account beside its sessions."""
+
+    def read(self, deadline: float) -> AccountReading:
+        """Returns what could be read, by a deadline on the clock `boottime`, in seconds, and what failed."""
+
+
 class Provider(msgspec.Struct, frozen=True):
     """A provider of cloud browsers.
 
@@ -54,6 +69,8 @@ class Provider(msgspec.Struct, frozen=True):
         key_header: the request header that carries the API key.
         endpoints: the paths that are requested: the `endpoint` label of request metrics.
         open: makes an account's reader, of the account's API and options.
+        open_account: makes the reader of what there is beside sessions; None where there is none.
+        account_endpoints: the paths that it requests, or their templates.
         options: the configuration keys that only this provider takes. A field `pricing` holds a `Pricing`.
             Two providers that share a key give it the same type.
         requests_per_second: how many requests of an account the provider takes in any second; None where it
@@ -68,6 +85,8 @@ class Provider(msgspec.Struct, frozen=True):
     open: Callable[[Api, Any], SessionReader]
     options: type[msgspec.Struct] = NoOptions
     requests_per_second: int | None = None
+    open_account: Callable[[Api], AccountReader] | None = None
+    account_endpoints: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -20,11 +20,14 @@ from exporter.labels import SeenLabelValues, limit_cardinality
 from exporter.ledger.database import BUSY_SECONDS
 from exporter.ledger.queries import FAR_FUTURE, AccountState
 from exporter.ledger.store import Ledger, LedgerError, RecordedListing
-from exporter.metrics.results import AccountResult
-from exporter.model import Account, Listing, ReadWindow
+from exporter.metrics.definitions import SESSIONS_COLLECTOR
+from exporter.metrics.results import AccountResult, ReportResult
+from exporter.model import Account, AccountReport, Listing, ReadWindow
 from exporter.providers.base import HistoryReader
 from exporter.scrape.plan import AccountTarget
+from exporter.scrape.report import ReportScraper
 from exporter.scrape.turn import Turn
+from exporter.threads import ThreadStarter, start_daemon
 
 TIMEOUT = "timeout"
 INTERNAL = "internal"
@@ -40,8 +43,8 @@ log = structlog.get_logger()
 class ScrapeTelemetry(Protocol):
     """Counts what goes wrong; called from several threads."""
 
-    def scrape_failed(self, account: Account, reason: str) -> None:
-        """A scrape of an account failed, or a part of it."""
+    def scrape_failed(self, account: Account, reason: str, collector: str = SESSIONS_COLLECTOR) -> None:
+        """A collector of an account failed, or a part of it."""
 
     def rejected(self, account: Account, rows: Mapping[str, int]) -> None:
         """Rows were left out, by reason."""
@@ -80,17 +83,21 @@ class AccountScraper:
         telemetry: counts failures.
         clock: seconds, for deadlines; the readers' deadlines are on it.
         wall: seconds since 1970.
+        start: starts the thread of the account collector.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the last three are for tests
         self,
         account: Account,
         ledger: Ledger,
         telemetry: ScrapeTelemetry,
         clock: Callable[[], float] = boottime,
         wall: Callable[[], float] = time.time,
+        *,
+        start: ThreadStarter = start_daemon,
     ) -> None:
         self._account, self._ledger, self._telemetry = account, ledger, telemetry
+        self._reports = ReportScraper(account, telemetry, clock, start)
         self._clock, self._wall = clock, wall
         self.turn, self._lock = Turn(), Lock()
         self._may_import = False  # whether the last scrape succeeded, but for its timeout
@@ -106,21 +113,37 @@ class AccountScraper:
         but its result is good: a later scrape may show it.
         """
         with self.turn.scrape():
-            begun, listing, failure = self._clock(), None, None
-            try:
-                listing, seen = self._read(target, begun, deadline - begun)
-                self._record(target, listing, seen, begun + LEDGER_SHARE * (deadline - begun))
-            except ApiError as error:
-                failure = Failure(error.reason, str(error))
-            except LedgerError as error:
-                failure = Failure("ledger", str(error))
-            except Exception:  # an account's outermost edge: a bug here must not fail the other accounts
-                failure = FAULT
-                log.exception("account failed", **self._labels())
-            late = failure is None and self._clock() >= deadline
-            self._may_import = failure is None or failure.reason == TIMEOUT
-            self._report(LATE if late else failure)
-            return self._result(listing, failure, self._clock() - begun)
+            begun = self._clock()
+            reader = self._with_reader(target).account_reader
+            if reader is not None:
+                self._reports.begin(reader, deadline)
+            listing, failure = self._scrape_sessions(target, begun, deadline)
+            seconds = self._clock() - begun
+            reported = None
+            if reader is not None:
+                reported = self._reports.finish(begun, begun + LEDGER_SHARE * (deadline - begun))
+            return self._result(listing, failure, seconds, reported)
+
+    def _scrape_sessions(
+        self, target: AccountTarget, begun: float, deadline: float
+    ) -> tuple[Listing | None, Failure | None]:
+        if SESSIONS_COLLECTOR not in target.description.collectors:
+            return None, None
+        listing, failure = None, None
+        try:
+            listing, seen = self._read(target, begun, deadline - begun)
+            self._record(target, listing, seen, begun + LEDGER_SHARE * (deadline - begun))
+        except ApiError as error:
+            failure = Failure(error.reason, str(error))
+        except LedgerError as error:
+            failure = Failure("ledger", str(error))
+        except Exception:  # an account's outermost edge: a bug here must not fail the other accounts
+            failure = FAULT
+            log.exception("account failed", **self._labels())
+        late = failure is None and self._clock() >= deadline
+        self._may_import = failure is None or failure.reason == TIMEOUT
+        self._report(LATE if late else failure)
+        return listing, failure
 
     def go_on_importing(self) -> None:
         """Go on with a first import that the last scrape left incomplete.
@@ -141,15 +164,15 @@ class AccountScraper:
                 log.exception("import failed", **self._labels())
                 self._report_import(FAULT)
 
-    def timed_out(self, seconds: float) -> AccountResult:
+    def timed_out(self, target: AccountTarget, seconds: float) -> AccountResult:
         """Return the result of a scrape that ends before this account's; `scrape` counts the timeout."""
-        return self._result(None, LATE, seconds)
+        return self._result(None, LATE, seconds, _no_report(target, TIMEOUT, seconds))
 
-    def not_started(self, error: RuntimeError) -> AccountResult:
+    def not_started(self, target: AccountTarget, error: RuntimeError) -> AccountResult:
         """Count and return the result of a scrape for which there was no thread."""
         failure = Failure(INTERNAL, f"no thread for the account: {error}; check the limit of processes")
         self._report(failure)
-        return self._result(None, failure, 0)
+        return self._result(None, failure, 0, _no_report(target, INTERNAL, 0))
 
     def _read(self, target: AccountTarget, begun: float, seconds: float) -> tuple[Listing, SeenLabelValues]:
         """The listing as it is shown. Without a ledger no history is read, which could not be counted."""
@@ -167,7 +190,8 @@ class AccountScraper:
         """The target; with the reader of before, and what it knows, while the requests are the same."""
         if self._target is None or self._target.fetch_key != target.fetch_key:
             return target
-        return msgspec.structs.replace(target, reader=self._target.reader)
+        before = self._target
+        return msgspec.structs.replace(target, reader=before.reader, account_reader=before.account_reader)
 
     def _import(self, target: AccountTarget, stop: Future[None]) -> None:
         """Record what the reader yields, until it ends or the import is complete."""
@@ -221,7 +245,13 @@ class AccountScraper:
         with self._lock:
             self._state, self._asked = state, asked
 
-    def _result(self, listing: Listing | None, failure: Failure | None, seconds: float) -> AccountResult:
+    def _result(
+        self,
+        listing: Listing | None,
+        failure: Failure | None,
+        seconds: float,
+        reported: ReportResult | None = None,
+    ) -> AccountResult:
         with self._lock:
             state, asked = self._state, self._asked
         complete = None if state is None else state.progress is not None and state.progress.complete
@@ -236,6 +266,7 @@ class AccountScraper:
             error=None if failure is None else failure.reason,
             seconds=seconds,
             totals_at=asked,
+            reported=reported,
         )
 
     def _report(self, failure: Failure | None) -> None:
@@ -261,6 +292,10 @@ class AccountScraper:
 
     def _labels(self) -> dict[str, str]:
         return {"provider": self._account.provider, "account": self._account.name}
+
+
+def _no_report(target: AccountTarget, reason: str, seconds: float) -> ReportResult | None:
+    return ReportResult(AccountReport(), reason, seconds) if target.account_reader is not None else None
 
 
 def _is_importing(state: AccountState) -> bool:

@@ -8,7 +8,7 @@ import msgspec
 from exporter.ledger.accounting import AccountingPolicy
 from exporter.metrics.results import AccountDescription
 from exporter.model import Account
-from exporter.providers.base import SessionReader
+from exporter.providers.base import AccountReader, SessionReader
 
 # Seconds: upper bound for one scrape, so that a hanging provider cannot block an account.
 MAX_SCRAPE_SECONDS = 120.0
@@ -20,9 +20,10 @@ class AccountTarget(msgspec.Struct, frozen=True):
     Args:
         policy: how its sessions are counted.
         description: what its metrics show in advance.
-        reader: reads its sessions.
+        reader: reads its sessions, where its description has that collector.
         fetch_key: the part of the configuration that determines the reader's requests; targets with equal
             keys send the same ones.
+        account_reader: reads what there is beside its sessions; None if that is not collected.
     """
 
     account: Account
@@ -30,6 +31,7 @@ class AccountTarget(msgspec.Struct, frozen=True):
     description: AccountDescription
     reader: SessionReader
     fetch_key: Hashable = None
+    account_reader: AccountReader | None = None
 
 
 class TimeoutPolicy(msgspec.Struct, frozen=True):

@@ -150,14 +150,14 @@ class Scraper:
             account.turn.allow_import()
             future = in_thread(name, call, self._start_thread, then=account.go_on_importing)
         except RuntimeError as error:  # not kept: the scrape before may still be in its thread
-            return AccountScrape(target, now, seconds, _done(account.not_started(error)))
+            return AccountScrape(target, now, seconds, _done(account.not_started(target, error)))
         begun = self._scrapes[target.account] = AccountScrape(target, now, seconds, future)
         return begun
 
     def _account(self, account: Account) -> AccountScraper:
         if account not in self._accounts:
             self._accounts[account] = AccountScraper(
-                account, self._ledger, self._telemetry, self._clock, self._wall
+                account, self._ledger, self._telemetry, self._clock, self._wall, start=self._start_thread
             )
         return self._accounts[account]
 
@@ -186,10 +186,10 @@ class Scraper:
         return msgspec.structs.replace(result, results=results)
 
     def _result(self, account: Account, in_flight: InFlightScrape) -> AccountResult:
-        future = in_flight.scrapes[account].future
-        if future.done():
-            return future.result()
-        return self._accounts[account].timed_out(self._clock() - in_flight.begun)
+        scrape = in_flight.scrapes[account]
+        if scrape.future.done():
+            return scrape.future.result()
+        return self._accounts[account].timed_out(scrape.target, self._clock() - in_flight.begun)
 
 
 def _scrape_after(

@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 import msgspec
 from msgspec import Meta
 
-from exporter.simulator.fleet import SECOND, Fleet, ProviderFacts, SimulatedSession, session_at
+from exporter.simulator.fleet import DAY, SECOND, Fleet, ProviderFacts, SimulatedSession, session_at
 from exporter.simulator.provider import Reply, SimulatedProvider, encoded_rows, timestamp
 
 FACTS = ProviderFacts(
@@ -25,6 +25,8 @@ FACTS = ProviderFacts(
     reports_cost=True,
 )
 RETRY_AFTER = 5  # seconds
+MEAN_COST_USD = 0.01  # by which a session lowers the credit
+PROJECT = UUID("8d8ac610-566d-4ef0-9c22-186b2a5ed793")
 
 
 class BrowsersQuery(msgspec.Struct, frozen=True, rename="camel"):
@@ -102,6 +104,35 @@ def _list_sessions(fleet: Fleet, params: Mapping[str, str], t: int) -> Reply:
     return Reply({"items": items, "totalItems": total} | numbers)
 
 
+def _account(fleet: Fleet, path: str, t: int) -> Reply | None:
+    """Answer `/billing/account` of versions 2 and 3; version 4 has none."""
+    if path not in ("/api/v2/billing/account", "/api/v3/billing/account"):
+        return None
+    created = fleet.after(FACTS, t) + fleet.history
+    additional = round(max(0.0, 500 - created * MEAN_COST_USD), 4)
+    _, used = _with_status(fleet, t, "active")
+    balances = {"monthly": 100.0, "additional": additional, "total": 100.0 + additional}
+    return Reply(
+        {f"{kind}CreditsBalanceUsd": balance for kind, balance in balances.items()}
+        | {
+            "name": "Simulated account",
+            "rateLimit": 250,
+            "concurrentSessionLimit": 250,
+            "activeSessionCount": len(used),
+            "isFreeTier": False,
+            "apiKeyId": str(uuid5(PROJECT, "key")),
+            "planInfo": {
+                "planName": "Business",
+                "subscriptionStatus": "active",
+                "subscriptionId": None,
+                "subscriptionCurrentPeriodEnd": timestamp(fleet.origin + 30 * DAY),
+                "subscriptionCanceledAt": None,
+            },
+            "projectId": str(PROJECT),
+        }
+    )
+
+
 def _error_body(status: int, message: str) -> dict[str, object]:
     if status == 429:
         return {"error": "rate_limited", "limit_rps": 25, "retry_after_seconds": RETRY_AFTER}
@@ -120,4 +151,5 @@ PROVIDER = SimulatedProvider(
     sends_rate_limit=True,
     list_sessions=_list_sessions,
     error_body=_error_body,
+    account=_account,
 )

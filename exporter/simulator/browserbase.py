@@ -10,7 +10,15 @@ from uuid import UUID, uuid5
 import msgspec
 from msgspec import Meta
 
-from exporter.simulator.fleet import MILLISECOND, SECOND, Fleet, ProviderFacts, SimulatedSession, session_at
+from exporter.simulator.fleet import (
+    MILLISECOND,
+    MINUTE,
+    SECOND,
+    Fleet,
+    ProviderFacts,
+    SimulatedSession,
+    session_at,
+)
 from exporter.simulator.provider import Reply, SimulatedProvider, encoded_rows, timestamp
 
 FACTS = ProviderFacts(
@@ -27,6 +35,7 @@ FACTS = ProviderFacts(
     reports_cost=False,
 )
 
+PROJECTS_PATH = "/v1/projects"
 _METADATA = r"^user_metadata\['([^']+)'\]:'([^']*)'\Z"
 
 
@@ -74,6 +83,33 @@ def _list_sessions(fleet: Fleet, params: Mapping[str, str], t: int) -> Reply:
     return Reply(encoded_rows(fleet, FACTS, row, indices, t))
 
 
+def _account(fleet: Fleet, path: str, t: int) -> Reply | None:
+    """Answer `/v1/projects` and `/v1/projects/{id}/usage`."""
+    if path == PROJECTS_PATH:
+        return Reply([_project(fleet, name) for name in dict.fromkeys(FACTS.projects)])
+    match = re.fullmatch(rf"{PROJECTS_PATH}/([^/]+)/usage", path)
+    if match is None or match[1] not in FACTS.projects:
+        return None
+    lives = [session_at(fleet, FACTS, index) for index in fleet.listed(FACTS, t)]
+    own = [one for one in lives if one.project == match[1]]
+    minutes = sum(one.ran(t, t) for one in own) // MINUTE
+    return Reply({"browserMinutes": minutes, "proxyBytes": sum(one.proxy_bytes(t) for one in own)})
+
+
+def _project(fleet: Fleet, name: str) -> dict[str, object]:
+    """A `Project` of the SDK's model."""
+    stamp = timestamp(fleet.origin, "milliseconds")
+    return {
+        "id": name,
+        "createdAt": stamp,
+        "updatedAt": stamp,
+        "name": f"project {name[:4]}",
+        "ownerId": str(uuid5(UUID(name), "owner")),
+        "defaultTimeout": 900,
+        "concurrency": 100,
+    }
+
+
 def _error_body(status: int, message: str) -> dict[str, object]:
     body: dict[str, object] = {"error": HTTPStatus(status).phrase, "message": message}
     return body | ({"statusCode": status} if status != 401 else {})
@@ -89,4 +125,5 @@ PROVIDER = SimulatedProvider(
     sends_rate_limit=False,
     list_sessions=_list_sessions,
     error_body=_error_body,
+    account=_account,
 )

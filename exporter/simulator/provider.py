@@ -41,6 +41,7 @@ class SimulatedProvider(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     sends_rate_limit: whether every answer says what the rate limit leaves.
     list_sessions: answers a request's query parameters at a time.
     error_body: an error of a status, with a message, in the provider's own form.
+    account: answers a request for something beside the sessions, by its whole path; None for no such path.
     """
 
     facts: ProviderFacts
@@ -52,6 +53,7 @@ class SimulatedProvider(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     sends_rate_limit: bool
     list_sessions: Callable[[Fleet, Mapping[str, str], int], Reply]
     error_body: Callable[[int, str], dict[str, object]]
+    account: Callable[[Fleet, str, int], Reply | None]
 
 
 def encoded_rows(

@@ -26,7 +26,7 @@ from aiohttp import web
 from exporter.simulator import PROVIDERS
 from exporter.simulator.expected import expected_totals
 from exporter.simulator.fleet import SECOND, Fleet
-from exporter.simulator.provider import SimulatedProvider
+from exporter.simulator.provider import Reply, SimulatedProvider
 
 FAULTS = ("401", "402", "403", "404", "429", "500", "502", "503", "slow", "cut")
 SLOWNESS = 5.0  # seconds
@@ -156,7 +156,7 @@ class _Api(msgspec.Struct, frozen=True):
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Route a request."""
-        provider = self.paths.get(request.path)
+        provider = self.paths.get(request.path) or self._beside(request.path)
         if provider is None and request.path != "/truth":
             return self._refusal(404)
         if request.method not in ("GET", "HEAD"):
@@ -176,9 +176,19 @@ class _Api(msgspec.Struct, frozen=True):
         if not key or (self.keys and key not in self.keys):
             return _failure(provider, t, 401, "Invalid API key" if key else f"Missing {name.lower()} header")
         limits = _limits(t, self._remaining(key, t)) if provider.sends_rate_limit else {}
-        reply = provider.list_sessions(self.fleet, dict(request.query.items()), t)
+        if request.path in self.paths:
+            reply = provider.list_sessions(self.fleet, dict(request.query.items()), t)
+        else:
+            reply = provider.account(self.fleet, request.path, t) or Reply({"detail": "Not Found"}, 404)
         response = _json(t, reply.body, reply.status, limits)
         return await _cut(request, response) if fault == "cut" else response
+
+    def _beside(self, path: str) -> SimulatedProvider | None:
+        """Returns the provider that answers a path which is no list of sessions."""
+        found = (
+            one for one in self.paths.values() if one.account(self.fleet, path, self.clock()) is not None
+        )
+        return next(found, None)
 
     def _expected(self) -> web.Response:
         t = self.clock()

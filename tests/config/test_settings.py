@@ -172,7 +172,7 @@ def test_every_key_is_read() -> None:
             "",
             base_urls[0],
             LIMITS,
-            Options(query, prices),
+            options=Options(query, prices),
         ),
         config.AccountConfig(
             "no",

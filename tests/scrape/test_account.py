@@ -27,7 +27,7 @@ def test_at_most_one_thread_reads_the_account_and_nobody_else_waits_for_it(accou
         in_thread("one", lambda: account.scrape(provider.target(ONE), boottime() + LONG)) for _ in range(3)
     ]
     provider.asked.wait()
-    late = account.timed_out(7)
+    late = account.timed_out(provider.target(ONE), 7)
     assert not provider.crowded.wait(0.3), "two threads read at once"
     provider.gate.set()
     assert [scrape.result().error for scrape in scrapes] == [None] * 3
@@ -36,9 +36,9 @@ def test_at_most_one_thread_reads_the_account_and_nobody_else_waits_for_it(accou
 
 
 def test_a_result_without_a_listing_has_what_the_ledger_returned_last(account: AccountScraper) -> None:
-    unknown = account.timed_out(0)
+    unknown = account.timed_out(Provider().target(ONE), 0)
     good = account.scrape(Provider(listing(session())).target(ONE), boottime() + LONG)
-    later = account.not_started(RuntimeError("can't start new thread"))
+    later = account.not_started(Provider().target(ONE), RuntimeError("can't start new thread"))
     assert (unknown.totals, unknown.complete, unknown.rows) == (None, None, None)
     assert later.totals
     assert (later.totals, later.rows, later.last_success) == (good.totals, good.rows, good.last_success)

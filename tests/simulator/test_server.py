@@ -244,7 +244,8 @@ def test_the_truth_is_the_fleets(url: str) -> None:
     [
         ("GET", "/", 404),
         ("GET", "/v1/sessions/some-id", 404),
-        ("GET", "/v1/projects", 404),
+        ("GET", "/v1/projects/unknown/usage", 404),
+        ("GET", "/api/v4/billing/account", 404),
         ("POST", SESSIONS, 405),
     ],
 )
@@ -492,3 +493,21 @@ def test_an_address_in_use_is_refused_on_entry() -> None:
         server = Server(create_app(FLEET, lambda: NOW), "127.0.0.1", holder.getsockname()[1])
         with pytest.raises(OSError, match="in use"):
             server.__enter__()
+
+
+def test_the_sdks_read_projects_usage_and_billing(url: str) -> None:
+    with Browserbase(api_key="bb-key", base_url=url, max_retries=0) as client:
+        projects = client.projects.list()
+        usage = [client.projects.usage(project.id) for project in projects]
+    assert {project.id for project in projects} == set(BROWSERBASE.projects)
+    assert all(project.concurrency == 100 and project.name for project in projects)
+    assert sum(one.proxy_bytes for one in usage) == sum(one.proxy_bytes(NOW) for one in sessions(BROWSERBASE))
+    assert all(one.browser_minutes > 0 for one in usage)
+    with BrowserUse(api_key="bu-key", base_url=f"{url}/api/v3", max_retries=0) as client:
+        account = client.billing.account()
+    still_open = sum(one.status(NOW) == "active" for one in sessions(BROWSER_USE))
+    assert account.active_session_count == still_open
+    assert account.total_credits_balance_usd == pytest.approx(
+        account.monthly_credits_balance_usd + account.additional_credits_balance_usd
+    )
+    assert account.plan_info.plan_name == "Business"

@@ -3,7 +3,7 @@
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,13 +64,15 @@ def exporter(*flags: str | Path, environ: Mapping[str, str] = KEYS, port: int = 
             assert process.wait() == 0, process.log
 
 
-def configuration(folder: Path, simulator: str, **ledger: str) -> Path:
+def configuration(
+    folder: Path, simulator: str, collectors: Sequence[str] = ("sessions",), **ledger: str
+) -> Path:
     """A file for both providers at a simulator: accounts `ours`, Browserbase's with prices."""
     browserbase: dict[str, Any] = {"provider": "browserbase", "base_url": simulator}
     browserbase["pricing"] = {"browser_usd_per_hour": 0.12, "proxy_usd_per_gb": 12, "minimum_seconds": 60}
     browser_use = {"provider": "browser_use", "base_url": f"{simulator}/api/v3"}
     accounts = [
-        {"name": "ours", "api_key_env": variable, **account}
+        {"name": "ours", "api_key_env": variable, "collectors": [*collectors], **account}
         for variable, account in zip(KEYS, (browserbase, browser_use), strict=True)
     ]
     document = {

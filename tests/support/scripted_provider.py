@@ -25,11 +25,12 @@ class Tally:
 
     def __init__(self) -> None:
         self.failures: Counter[tuple[Account, str]] = Counter()
+        self.account_failures: Counter[tuple[Account, str]] = Counter()
         self.rejections: Counter[tuple[Account, str]] = Counter()
         self.writes = 0
 
-    def scrape_failed(self, account: Account, reason: str) -> None:
-        self.failures[account, reason] += 1
+    def scrape_failed(self, account: Account, reason: str, collector: str = "sessions") -> None:
+        (self.failures if collector == "sessions" else self.account_failures)[account, reason] += 1
 
     def rejected(self, account: Account, rows: Mapping[str, int]) -> None:
         self.rejections.update({(account, reason): n for reason, n in rows.items()})

@@ -4,6 +4,7 @@ import msgspec
 
 from exporter.model import UNKNOWN, ProviderTraits
 from exporter.providers.base import Provider, Query
+from exporter.providers.browser_use.account import ACCOUNT_PATH, BrowserUseAccount
 from exporter.providers.browser_use.pages import PATH
 from exporter.providers.browser_use.reader import BrowserUse
 from exporter.providers.browser_use.wire import OPEN, STOPPED, TIMED_OUT
@@ -34,4 +35,6 @@ PROVIDER = Provider(
     requests_per_second=25,
     open=lambda api, options: BrowserUse(api, options.query),
     options=Options,
+    open_account=BrowserUseAccount,
+    account_endpoints=(ACCOUNT_PATH,),
 )

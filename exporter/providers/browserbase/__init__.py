@@ -8,6 +8,7 @@ from exporter.config.loader import parsed_by
 from exporter.config.settings import Pricing
 from exporter.model import UNKNOWN, ProviderTraits
 from exporter.providers.base import Provider, Query
+from exporter.providers.browserbase.account import PROJECTS_PATH, USAGE_PATH, BrowserbaseAccount
 from exporter.providers.browserbase.reader import PATH, BrowserbaseReader
 from exporter.providers.browserbase.wire import ENDED, OPEN
 
@@ -38,4 +39,6 @@ PROVIDER = Provider(
     endpoints=(PATH,),
     open=lambda api, options: BrowserbaseReader(api, options.query),
     options=Options,
+    open_account=BrowserbaseAccount,
+    account_endpoints=(PROJECTS_PATH, USAGE_PATH),
 )

@@ -1,0 +1,102 @@
+"""The account collector through the installed command: beside the sessions, and never in their way."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from exporter.simulator.fleet import Fleet
+from exporter.simulator.server import Server, create_app
+from tests.support.pages import ORIGIN, Page
+from tests.support.processes import KEYS, Exporter, configuration, exporter
+
+BROWSERBASE, BROWSER_USE = "browserbase", "browser_use"
+BESIDE = "/v1/projects", "/api/v3/billing/account"
+FLEET = Fleet(origin=ORIGIN, history=60, rate=60)
+BOTH = ("sessions", "account")
+
+
+class Providers:
+    """The simulator; requests beside the lists get the status that is set."""
+
+    def __init__(self) -> None:
+        self.status, self.asked = 200, list[str]()
+        self._app = create_app(FLEET, lambda: ORIGIN, keys=KEYS.values())
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.asked.append(request.path)
+        beside = request.path.startswith(BESIDE)
+        if beside and self.status != 200:
+            return web.Response(status=self.status, text="secret-in-a-body")
+        return await self._app(request)
+
+
+@contextmanager
+def served(folder: Path, providers: Providers, collectors: tuple[str, ...]) -> Iterator[Exporter]:
+    with (
+        Server(providers.answer) as server,
+        exporter("--config.file", configuration(folder, server.url, collectors)) as process,
+    ):
+        yield process
+
+
+def test_quota_credit_projects_and_usage_are_shown_beside_the_sessions(tmp_path: Path) -> None:
+    with served(tmp_path, Providers(), BOTH) as command:
+        page = Page(command.get())
+    for provider in (BROWSERBASE, BROWSER_USE):
+        assert page.sum(provider, "up") == 1
+        assert page.sum(provider, "collector_success", collector="account") == 1
+        assert page.sum(provider, "exporter_errors_total", collector="account") == 0
+        assert page.of(provider, "collector_duration_seconds")
+    assert page.sum(BROWSERBASE, "quota_sessions_limit") == 200
+    assert page.of(BROWSERBASE, "quota_sessions_used") == {}
+    assert page.sum(BROWSERBASE, "project_usage_proxy_bytes") > 0
+    assert page.sum(BROWSERBASE, "project_info") == 2
+    assert page.sum(BROWSER_USE, "quota_sessions_limit") == 250
+    assert page.sum(BROWSER_USE, "quota_sessions_used") == page.sum(BROWSER_USE, "sessions", status="active")
+    assert page.sum(BROWSER_USE, "credit_balance_usd", kind="monthly") == 100
+    assert page.sum(BROWSER_USE, "account_info", plan="Business") == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [(403, "auth"), (404, "client"), (402, "payment"), (429, "rate_limited")]
+)
+def test_its_failure_leaves_the_sessions_alone(tmp_path: Path, status: int, reason: str) -> None:
+    providers = Providers()
+    providers.status = status
+    with served(tmp_path, providers, BOTH) as command:
+        pages = [Page(command.get()) for _ in range(2)]
+        log = command.log
+    for provider in (BROWSERBASE, BROWSER_USE):
+        assert [page.sum(provider, "up") for page in pages] == [1, 1]
+        assert pages[1].sum(provider, "collector_success", collector="account") == 0
+        assert pages[1].sum(provider, "collector_success", collector="sessions") == 1
+        assert pages[1].sum(provider, "exporter_errors_total", collector="account", reason=reason) == 2
+        assert pages[1].sum(provider, "exporter_errors_total", collector="sessions") == 0
+        assert pages[1].of(provider, "quota_sessions_limit") == {}
+    asked = sum(path.startswith(BESIDE) for path in providers.asked)
+    assert asked == (2 if status in (403, 404) else 4), "a refused endpoint is not asked again at once"
+    assert "secret-in-a-body" not in log
+
+
+def test_alone_it_reads_no_list_and_says_nothing_of_sessions(tmp_path: Path) -> None:
+    providers = Providers()
+    with served(tmp_path, providers, ("account",)) as command:
+        page = Page(command.get())
+        assert command.get("/-/ready").status_code == 200
+    assert all(path.startswith(BESIDE) for path in providers.asked)
+    for provider in (BROWSERBASE, BROWSER_USE):
+        assert page.of(provider, "up", "sessions", "sessions_started_total", "history_complete") == {}
+        assert page.sum(provider, "collector_success", collector="account") == 1
+        assert page.of(provider, "exporter_errors_total") != {}
+
+
+def test_sessions_alone_ask_nothing_else(tmp_path: Path) -> None:
+    providers = Providers()
+    with served(tmp_path, providers, ("sessions",)) as command:
+        page = Page(command.get())
+    assert not any(path.startswith(BESIDE) for path in providers.asked)
+    assert page.sum(BROWSER_USE, "up") == 1
+    assert page.of(BROWSER_USE, "quota_sessions_limit", "credit_balance_usd") == {}
