@@ -19,7 +19,7 @@ from tests.support.processes import Exporter, exporter, wait_until
 
 pytestmark = pytest.mark.slow
 
-KILLS = 6
+KILLS = 5
 SCRAPERS = 3
 
 
