@@ -106,6 +106,7 @@ def configure(path: Path, stations: Stations, hosts: Mapping[Account, str] = {})
             "provider": account.provider,
             "name": account.name,
             "api_key_env": VARIABLES[account.provider],
+            "collectors": ["sessions"],
             "base_url": station.place.url(hosts.get(account) or "localhost"),
             **({"pricing": PRICES} if account.provider == BROWSERBASE else {}),
         }

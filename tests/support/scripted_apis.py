@@ -222,6 +222,7 @@ def document(apis: Sequence[ScriptedApi], ledger: Path, **options: Mapping[str, 
             "provider": api.provider,
             "name": api.name,
             "base_url": api.base_url,
+            "collectors": ["sessions"],
             **({"pricing": PRICES} if api.provider == BROWSERBASE else {}),
             **options.get(api.provider, {"api_key_env": VARIABLES[api.provider]}),
         }

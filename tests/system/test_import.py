@@ -35,6 +35,7 @@ def config(folder: Path, server: Server) -> Path:
         "name": "ours",
         "provider": BROWSER_USE,
         "api_key_env": "BROWSER_USE_API_KEY",
+        "collectors": ["sessions"],
         "base_url": f"{server.url}/api/v3",
     }
     document: Mapping[str, Any] = {
