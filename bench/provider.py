@@ -59,7 +59,9 @@ class Source:
             self._whole = self._answer(encoded_rows(self._fleet, facts, browserbase.row, listed, self._now))
 
     def answer(self, path: str) -> bytes:
-        """The HTTP answer to `GET path`."""
+        """The HTTP answer to `GET path`: of a list of sessions; other endpoints are not there."""
+        if not urlsplit(path).path.endswith(("/sessions", "/browsers")):
+            return self._answer({"error": "Not Found"}, "404 Not Found")
         if self._provider == BROWSERBASE:
             return self._whole
         query = {name: values[0] for name, values in parse_qs(urlsplit(path).query).items()}
@@ -69,10 +71,10 @@ class Source:
         items = encoded_rows(self._fleet, browser_use.FACTS, browser_use.row, indices, self._now)
         return self._answer({"items": items, "totalItems": total, "pageNumber": number, "pageSize": size})
 
-    def _answer(self, content: object) -> bytes:
+    def _answer(self, content: object, status: str = "200 OK") -> bytes:
         body = msgspec.json.encode(content)
         head = (
-            "HTTP/1.1 200 OK",
+            f"HTTP/1.1 {status}",
             f"Date: {formatdate(self._now // SECOND, usegmt=True)}",
             "Content-Type: application/json",
             f"Content-Length: {len(body)}",

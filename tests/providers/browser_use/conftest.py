@@ -15,22 +15,22 @@ from tests.support.browser_use_rows import NOW
 
 @pytest.fixture(scope="module")
 def door() -> Iterator[tuple[str, list[Cloud]]]:
-    """One server for all; behind it stands the cloud that was put there last."""
+    """One server for all clouds, each under its number: requests made ahead may outlast their test."""
     clouds = [Cloud()]
 
     async def answer(request: web.BaseRequest) -> web.Response:
-        return await clouds[-1].answer(request)
+        return await clouds[int(request.path.split("/")[1])].answer(request)
 
     with Server(answer) as server:
-        yield f"{server.url}/api/v3", clouds
+        yield server.url, clouds
 
 
 @pytest.fixture
 def api(door: tuple[str, list[Cloud]]) -> Api:
-    base, clouds = door
+    url, clouds = door
     clouds.append(Cloud())
     return Api(
-        base,
+        f"{url}/{len(clouds) - 1}/api/v3",
         "X-Browser-Use-API-Key",
         lambda: "key",
         max_bytes=1 << 24,
