@@ -6,7 +6,7 @@ BIN := .venv/bin
 # --upgrade would let pip choose; the lock files choose.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo stack test check soak coverage audit bench dashboards lint-dashboards tools lock clean
+.PHONY: help demo stack test check soak coverage audit bench dashboards rules lint-dashboards tools lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,8 +19,9 @@ help:
 	@echo "make audit            look for known vulnerabilities in the dependencies; needs the internet"
 	@echo "make bench            measure speed and memory: six minutes; ONLY=PART one part; AGAINST=CHECKOUT compares"
 	@echo "make dashboards       write grafana/dashboards from grafana/*.py"
+	@echo "make rules            write deploy/prometheus/rules from deploy/mixin; needs Go 1.26"
 	@echo "make lint-dashboards  lint the dashboards and the alerting rules; needs Go 1.24"
-	@echo "make tools            build promtool 3 for the rule tests: minutes, once; needs Go 1.26"
+	@echo "make tools            build promtool 3 and jsonnet for the rule tests: minutes, once; needs Go 1.26"
 	@echo "make lock             update the pinned dependencies"
 	@echo "make clean            remove the virtual environment and all caches"
 
@@ -77,6 +78,10 @@ bench: .venv/dev
 dashboards: .venv/dev
 	$(BIN)/python -m grafana
 
+# deploy/mixin is the source; what is made of it is committed, so that nobody needs jsonnet to use it.
+rules: .tools/jsonnet
+	$< --string deploy/mixin/rules.jsonnet > deploy/prometheus/rules/cloud-browser.yml
+
 # grafana/lint/go.sum pins the linter and all that it is made of; building it takes minutes, once.
 lint-dashboards:
 	for file in grafana/dashboards/*.json; do \
@@ -85,10 +90,13 @@ lint-dashboards:
 	go -C deploy/prometheus/lint tool pint --offline --config pint.hcl lint \
 		--min-severity warning --fail-on warning ../rules
 
-# Tests run the rules with promtool 3 too, which no Debian has yet. It needs no service discovery.
-tools: .tools/promtool3
+# Tests run the rules with promtool 3 too, which no Debian has yet, and make them anew with jsonnet.
+tools: .tools/promtool3 .tools/jsonnet
 .tools/promtool3: deploy/prometheus/promtool/go.mod deploy/prometheus/promtool/go.sum
 	go -C deploy/prometheus/promtool build -tags remove_all_sd -o "$(CURDIR)/$@" github.com/prometheus/prometheus/cmd/promtool
+
+.tools/jsonnet: deploy/mixin/jsonnet/go.mod deploy/mixin/jsonnet/go.sum
+	go -C deploy/mixin/jsonnet build -o "$(CURDIR)/$@" github.com/google/go-jsonnet/cmd/jsonnet
 
 # The lock files name no index, so that each machine uses its own.
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from itertools import combinations, pairwise, product
-from math import prod
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ import requests
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from grafana import limits
 from grafana.build import FOLDER, files
 from grafana.promql import VARIABLES
 from tests.support.expressions import (
@@ -128,20 +126,6 @@ def test_limits_rise(path: Path) -> None:
         ]
         assert base["value"] is None
         assert all(one["value"] < other["value"] for one, other in pairwise(steps))
-
-
-def test_colours_change_where_alerts_fire() -> None:
-    groups = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules" / "cloud-browser.yml").read_text())
-    rules = {rule.get("record"): rule["expr"] for group in groups["groups"] for rule in group["rules"]}
-    for name, steps in {
-        "session_errors": limits.FAILING,
-        "session_timeouts": limits.FAILING,
-        "session_age_seconds": limits.OLD,
-        "pull_seconds": limits.SLOW,
-    }.items():
-        factors = re.fullmatch(r"vector\(([\d.* ]+)\)", rules[f"cloud_browser:{name}:threshold"])
-        assert factors
-        assert prod(map(float, factors[1].split("*"))) in dict(steps)
 
 
 def test_units_are_grafanas() -> None:
