@@ -95,7 +95,7 @@ class Webhook:
             thread.join()
             self._server.server_close()
 
-    def alert(self, status: str, **labels: str) -> dict[str, Any]:
+    def alert(self, status: str, /, **labels: str) -> dict[str, Any]:
         """The first alert with this status and labels; waited for."""
 
         def found() -> dict[str, Any] | None:
