@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Mapping
 
-from exporter.metrics.definitions import EXPIRY, KEEP_ALIVE, OLDEST, OPEN_AGES, OPEN_COSTS, SESSIONS
-from exporter.metrics.samples import Families, all_series, series_labels
+from exporter.metrics.definitions import EXPIRY, KEEP_ALIVE, LIMITED, OLDEST, OPEN_AGES, OPEN_COSTS, SESSIONS
+from exporter.metrics.samples import Families, SeriesLabels, all_series
 from exporter.model import NANO_USD, SECOND, Account, Listing, ProviderTraits, Series, Session
 
 # Upper bounds in seconds: 5 and 15 minutes, 1, 2, 4, 6 and 12 hours, a day.
@@ -12,7 +12,7 @@ AGE_BUCKETS = (300, 900, 3600, 7200, 14400, 21600, 43200, 86400)
 
 
 def add_listing(
-    account: Account,
+    at: SeriesLabels,
     listed: Mapping[tuple[Series, str], int],
     still_open: Mapping[str, Session],
     traits: ProviderTraits,
@@ -23,12 +23,12 @@ def add_listing(
     every = all_series(traits, (series for series, _ in listed))
     counts = {(series, status): 0 for series in every for status in statuses} | dict(listed)
     for (series, status), count in sorted(counts.items()):
-        made.add(SESSIONS, (*series_labels(account, series), status), count)
+        made.add(SESSIONS, (*at.of(series), status), count)
     grouped: dict[Series, list[Session]] = defaultdict(list)
     for session in still_open.values():
         grouped[session.series].append(session)
     for series in every:
-        labels = series_labels(account, series)
+        labels = at.of(series)
         _add_open(made, labels, grouped[series])
         if traits.keep_alive:
             made.add(KEEP_ALIVE, labels, sum(session.keep_alive for session in grouped[series]))
@@ -38,7 +38,7 @@ def add_listing(
             made.add(OPEN_COSTS, (*labels, "proxy"), sum(one.proxy_cost for one in usage) / NANO_USD)
 
 
-def add_open_ages(account: Account, listing: Listing, traits: ProviderTraits, made: Families) -> None:
+def add_open_ages(at: SeriesLabels, listing: Listing, traits: ProviderTraits, made: Families) -> None:
     """Adds the ages of the open sessions, by the provider's time; they change from scrape to scrape.
 
     Those known in advance stand at 0 without `keep_alive`; with it, a series appears with its first session.
@@ -49,9 +49,15 @@ def add_open_ages(account: Account, listing: Listing, traits: ProviderTraits, ma
         age = max(0, listing.time - (session.started or session.created))
         ages.setdefault((session.series, session.keep_alive), []).append(age)
     for (series, keep_alive), each in sorted(ages.items()):
-        labels = (*series_labels(account, series), str(keep_alive).lower())
+        labels = (*at.of(series), str(keep_alive).lower())
         counts = [(f"{bound}.0", sum(age <= bound * SECOND for age in each)) for bound in AGE_BUCKETS]
         made.add(OPEN_AGES, labels, [*counts, ("+Inf", len(each))], sum(each) / SECOND)
+
+
+def add_limited(account: Account, listing: Listing, metadata_labels: tuple[str, ...], made: Families) -> None:
+    """Adds how many values of each label are shown as `other`."""
+    for label in ("project", "region", "status", *metadata_labels):
+        made.add(LIMITED, (account.provider, account.name, label), listing.limited.get(label, 0))
 
 
 def _add_open(made: Families, labels: tuple[str, ...], sessions: list[Session]) -> None:
