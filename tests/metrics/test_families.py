@@ -421,9 +421,9 @@ def openmetrics(*results: AccountResult) -> tuple[str, dict[str, dict[str, Exemp
     """The page, and the exemplars by name of the sample and its status or bucket."""
     registry = CollectorRegistry()
     registry.collect = lambda: iter(families(results, DESCRIPTIONS))  # type: ignore[method-assign]  # a registry of one page
-    text = generate_openmetrics(registry).decode()
+    text = generate_openmetrics(registry).decode()  # type: ignore[no-untyped-call]  # the library's
     found: dict[str, dict[str, Exemplar]] = {}
-    for family in parse_openmetrics(text):
+    for family in parse_openmetrics(text):  # type: ignore[no-untyped-call]  # the library's own omission
         for sample in family.samples:
             if sample.exemplar is not None:
                 label = sample.labels.get("status") or sample.labels["le"]
