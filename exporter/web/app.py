@@ -58,7 +58,7 @@ class Front(msgspec.Struct, frozen=True):
         result = await self.scraper.scrape(seconds)
         request.app[FAILURES].add(result.results)
         accept, encoding = (_joined(request, name) for name in (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING))
-        page = await request.app[PAGES].page(result, accept, encoding)
+        page = await request.app[PAGES].page(result, accept, encoding, seconds)
         return web.Response(body=page.body, headers=page.headers)
 
     async def probe(self, request: web.Request) -> web.Response:
