@@ -38,6 +38,7 @@ class ProviderTraits(msgspec.Struct, frozen=True):
         cost_source: whether its API reports cost (`reported`), or prices estimate it (`estimated`).
         keep_alive: whether sessions may be created to survive disconnection.
         start_latency: whether its API says both when a session was created and when it ran.
+        session_page: the URL of its page of a session, with `{id}` for the id; None where none is documented.
     """
 
     name: str
@@ -48,6 +49,7 @@ class ProviderTraits(msgspec.Struct, frozen=True):
     cost_source: Literal["reported", "estimated"]
     keep_alive: bool = False
     start_latency: bool = False
+    session_page: str | None = None
 
 
 class Account(msgspec.Struct, frozen=True, order=True):

@@ -34,6 +34,7 @@ PROVIDER = Provider(
         cost_source="estimated",
         keep_alive=True,
         start_latency=True,
+        session_page="https://www.browserbase.com/sessions/{id}",
     ),
     title="Browserbase",
     base_url="https://api.browserbase.com",
