@@ -265,6 +265,7 @@ class AccountScraper:
             rejected_held=None if state is None else len(state.rejected),
             last_success=None if state is None else state.last_success,
             error=None if failure is None else failure.reason,
+            detail="" if failure is None else failure.detail,
             seconds=seconds,
             totals_at=asked,
             reported=reported,
