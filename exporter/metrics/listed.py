@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from itertools import accumulate
 
-from exporter.metrics.definitions import EXPIRY, KEEP_ALIVE, OLDEST, OPEN_AGES, OPEN_COSTS, SESSIONS
-from exporter.metrics.samples import Families, all_series, series_labels
+from exporter.metrics.definitions import EXPIRY, KEEP_ALIVE, LIMITED, OLDEST, OPEN_AGES, OPEN_COSTS, SESSIONS
+from exporter.metrics.samples import Families, SeriesLabels, all_series
 from exporter.model import NANO_USD, SECOND, Account, Listing, ProviderTraits, Series, Session
 
 # Upper bounds in seconds: 5 and 15 minutes, 1, 2, 4, 6 and 12 hours, a day.
@@ -16,7 +16,7 @@ _AGE_NAMES = (*(f"{bound}.0" for bound in AGE_BUCKETS), "+Inf")
 
 
 def add_listing(
-    account: Account,
+    at: SeriesLabels,
     listed: Mapping[tuple[Series, str], int],
     still_open: Mapping[str, Session],
     traits: ProviderTraits,
@@ -27,12 +27,12 @@ def add_listing(
     every = all_series(traits, (series for series, _ in listed))
     counts = {(series, status): 0 for series in every for status in statuses} | dict(listed)
     for (series, status), count in sorted(counts.items()):
-        made.add(SESSIONS, (*series_labels(account, series), status), count)
+        made.add(SESSIONS, (*at.of(series), status), count)
     grouped: dict[Series, list[Session]] = defaultdict(list)
     for session in still_open.values():
         grouped[session.series].append(session)
     for series in every:
-        labels = series_labels(account, series)
+        labels = at.of(series)
         _add_open(made, labels, grouped[series])
         if traits.keep_alive:
             made.add(KEEP_ALIVE, labels, sum(session.keep_alive for session in grouped[series]))
@@ -42,7 +42,7 @@ def add_listing(
             made.add(OPEN_COSTS, (*labels, "proxy"), sum(one.proxy_cost for one in usage) / NANO_USD)
 
 
-def add_open_ages(account: Account, listing: Listing, traits: ProviderTraits, made: Families) -> None:
+def add_open_ages(at: SeriesLabels, listing: Listing, traits: ProviderTraits, made: Families) -> None:
     """Adds the ages of the open sessions, by the provider's time; they change from scrape to scrape.
 
     Those known in advance stand at 0 without `keep_alive`; with it, a series appears with its first session.
@@ -58,9 +58,15 @@ def add_open_ages(account: Account, listing: Listing, traits: ProviderTraits, ma
         counts[key][bisect_left(_AGE_BOUNDS, age)] += 1
         sums[key] += age
     for key in sorted(counts):
-        labels = (*series_labels(account, key[0]), "true" if key[1] else "false")
+        labels = (*at.of(key[0]), "true" if key[1] else "false")
         buckets = list(zip(_AGE_NAMES, accumulate(counts[key]), strict=True))
         made.add(OPEN_AGES, labels, buckets, sums[key] / SECOND)
+
+
+def add_limited(account: Account, listing: Listing, metadata_labels: tuple[str, ...], made: Families) -> None:
+    """Adds how many values of each label are shown as `other`."""
+    for label in ("project", "region", "status", *metadata_labels):
+        made.add(LIMITED, (account.provider, account.name, label), listing.limited.get(label, 0))
 
 
 def _add_open(made: Families, labels: tuple[str, ...], sessions: list[Session]) -> None:

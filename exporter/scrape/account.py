@@ -278,6 +278,7 @@ class AccountScraper:
             seconds=seconds,
             totals_at=asked,
             reported=reported,
+            last_sessions={} if state is None else state.last_sessions,
         )
 
     def _report(self, failure: Failure | None) -> None:
