@@ -191,7 +191,7 @@ def test_who_cannot_wait_for_what_hangs_gets_the_sessions(tmp_path: Path, tally:
             patient = asyncio.ensure_future(scraper.scrape(LONG))
             await asyncio.to_thread(reader.asked.wait)
             hasty = await scraper.scrape(0.05)
-            for _ in range(100):
+            for _ in range(1000):
                 if of(hasty, ONE).listing is None:  # not recorded yet
                     hasty = await scraper.scrape(0.05)
             scraper.cancel_waiters()
