@@ -85,18 +85,30 @@ lint-dashboards:
 	go -C deploy/prometheus/lint tool pint --offline --config pint.hcl lint \
 		--min-severity warning --fail-on warning ../rules
 
-# Tests run the rules with promtool 3 too, which no Debian has yet. It needs no service discovery.
-tools: .tools/promtool3
+# What tests run that no Debian has: promtool 3 for the rules (it needs no service discovery), Helm and a strict
+# decoder for the chart, the Compose Specification's loader, actionlint. Each go.sum pins its program and all that it is
+# made of.
+tools: .tools/promtool3 .tools/helm .tools/manifest-lint .tools/compose-lint .tools/actionlint
 .tools/promtool3: deploy/prometheus/promtool/go.mod deploy/prometheus/promtool/go.sum
 	go -C deploy/prometheus/promtool build -tags remove_all_sd -o "$(CURDIR)/$@" github.com/prometheus/prometheus/cmd/promtool
+.tools/helm: deploy/helm/lint/go.mod deploy/helm/lint/go.sum
+	go -C deploy/helm/lint build -o "$(CURDIR)/$@" helm.sh/helm/v4/cmd/helm
+.tools/manifest-lint: deploy/helm/lint/go.mod deploy/helm/lint/go.sum deploy/helm/lint/main.go
+	go -C deploy/helm/lint build -o "$(CURDIR)/$@" .
+.tools/compose-lint: deploy/compose/lint/go.mod deploy/compose/lint/go.sum
+	go -C deploy/compose/lint build -o "$(CURDIR)/$@" github.com/compose-spec/compose-go/v2/cmd
+.tools/actionlint: .github/lint/go.mod .github/lint/go.sum
+	go -C .github/lint build -o "$(CURDIR)/$@" github.com/rhysd/actionlint/cmd/actionlint
 
 # The lock files name no index, so that each machine uses its own.
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --upgrade
 lock: .venv/dev
 	$(INSTALL) pip-tools
-	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) --output-file requirements.txt pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) --extra postgres --output-file requirements.txt pyproject.toml
 	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) --extra dev --output-file requirements-dev.txt pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) --build-deps-for wheel --only-build-deps \
+		--output-file requirements-build.txt pyproject.toml
 
 clean:
 	rm -rf .venv .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,57 @@
+"""Collects the pages of the documentation's site: the README, and every file that links lead to from it.
+
+    python -m devtools.site FOLDER
+
+The files keep their places, so that links between them work in the repository and on the site. A link to a folder
+leads nowhere on a site, and is refused.
+"""
+
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
+CODE = re.compile(r"^```.*?^```$|^    .*?$", re.MULTILINE | re.DOTALL)
+
+
+def pages(start: Path) -> list[Path]:
+    """Returns a page and all files of the repository that it leads to, by links from page to page.
+
+    Raises:
+        ValueError: naming the page and a link that leads to no file of the repository.
+    """
+    found = {start: None}
+    waiting = [start]
+    while waiting:
+        for linked in links(waiting.pop()):
+            if linked not in found:
+                found[linked] = None
+                if linked.suffix == ".md":
+                    waiting.append(linked)
+    return list(found)
+
+
+def links(page: Path) -> Iterator[Path]:
+    """Yields the files that a page's relative links lead to. Raises ValueError."""
+    for target in LINK.findall(CODE.sub("", page.read_text())):
+        if "://" not in target:
+            linked = (page.parent / target).resolve()
+            if not linked.is_file() or not linked.is_relative_to(ROOT):
+                raise ValueError(f"{page.relative_to(ROOT)}: {target} is no file of the repository")
+            yield linked
+
+
+def collect(folder: Path) -> None:
+    """Copies the pages into a folder, in place of what it holds."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for page in pages(ROOT / "README.md"):
+        copy = folder / page.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(page, copy)
+
+
+if __name__ == "__main__":
+    collect(Path(sys.argv[1]))
