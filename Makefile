@@ -6,7 +6,8 @@ BIN := .venv/bin
 # --upgrade would let pip choose; the lock files choose.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo stack test check soak coverage audit bench dashboards lint-dashboards tools lock clean
+.PHONY: help demo stack test check soak coverage audit bench dashboards lint-dashboards tools docs package chart \
+	manifests lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -20,7 +21,10 @@ help:
 	@echo "make bench            measure speed and memory: six minutes; ONLY=PART one part; AGAINST=CHECKOUT compares"
 	@echo "make dashboards       write grafana/dashboards from grafana/*.py"
 	@echo "make lint-dashboards  lint the dashboards and the alerting rules; needs Go 1.24"
-	@echo "make tools            build promtool 3 for the rule tests: minutes, once; needs Go 1.26"
+	@echo "make tools            build promtool 3, Helm and linters for the tests: minutes, once; needs Go 1.26"
+	@echo "make docs             the documents as a site, in dist/site"
+	@echo "make package          wheel and sdist, checked, in dist/package"
+	@echo "make chart manifests  the Helm chart, and plain manifests made from it, in dist/kubernetes; needs Go 1.26"
 	@echo "make lock             update the pinned dependencies"
 	@echo "make clean            remove the virtual environment and all caches"
 
@@ -100,6 +104,26 @@ tools: .tools/promtool3 .tools/helm .tools/manifest-lint .tools/compose-lint .to
 .tools/actionlint: .github/lint/go.mod .github/lint/go.sum
 	go -C .github/lint build -o "$(CURDIR)/$@" github.com/rhysd/actionlint/cmd/actionlint
 
+# Strict: a link that leads nowhere ends the build.
+docs: .venv/dev
+	$(BIN)/python -m devtools.site dist/pages
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --clean
+
+package: .venv/dev
+	rm -rf dist/package
+	$(BIN)/hatchling build --directory dist/package
+	$(BIN)/twine check --strict dist/package/*
+
+# Rules and dashboards are links in the chart; its package has them as files.
+CHART := deploy/helm/cloud-browser-exporter
+chart: .tools/helm
+	.tools/helm package $(CHART) --destination dist/kubernetes
+
+manifests: .tools/helm
+	mkdir -p dist/kubernetes
+	.tools/helm template cloud-browser-exporter $(CHART) --namespace monitoring --skip-tests \
+		--values $(CHART)/ci/sqlite-values.yaml > dist/kubernetes/cloud-browser-exporter.yaml
+
 # The lock files name no index, so that each machine uses its own.
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --upgrade
@@ -111,4 +135,4 @@ lock: .venv/dev
 		--output-file requirements-build.txt pyproject.toml
 
 clean:
-	rm -rf .venv .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv dist .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

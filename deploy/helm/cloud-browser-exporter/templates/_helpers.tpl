@@ -71,7 +71,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "exporter.config" -}}
 accounts:
 {{- range $index, $account := .Values.accounts }}
-  - {{- omit $account "apiKeySecret" | toYaml | nindent 4 }}
+  - {{ omit $account "apiKeySecret" | toYaml | nindent 4 | trim }}
     api_key_file: /etc/cloud-browser-exporter/keys/{{ $account.provider }}-{{ $index }}
 {{- end }}
 {{- with .Values.scrape }}
