@@ -2,8 +2,8 @@
 
     python -m devtools.site FOLDER
 
-The files keep their places, so that links between them work in the repository and on the site. A link to a folder
-leads nowhere on a site, and is refused.
+The files keep their places, so that links between them work in the repository and on the site. A link to a
+folder leads nowhere on a site, and is refused.
 """
 
 import re

@@ -3,8 +3,8 @@
     python healthcheck.py [HOST [PORT]]
 
 It asks by HTTP, and by HTTPS where that fails: --web.config.file may have switched TLS on. The certificate is
-not verified, since nothing is sent and nothing of the answer is used. 401 is an answer, too. Proxies of the environment
-are not asked.
+not verified, since nothing is sent and nothing of the answer is used. 401 is an answer, too. Proxies of the
+environment are not asked.
 """
 
 import http.client

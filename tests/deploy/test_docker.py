@@ -30,7 +30,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 def program(image: Image) -> str:
     """Returns the path of the image's entry point."""
     (name,) = json.loads(image.metadata["ENTRYPOINT"])
-    path = shutil.which(name, path=image.environ["PATH"])
+    path: str | None = shutil.which(name, path=image.environ["PATH"])
     assert path is not None
     return path
 
@@ -53,7 +53,9 @@ def test_the_last_stage_compiles_nothing_and_runs_as_nobody() -> None:
 
 
 def test_wheels_alone_are_installed_by_their_hashes() -> None:
-    (installing, own) = [text for word, text in instructions(FILE) if word == "RUN" and " install " in text][:2]
+    (installing, own) = [text for word, text in instructions(FILE) if word == "RUN" and " install " in text][
+        :2
+    ]
     assert installing.count("--require-hashes --only-binary :all:") == installing.count(" install ") == 2
     assert "--no-deps --no-index" in own
 

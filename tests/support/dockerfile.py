@@ -1,7 +1,7 @@
 """Runs the steps of a Dockerfile as a plain script, below a folder that stands for `/`.
 
-What a machine without a container engine can find out: that every file a step needs is copied, that every command
-works, and that the last stage runs from what it copies out of the first alone.
+What a machine without a container engine can find out: that every file a step needs is copied, that every
+command works, and that the last stage runs from what it copies out of the first alone.
 """
 
 import os

@@ -57,6 +57,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if not .Values.accounts }}
 {{- fail "accounts: none; name at least one, with its provider and apiKeySecret" }}
 {{- end }}
+{{- /* The schema's message would show the password. */ -}}
+{{- if regexMatch "^[a-z]+://[^@/?]*:[^@/?]*@|[?&]password=" .Values.ledger.postgresql.url }}
+{{- fail "ledger.postgresql.url: holds a password; name a Secret in ledger.postgresql.passwordSecret" }}
+{{- end }}
 {{- $names := dict }}
 {{- range .Values.accounts }}
 {{- $name := printf "%s/%s" .provider .name }}
