@@ -17,16 +17,16 @@ LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 CODE = re.compile(r"^```.*?^```$|^    .*?$", re.MULTILINE | re.DOTALL)
 
 
-def pages(start: Path) -> list[Path]:
-    """Returns a page and all files of the repository that it leads to, by links from page to page.
+def pages(start: Path, root: Path = ROOT) -> list[Path]:
+    """Returns a page and all files below a root that it leads to, by links from page to page.
 
     Raises:
-        ValueError: naming the page and a link that leads to no file of the repository.
+        ValueError: naming the page and a link that leads to no such file.
     """
     found = {start: None}
     waiting = [start]
     while waiting:
-        for linked in links(waiting.pop()):
+        for linked in links(waiting.pop(), root):
             if linked not in found:
                 found[linked] = None
                 if linked.suffix == ".md":
@@ -34,13 +34,13 @@ def pages(start: Path) -> list[Path]:
     return list(found)
 
 
-def links(page: Path) -> Iterator[Path]:
+def links(page: Path, root: Path) -> Iterator[Path]:
     """Yields the files that a page's relative links lead to. Raises ValueError."""
     for target in LINK.findall(CODE.sub("", page.read_text())):
         if "://" not in target:
             linked = (page.parent / target).resolve()
-            if not linked.is_file() or not linked.is_relative_to(ROOT):
-                raise ValueError(f"{page.relative_to(ROOT)}: {target} is no file of the repository")
+            if not linked.is_file() or not linked.is_relative_to(root):
+                raise ValueError(f"{page.relative_to(root)}: {target} is no file of the repository")
             yield linked
 
 

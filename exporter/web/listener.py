@@ -97,5 +97,6 @@ def _listener(family: int, address: str, port: int) -> socket.socket:
     )
     # Accepted sockets inherit these.
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
-    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, ACKNOWLEDGE_MS)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it, macOS has not
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, ACKNOWLEDGE_MS)
     return opened

@@ -17,7 +17,7 @@ from tests.support.processes import run
 from tests.support.rules import ROOT
 from tests.support.tools import tool
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.go]
 
 CHART = ROOT / "deploy" / "helm" / "cloud-browser-exporter"
 VALUES = sorted((CHART / "ci").glob("*-values.yaml"))

@@ -24,6 +24,7 @@ def aliases(service: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.go
 def test_the_stack_is_valid_for_the_compose_specification() -> None:
     code, out, errors = run(tool("compose-lint"), "--format=yaml", FILE, environ={})
     assert (code, errors) == (0, "")
@@ -31,6 +32,7 @@ def test_the_stack_is_valid_for_the_compose_specification() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.go
 def test_what_the_specification_does_not_know_is_found(tmp_path: Path) -> None:
     """Else the test above would say nothing."""
     shutil.copy(FOLDER / ".env", tmp_path)

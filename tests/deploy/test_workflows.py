@@ -25,6 +25,7 @@ def jobs(file: Path) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.slow
+@pytest.mark.go
 @each_file
 def test_actionlint_finds_no_fault(file: Path) -> None:
     assert run(tool("actionlint"), "-no-color", file) == (0, "", "")
