@@ -1,6 +1,7 @@
 """The systemd unit: valid, hardened, and with what the exporter needs."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from tests.support.processes import COMMAND, program, run
 from tests.support.rules import ROOT
 
-UNIT = ROOT / "deploy" / "systemd" / "cloud-browser-exporter.service"
+FOLDER = ROOT / "deploy" / "systemd"
+UNIT, SOCKET = (FOLDER / f"cloud-browser-exporter.{kind}" for kind in ("service", "socket"))
 EXPOSURE = 20  # of 100; `systemd-analyze security` prints it as 2.0
 
 
@@ -17,14 +19,14 @@ def settings(name: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
+def test_systemd_finds_no_fault_in_the_units(tmp_path: Path) -> None:
     """The program stands where these tests run, not where the unit expects it."""
     text = re.sub(r"^ExecStart=\S+", f"ExecStart={COMMAND}", UNIT.read_text(), flags=re.MULTILINE)
     unit = tmp_path / UNIT.name
     unit.write_text(text)
-    unit.chmod(0o644)
+    shutil.copy(SOCKET, tmp_path)
     analyze = program("systemd-analyze", "systemd")
-    assert run(analyze, "verify", "--man=no", unit) == (0, "", "")
+    assert run(analyze, "verify", "--man=no", unit, tmp_path / SOCKET.name) == (0, "", "")
 
 
 @pytest.mark.slow
@@ -41,6 +43,7 @@ def test_the_ledger_and_the_keys_are_where_the_unit_says() -> None:
     (command,) = settings("ExecStart")
     assert re.findall(r"--[\w.]+", command) == ["--config.file"]
     assert settings("StateDirectory") == ["cloud-browser-exporter"]
+    assert "ListenStream=10925\n" in SOCKET.read_text()
     credentials = {setting.partition(":")[0] for setting in settings("LoadCredential")}
     assert f"api_key_file: /run/credentials/{UNIT.name}/browserbase" in UNIT.read_text()
     assert credentials == {"browserbase", "browser_use"}
