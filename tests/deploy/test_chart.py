@@ -249,7 +249,9 @@ def test_the_chart_has_the_exporters_version(tmp_path: Path) -> None:
     assert code == 0, errors
     with tarfile.open(tmp_path / f"cloud-browser-exporter-{__version__}.tgz") as package:
         members = {member.name.partition("/")[2]: member for member in package.getmembers()}
-    assert members["files/rules/cloud-browser.yml"].isfile()
+    rules = {f"files/rules/{file.name}" for file in (ROOT / "deploy" / "prometheus" / "rules").glob("*.yml")}
+    assert rules
+    assert rules == {name for name in members if name.startswith("files/rules/") and members[name].isfile()}
     assert not any(name.startswith("ci/") for name in members)
 
 
