@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
+MARKER = re.compile(r"[-*] |\d+\. ")  # of a list's item
 CODE = re.compile(r"^```.*?^```$|^    .*?$", re.MULTILINE | re.DOTALL)
 
 
@@ -44,13 +45,33 @@ def links(page: Path, root: Path) -> Iterator[Path]:
             yield linked
 
 
+def with_wide_lists(text: str) -> str:
+    """Returns a page for Python-Markdown, which wants what belongs to a list's item indented by four spaces.
+
+    GitHub wants it below the item's text: two spaces for `- `, three for `1. `.
+    """
+    lines, fenced, width = [], False, 0
+    for line in text.splitlines():
+        fenced ^= line.startswith("```")
+        marker = None if fenced else MARKER.match(line)
+        if marker:
+            width = len(marker[0])
+        elif line and not line.startswith(" " * width):
+            width = 0
+        lines.append(" " * (4 - width) + line if width and line and not marker else line)
+    return "\n".join(lines) + "\n"
+
+
 def collect(folder: Path) -> None:
     """Copies the pages into a folder, in place of what it holds."""
     shutil.rmtree(folder, ignore_errors=True)
     for page in pages(ROOT / "README.md"):
         copy = folder / page.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(page, copy)
+        if page.suffix == ".md":
+            copy.write_text(with_wide_lists(page.read_text()))
+        else:
+            shutil.copyfile(page, copy)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """The documentation's site: every page is on it, and no link leads nowhere."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from devtools.site import ROOT, collect, pages
+from devtools.site import ROOT, collect, pages, with_wide_lists
 
 
 def test_every_document_is_reached_from_the_readme() -> None:
@@ -26,6 +27,14 @@ def test_links_in_code_are_no_links(tmp_path: Path) -> None:
     assert pages(tmp_path / "page.md", tmp_path) == [tmp_path / "page.md"]
 
 
+def test_what_belongs_to_an_item_of_a_list_is_indented_for_the_site() -> None:
+    page = "1. first\n\n       code\n\n10. tenth\n    goes on\n\n- item\n  goes on\n\n  - inner\n\nText.\n"
+    wide = "1. first\n\n        code\n\n10. tenth\n    goes on\n\n- item\n    goes on\n\n    - inner\n\nText.\n"
+    assert with_wide_lists(page) == wide
+    fenced = "```yaml\n- item\n  key: value\n```\n\n    - code\n      more\n"
+    assert with_wide_lists(fenced) == fenced
+
+
 @pytest.mark.slow
 def test_the_site_is_built_strictly(tmp_path: Path) -> None:
     collect(tmp_path / "pages")
@@ -38,4 +47,6 @@ def test_the_site_is_built_strictly(tmp_path: Path) -> None:
         timeout=120,
         check=True,
     )
-    assert (tmp_path / "site" / "docs" / "operations" / "index.html").is_file()
+    page = (tmp_path / "site" / "docs" / "installation" / "index.html").read_text()
+    (steps,) = re.findall("<ol>.*?</ol>", page, re.DOTALL)
+    assert steps.count("<code>") > steps.count("<pre>") == 2, "code in a list's items"
