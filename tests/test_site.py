@@ -28,8 +28,8 @@ def test_links_in_code_are_no_links(tmp_path: Path) -> None:
 
 
 def test_what_belongs_to_an_item_of_a_list_is_indented_for_the_site() -> None:
-    page = "1. first\n\n       code\n\n10. tenth\n    goes on\n\n- item\n  goes on\n\n  - inner\n\nText.\n"
-    wide = "1. first\n\n        code\n\n10. tenth\n    goes on\n\n- item\n    goes on\n\n    - inner\n\nText.\n"
+    page = "1. first\n\n       code\n\n10. tenth\n    goes on\n\n- item\n  goes on\n\n  - in\n\nText.\n"
+    wide = "1. first\n\n        code\n\n10. tenth\n    goes on\n\n- item\n    goes on\n\n    - in\n\nText.\n"
     assert with_wide_lists(page) == wide
     fenced = "```yaml\n- item\n  key: value\n```\n\n    - code\n      more\n"
     assert with_wide_lists(fenced) == fenced
