@@ -242,6 +242,13 @@ def test_values_that_would_not_work_are_refused(given: Any, said: str) -> None:
     assert "hidden" not in errors
 
 
+def test_the_schema_knows_the_values_that_there_are() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert schema["properties"].keys() - {"global"} == values.keys()  # Helm adds `global`
+    assert not schema["additionalProperties"]
+
+
 def test_the_chart_has_the_exporters_version(tmp_path: Path) -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert chart["appVersion"] == chart["version"] == __version__
