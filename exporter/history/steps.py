@@ -14,8 +14,8 @@ Change = tuple[int, Value]
 Event = tuple[int, int]  # when, and by how much a value rises or falls
 Ramp = tuple[int, int, int]  # from when to when a value rises evenly, and by how much in all
 
-# Microseconds. Prometheus looks back five minutes for a series' last sample, and a rate needs two samples in its
-# window, which in the dashboards is four minutes long at least.
+# Microseconds. Prometheus looks back five minutes for a series' last sample, and a rate needs two samples in
+# its window, which in the dashboards is four minutes long at least.
 LONGEST_PAUSE = 120_000_000
 
 
