@@ -53,15 +53,15 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="file to write, in OpenMetrics; it appears when it is complete",
+        help="file to write, in OpenMetrics; it appears when it is complete; default: none, it must be named",
     )
     add(
         "--labels",
         type=_labels,
         required=True,
-        metavar="job=J,instance=I",
-        help="labels that Prometheus adds to the exporter's series; {provider} and {account} in a value "
-        "stand for those of each account",
+        metavar="LABELS",
+        help="labels that Prometheus adds to the exporter's series, as job=J,instance=I; {provider} and "
+        "{account} in a value stand for those of each account; default: none, they must be named",
     )
     add(
         "--step",
