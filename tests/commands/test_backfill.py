@@ -11,6 +11,7 @@ from threading import Event
 
 import msgspec
 import pytest
+import yaml
 from aiohttp import web
 
 from exporter.ledger.store import Ledger
@@ -33,7 +34,13 @@ from tests.support.terminals import CTRL_C, Terminal
 
 LABELS = "job=exporter,instance=localhost:10925"
 SETTLE = 15 * MINUTE
-EXACT = ("sessions_started", "sessions_ended", "session_seconds", "session_duration_seconds")
+EXACT = (
+    "sessions_started",
+    "sessions_ended",
+    "session_seconds",
+    "session_duration_seconds",
+    "session_start_seconds",
+)
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -89,6 +96,7 @@ def test_families_stand_together(made: Made) -> None:
         "cloud_browser_sessions", "cloud_browser_sessions_started_total",
         "cloud_browser_sessions_ended_total",
         "cloud_browser_session_duration_seconds", "cloud_browser_session_seconds_total",
+        "cloud_browser_session_start_seconds",
         "cloud_browser_proxy_bytes_total", "cloud_browser_cost_usd_total",
     }  # fmt: skip
 
@@ -213,6 +221,25 @@ def test_step_until_and_labels_are_taken_as_given(tmp_path: Path) -> None:
         'job="j",instance="browser_use/ours",replica="a:1",provider="browser_use"'
         in (tmp_path / "history.om").read_text()
     )
+
+
+def test_labels_of_sessions_metadata_are_those_of_the_live_page(tmp_path: Path) -> None:
+    now = time.time_ns() // 1000
+    with Server(create_app(fleet_of(now, days=1, history=60), lambda: now)) as simulator:
+        config = configuration(tmp_path, simulator.url)
+        document = yaml.safe_load(config.read_text())
+        document["accounts"][0]["metadata_labels"] = {"team": "team"}
+        config.write_text(yaml.safe_dump(document))
+        assert run(*flags(tmp_path, config))[0] == 0
+        teams: dict[str, set[str | None]] = {name: set() for name in PROVIDERS}
+        for name in map(dict, read_history(tmp_path / "history.om")):
+            teams[name["provider"]].add(name.get("team"))
+        assert teams == {"browserbase": {"checkout", "pricing", "research"}, "browser_use": {None}}
+        code, _, errors = run(*flags(tmp_path, config, "--labels", "job=a,instance=b,team=c"))
+        assert (code, errors) == (
+            2,
+            "--labels: 'team' is one of metadata_labels of browserbase/ours\n",
+        )
 
 
 def test_an_accounts_history_ends_where_the_ledger_begins(tmp_path: Path) -> None:

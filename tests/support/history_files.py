@@ -14,6 +14,7 @@ Points = list[tuple[int, float]]
 
 SAMPLE = re.compile(r"(\w+)\{(.*)\} (\S+) (\d+)")
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)",?')
+HISTOGRAM = re.compile(r"session_(?:duration|start)_seconds")
 ENDS = re.compile("_(bucket|count|sum)$")
 
 
@@ -58,14 +59,17 @@ def strictly_parsed(path: Path) -> list[Metric]:
     one of the point before.
     """
     lines = path.read_text().splitlines(keepends=True)
-    plain = "".join(line for line in lines if "_duration_seconds" not in line)
-    points: dict[str, list[str]] = {}
+    plain = "".join(line for line in lines if not HISTOGRAM.search(line))
+    points: dict[tuple[str, str], list[str]] = {}
     for line in lines:
-        if "_duration_seconds" in line and not line.startswith("#"):
-            points.setdefault(line.rpartition(" ")[2], []).append(line)
-    head = "".join(line for line in lines if line.startswith("# ") and "_duration_seconds" in line)
-    texts = [plain, *(head + "".join(of_time) + "# EOF\n" for of_time in points.values())]
+        if HISTOGRAM.search(line) and not line.startswith("#"):
+            points.setdefault((HISTOGRAM.findall(line)[0], line.rpartition(" ")[2]), []).append(line)
+    texts = [plain, *(_head(lines, name) + "".join(each) + "# EOF\n" for (name, _), each in points.items())]
     return [family for text in texts for family in text_string_to_metric_families(text)]  # type: ignore[no-untyped-call]  # the library's
+
+
+def _head(lines: list[str], name: str) -> str:
+    return "".join(line for line in lines if line.startswith("# ") and name in line)
 
 
 def pauses(points: Points) -> list[int]:
