@@ -180,9 +180,9 @@ def test_a_web_configuration_that_is_none_ends_the_start_with_its_faults(
     flags = "--ledger.url", f"sqlite:///{ledger}", "--web.config.file", str(file)
     assert exit_code("--web.listen-address", "127.0.0.1:0", *flags) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert [line.split(": ")[:2] for line in lines] == [
-        [str(file), "basic_auth_users.me"],
-        [str(file), "tls"],
+    assert [line.split(": ")[:3] for line in lines] == [
+        [str(file), "line 1", "basic_auth_users.me"],
+        [str(file), "line 2", "tls"],
     ]
     assert "secret-password" not in "".join(lines)
     assert not ledger.exists()

@@ -18,7 +18,7 @@ from exporter.config.settings import (
     load,
     option_keys,
 )
-from exporter.config.web import TlsConfig, WebConfig
+from exporter.config.web import HttpConfig, TlsConfig, WebConfig
 from exporter.metrics.definitions import TABLE
 from exporter.metrics.telemetry import REASONS
 from exporter.model import REJECTIONS
@@ -113,8 +113,9 @@ def test_the_example_of_a_configuration_is_valid(document: Path, tmp_path: Path)
 
 def test_the_documented_web_configuration_keys_are_those_of_the_code() -> None:
     documented = {quoted(row[0])[0] for row in table(ROOT / "docs" / "web.md", "## TLS and passwords")}
-    assert documented == keys(TlsConfig, "tls_server_config.") | {"basic_auth_users"}
-    assert keys(WebConfig, "") == {"tls_server_config", "basic_auth_users"}
+    coded = keys(TlsConfig, "tls_server_config.") | keys(HttpConfig, "http_server_config.")
+    assert documented == coded | {"basic_auth_users"}
+    assert keys(WebConfig, "") == {"tls_server_config", "basic_auth_users", "http_server_config"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

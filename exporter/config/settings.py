@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeAlias
 import msgspec
 
 from exporter.config.amounts import Limits, Pricing
+from exporter.config.document import read_yaml
 from exporter.config.ledger_url import hide_password, ledger_url, ledger_url_flag
 from exporter.config.loader import (
     DAY,
@@ -26,7 +27,6 @@ from exporter.config.loader import (
     parsed_by,
     printable,
     quote,
-    read_yaml,
 )
 from exporter.config.secrets import KeyUnavailableError, Secret, key_in_environment, key_in_file, parse_key
 
@@ -145,11 +145,11 @@ def load(
 
     A key file's path is relative to the configuration file's directory, as in Prometheus.
     """
-    validator, names = Validator(), set[tuple[str, str]]()
-    values = validator.load(read_yaml(path, validator), str(path), _file_schema(providers), dot=": ") or {}
+    validator, names = Validator(str(path)), set[tuple[str, str]]()
+    values = validator.load(read_yaml(path), "", file_struct(providers)) or {}
     for index, account in enumerate(values.get("accounts") or ()):
         if account is not None:
-            at = f"{path}: accounts[{index}]"
+            at = f"accounts[{index}]"
             _check_unique(account, at, names, validator)
             _check_options(account, at, providers, validator)
             _check_key(account, at, path.parent, environ, validator)
@@ -182,8 +182,8 @@ def load_ledger_url(path: Path, providers: Providers) -> str | None:
 
     The accounts' keys need not be there.
     """
-    validator = Validator()
-    values = validator.load(read_yaml(path, validator), str(path), _file_schema(providers), dot=": ") or {}
+    validator = Validator(str(path))
+    values = validator.load(read_yaml(path), "", file_struct(providers)) or {}
     if validator.faults:
         raise ConfigError(*validator.faults)
     ledger = values.get("ledger") or {}
@@ -244,7 +244,7 @@ def option_keys(provider: ConfigurableProvider) -> set[str]:
     return {field.encode_name for field in msgspec.structs.fields(provider.options)}
 
 
-def _file_schema(providers: Providers) -> type[msgspec.Struct]:
+def file_struct(providers: Providers) -> type[msgspec.Struct]:
     """Returns the struct of a configuration file, in which an account may have any provider's keys."""
     structs: list[type[msgspec.Struct]] = [AccountConfig, *(one.options for one in providers.values())]
     keys = {field.encode_name: field for one in structs for field in msgspec.structs.fields(one)}
@@ -279,7 +279,8 @@ def _check_key(
 ) -> None:
     """Checks the account's key; resolves the key file's path against the configuration file's directory."""
     if ("api_key_env" in account) == ("api_key_file" in account):
-        validator.add_error(at, "needs exactly one of api_key_env, api_key_file")
+        found = "has both api_key_env and" if "api_key_env" in account else "has neither api_key_env nor"
+        validator.add_error(at, f"{found} api_key_file; allowed: exactly one of them")
     if variable := account.get("api_key_env"):
         validator.load(variable, f"{at}.api_key_env", partial(key_in_environment, environ=environ))
     if file := account.get("api_key_file"):
@@ -294,13 +295,13 @@ def _config(
     url: str | None,
     validator: Validator,
 ) -> Config:
-    ledger = values.get("ledger") or {}
+    ledger, outside = values.get("ledger") or {}, Validator()
     if url is not None:
-        ledger["url"] = validator.load(url, "--ledger.url", ledger_url_flag)
+        ledger["url"] = outside.load(url, "--ledger.url", ledger_url_flag)
     elif "url" not in ledger:
-        ledger["url"] = _default_ledger(environ, validator)
-    if validator.faults:
-        raise ConfigError(*validator.faults)
+        ledger["url"] = _default_ledger(environ, outside)
+    if faults := [*validator.faults, *outside.faults]:
+        raise ConfigError(*faults)
     accounts = tuple(_account(account, providers) for account in values["accounts"])
     scrape = msgspec.convert(values.get("scrape") or {}, Scrape)
     return Config(accounts, scrape, msgspec.convert(ledger, LedgerConfig))
