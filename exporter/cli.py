@@ -15,6 +15,7 @@ import msgspec
 from exporter import __version__
 from exporter import log as logs
 from exporter.app import Web, serve
+from exporter.commands import config as configurations
 from exporter.commands import ledger as ledgers
 from exporter.config.settings import ConfigError, default_ledger, from_environment, load
 from exporter.ledger.errors import LedgerError
@@ -109,7 +110,7 @@ def _main_parser(providers: Providers) -> _Parser:
     parser = _parser(NAME, COMMANDS["serve"], text)
     parser.usage = "%(prog)s [FLAGS] [COMMAND] [FLAGS]"
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    lines = (f"  {name:12} {command.text}" for name, command in COMMANDS.items())
+    lines = (f"  {name:14} {command.text}" for name, command in COMMANDS.items())
     parser.epilog = "\n".join(("commands:", *lines, "", "`COMMAND --help` shows a command's flags."))
     parser.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER, help="see below")
     return parser
@@ -267,6 +268,11 @@ COMMANDS: Mapping[str, Command] = {
     "serve": Command("serve the metrics (the default)", _add_serving, _serve),
     "simulate": Command("serve the providers' APIs from a seeded fleet", _add_simulate, _simulate),
     "demo": Command("simulator and exporter in one process; needs no key", _add_demo, _demo),
+    "config schema": Command(
+        "print the JSON Schema of a configuration file",
+        configurations.add_schema_flags,
+        configurations.print_schema,
+    ),
     "ledger show": Command(
         "print accounts, totals and rows of a ledger", ledgers.add_show_flags, ledgers.show
     ),

@@ -19,6 +19,13 @@ DAY, MINUTE, SECOND = 86_400_000_000, 60_000_000, 1_000_000  # microseconds
 
 UNITS = {"y": 365 * DAY, "w": 7 * DAY, "d": DAY, "h": 60 * MINUTE, "m": MINUTE, "s": SECOND, "ms": 1000}
 _DURATION = re.compile("0|(?=.)" + "".join(f"(?:([0-9]{{1,20}}){unit})?" for unit in UNITS))
+# What the JSON Schema says of a duration's value: YAML reads a 0 as a number.
+DURATION: Mapping[str, object] = {
+    "type": ["string", "integer"],
+    "pattern": "^(?:0|(?=.)" + "".join(f"(?:[0-9]+{unit})?" for unit in UNITS) + ")$",
+    "maximum": 0,
+    "minimum": 0,
+}
 _LONGEST_SHOWN = 20  # in characters; API keys and hashes are longer
 _LONGEST_GUESSED = 40  # of keys for which a near one is sought
 _FAULTS = 100  # aliases can give a small file millions

@@ -13,9 +13,16 @@ import msgspec
 
 from exporter.config.amounts import Limits, Pricing
 from exporter.config.document import read_yaml
-from exporter.config.ledger_url import hide_password, ledger_url, ledger_url_flag
+from exporter.config.ledger_url import (
+    STATE_DIRECTORIES,
+    default_ledger,
+    hide_password,
+    ledger_url,
+    ledger_url_flag,
+)
 from exporter.config.loader import (
     DAY,
+    DURATION,
     MINUTE,
     SECOND,
     ConfigError,
@@ -44,11 +51,11 @@ __all__ = [
 ]
 
 COLLECTORS = ("sessions", "account")
+HISTORY = ("import", "skip")
 _HOST = r"(?:\w[\w.-]*|\[[\da-fA-F:.]+\])"
 _PORT = r"(?::(?:[1-5]?\d{1,4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]))?"
 _URL = rf"(?i:https?)://{_HOST}{_PORT}(?:/[\w./~%+:-]*)?"
-_NAME = "cloud-browser-exporter"
-_STATE_DIRECTORIES = {"STATE_DIRECTORY": ".", "XDG_STATE_HOME": _NAME, "HOME": f".local/state/{_NAME}"}
+_WEB = "^[hH][tT][tT][pP][sS]?://"  # in the JSON Schema, whose patterns know no flags
 
 
 def _seconds(least: str, text: str) -> float:
@@ -63,7 +70,9 @@ def _base_url(text: str) -> str:
     return match_pattern(_URL, wanted, text).rstrip("/")
 
 
-Seconds: TypeAlias = Annotated[float, parsed_by(partial(_seconds, "0s"))]
+def _time(least: str, text: str) -> msgspec.Meta:
+    """Marks a field of seconds that is written as a duration; `text`: what the key means."""
+    return parsed_by(partial(_seconds, least), text, **DURATION)
 
 
 class ConfigurableProvider(Protocol):
@@ -91,13 +100,19 @@ class AccountConfig(msgspec.Struct, frozen=True):
     options: the keys that only its provider takes, as a struct of the provider's own.
     """
 
-    name: Annotated[str, printable(100)]
-    provider: Annotated[str, printable(100)]
-    api_key_env: Annotated[str, printable(1000)] = ""
-    api_key_file: Annotated[str, printable(1000)] = ""
-    base_url: Annotated[str, parsed_by(_base_url)] = ""
-    limits: Annotated[Limits, parsed_by(Limits)] = Limits()
-    collectors: Annotated[tuple[str, ...], parsed_by([partial(one_of, COLLECTORS)])] = COLLECTORS
+    name: Annotated[str, printable(100, "the account label; unique for its provider")]
+    provider: Annotated[str, printable(100, "whose account it is")]
+    api_key_env: Annotated[str, printable(1000, "environment variable that holds the API key")] = ""
+    api_key_file: Annotated[
+        str, printable(1000, "file that holds the API key, relative to this file; read at each scrape")
+    ] = ""
+    base_url: Annotated[
+        str, parsed_by(_base_url, "where the API is; default: the provider's", pattern=_WEB, type="string")
+    ] = ""
+    limits: Annotated[Limits, parsed_by(Limits, "what the account should not exceed, for alerts")] = Limits()
+    collectors: Annotated[
+        tuple[str, ...], parsed_by([partial(one_of, COLLECTORS)], "what is read of the account")
+    ] = COLLECTORS
     options: msgspec.Struct = msgspec.field(default_factory=NoOptions)
 
     def key(self, environ: Mapping[str, str]) -> Secret:
@@ -113,18 +128,33 @@ class AccountConfig(msgspec.Struct, frozen=True):
 class Scrape(msgspec.Struct, frozen=True):
     """Limits of a scrape; times in seconds."""
 
-    timeout: Annotated[float, parsed_by(partial(_seconds, "1ms"))] = 10.0
-    timeout_offset: Seconds = 0.5
-    min_interval: Seconds = 0.0
-    max_response_bytes: Annotated[int, parsed_by(partial(number, 1, 10**12, 0))] = 1 << 28
+    timeout: Annotated[float, _time("1ms", "timeout of a scrape where Prometheus sends none")] = 10.0
+    timeout_offset: Annotated[float, _time("0s", "time kept back from Prometheus's timeout")] = 0.5
+    min_interval: Annotated[float, _time("0s", "a scrape this soon after the last gets its answer")] = 0.0
+    max_response_bytes: Annotated[
+        int, parsed_by(partial(number, 1, 10**12, 0), "largest response accepted, decompressed")
+    ] = 1 << 28
 
 
 class LedgerConfig(msgspec.Struct, frozen=True):
     """The ledger's database URL, how its counters begin, how long an ended session is read again."""
 
-    url: Annotated[str, parsed_by(ledger_url)] = ""
-    history: Annotated[Literal["import", "skip"], parsed_by(partial(one_of, ("import", "skip")))] = "import"
-    settle_after: Annotated[int, parsed_by(duration)] = 15 * MINUTE
+    url: Annotated[
+        str,
+        parsed_by(
+            ledger_url,
+            "its database; default: ledger.db in the state directory",
+            pattern="^(sqlite:///|postgresql://)",
+            type="string",
+        ),
+    ] = ""
+    history: Annotated[
+        Literal["import", "skip"],
+        parsed_by(partial(one_of, HISTORY), "whether counters start from the sessions listed, or from 0"),
+    ] = "import"
+    settle_after: Annotated[
+        int, parsed_by(duration, "time after its end for which a session is still read again", **DURATION)
+    ] = 15 * MINUTE
 
     def __repr__(self) -> str:
         return f"LedgerConfig({hide_password(self.url)!r}, {self.history!r}, {self.settle_after})"
@@ -134,8 +164,8 @@ class Config(msgspec.Struct, frozen=True):
     """A valid configuration: at least one account, every URL filled in."""
 
     accounts: tuple[AccountConfig, ...]
-    scrape: Annotated[Scrape, parsed_by(Scrape)] = Scrape()
-    ledger: Annotated[LedgerConfig, parsed_by(LedgerConfig)] = LedgerConfig()
+    scrape: Annotated[Scrape, parsed_by(Scrape, "limits of a scrape")] = Scrape()
+    ledger: Annotated[LedgerConfig, parsed_by(LedgerConfig, "where the counters are kept")] = LedgerConfig()
 
 
 def load(
@@ -190,19 +220,10 @@ def load_ledger_url(path: Path, providers: Providers) -> str | None:
     return str(ledger["url"]) if "url" in ledger else None
 
 
-def default_ledger(environ: Mapping[str, str]) -> str | None:
-    """Returns the default ledger's URL; None if no variable names an absolute directory for it."""
-    for variable, rest in _STATE_DIRECTORIES.items():
-        directory = environ.get(variable, "").partition(":")[0]
-        if directory.startswith("/"):  # XDG: a relative one is ignored
-            return f"sqlite:///{Path(directory, rest)}/ledger.db"
-    return None
-
-
 def _default_ledger(environ: Mapping[str, str], validator: Validator) -> str | None:
     url = default_ledger(environ)
     if url is None:
-        directories = ", ".join(_STATE_DIRECTORIES)
+        directories = ", ".join(STATE_DIRECTORIES)
         fault = f"no default without one of {directories}; allowed: sqlite:////absolute/path"
         validator.add_error("ledger.url", fault)
         return None

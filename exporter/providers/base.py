@@ -13,7 +13,7 @@ from exporter.config.settings import NoOptions, Pricing
 from exporter.model import AccountReport, Listing, ProviderTraits, ReadWindow
 
 # Sent with each request for a list, so that only matching sessions are listed.
-Query: TypeAlias = Annotated[str | None, printable(2000)]
+Query: TypeAlias = Annotated[str | None, printable(2000, "only sessions that match are listed")]
 
 
 class AccountReading(msgspec.Struct, frozen=True):

@@ -20,7 +20,9 @@ class Options(msgspec.Struct, frozen=True):
     """
 
     query: Query = None
-    pricing: Annotated[Pricing | None, parsed_by(Pricing)] = None
+    pricing: Annotated[
+        Pricing | None, parsed_by(Pricing, "prices that estimate the cost, which the API does not report")
+    ] = None
 
 
 PROVIDER = Provider(
