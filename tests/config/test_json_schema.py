@@ -118,7 +118,7 @@ def test_every_key_has_a_description() -> None:
 
 
 TEXTS = ["", "10s", "0", "1h30m", "500ms", "x", "import", "browserbase", "https://host", "sqlite:///a.db"]
-VALUES = st.sampled_from([*TEXTS, None, False, 0.5, []]) | st.integers(-1, 10**6)
+VALUES: st.SearchStrategy[object] = st.sampled_from([*TEXTS, None, False, 0.5, []]) | st.integers(-1, 10**6)
 
 
 @examples(300)
