@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
@@ -45,7 +45,7 @@ def check(flags: argparse.Namespace, providers: Mapping[str, Provider]) -> int:
         answers = run_interruptibly("check", lambda: ask_all(config, providers, os.environ))
     if flags.json:
         print(_json(answers))
-        print(*_complaints(answers), sep="\n", end="\n" if _complaints(answers) else "", file=sys.stderr)
+        _print_lines(_complaints(answers), sys.stderr)
     elif flags.offline:
         print(f"the configuration is valid: {_count(len(answers), 'account')}")
     else:
@@ -92,13 +92,19 @@ def _complaints(answers: Iterable[Answer]) -> list[str]:
 def _print(answers: Sequence[Answer]) -> None:
     if is_terminal(sys.stdout):
         _print_table(answers)
+        _print_lines(_complaints(answers), sys.stdout)
     else:
         for answer in answers:
-            print(f"{_name(answer)}: {', '.join(_words(answer))}")
-    print(*_complaints(answers), sep="\n", end="\n" if _complaints(answers) else "")
+            known = [] if answer.failure else [f"{_name(answer)}: {', '.join(_words(answer))}"]
+            _print_lines([*known, *_complaints([answer])], sys.stdout)
     failed = sum(answer.up is False for answer in answers)
     summary = "all answered" if not failed else f"{failed} of them failed"
     print(f"{_count(len(answers), 'account')}: {summary}")
+
+
+def _print_lines(lines: Iterable[str], stream: TextIO) -> None:
+    for line in lines:
+        print(line, file=stream)
 
 
 def _words(answer: Answer) -> list[str]:
@@ -155,8 +161,7 @@ def _credit(value: float | None) -> str | None:
 def _quota(answer: Answer) -> str | None:
     if answer.quota_limit is None:
         return None if answer.quota_used is None else f"{answer.quota_used} used"
-    used = "" if answer.quota_used is None else f"{answer.quota_used} of "
-    return f"{used}{answer.quota_limit}"
+    return f"{'at most' if answer.quota_used is None else f'{answer.quota_used} of'} {answer.quota_limit}"
 
 
 def _count(number: int, noun: str) -> str:
