@@ -14,7 +14,7 @@ import msgspec
 from exporter import __version__
 from exporter import log as logs
 from exporter.app import Web, serve
-from exporter.commands import check
+from exporter.commands import check, sync
 from exporter.commands import config as configurations
 from exporter.commands import ledger as ledgers
 from exporter.commands.flags import add_configuration, configuration_of, make_default_folder
@@ -242,6 +242,7 @@ def _demo(flags: argparse.Namespace, providers: Providers) -> None:
 COMMANDS: Mapping[str, Command] = {
     "serve": Command("serve the metrics (the default)", _add_serving, _serve),
     "check": Command("validate the configuration, and ask each account once", check.add_flags, check.check),
+    "sync": Command("import the accounts' history into the ledger", sync.add_flags, sync.sync),
     "simulate": Command("serve the providers' APIs from a seeded fleet", _add_simulate, _simulate),
     "demo": Command("simulator and exporter in one process; needs no key", _add_demo, _demo),
     "config schema": Command(

@@ -22,7 +22,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from exporter.labels import SeenLabelValues
 from exporter.ledger.accounting import AccountingPolicy, AccountProgress, LedgerUpdate, Rejection, Row
 from exporter.ledger.schema import accounts, migrations, rejected, sessions, totals, words
-from exporter.metrics.counters import CounterKey
+from exporter.metrics.counters import STARTED, CounterKey
 from exporter.model import HOUR, Account, Listing, ReadWindow, Series, Usage
 
 IDS_PER_QUERY = 1000
@@ -116,6 +116,11 @@ class AccountState(msgspec.Struct, frozen=True):
     words: SeenLabelValues = SeenLabelValues()
     rows: int = 0
     last_success: float | None = None
+
+    @property
+    def started(self) -> int:
+        """How many sessions have been counted."""
+        return sum(value for key, value in self.totals.items() if key.counter == STARTED)
 
     def window(self, policy: AccountingPolicy) -> ReadWindow:
         """Returns what the next scrape has to read."""
