@@ -31,7 +31,7 @@ DOCUMENTS = (
     *(README, CONTRIBUTING, ROOT / "SECURITY.md", ROOT / "grafana" / "README.md"),
     *sorted((ROOT / "docs").glob("*.md")),
 )
-COMMANDS = ("serve", "check", "config schema", "ledger show", "ledger copy", "simulate", "demo")
+COMMANDS = ("serve", "check", "sync", "config schema", "ledger show", "ledger copy", "simulate", "demo")
 WITHOUT_FLAGS = {"config schema"}  # of their own
 
 each_document = pytest.mark.parametrize(
