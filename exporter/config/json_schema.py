@@ -11,7 +11,14 @@ from typing import Any, TypeAlias
 import msgspec
 
 from exporter.config.loader import DURATION, SECOND, UNITS, Reads, number, one_of
-from exporter.config.settings import AccountConfig, Config, Providers, common_keys, option_keys
+from exporter.config.settings import (
+    AccountConfig,
+    Config,
+    Providers,
+    common_keys,
+    option_keys,
+    own_forms,
+)
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _SCALAR = ["string", "number", "boolean"]  # of any of these the exporter reads the text
@@ -53,10 +60,12 @@ def _has(key: str) -> Schema:
 
 
 def _only_its_keys(name: str, keys: Mapping[str, Schema], providers: Providers) -> Schema:
-    """Returns the schema that refuses keys which an account of this provider does not take."""
+    """Returns the schema that refuses what an account of this provider does not take."""
     taken = common_keys() | option_keys(providers[name])
+    refused = {key: _NULL for key in keys if key not in taken}
+    forms = {key: (form.extra or {})["schema"] for key, form in own_forms(providers[name])}
     is_its = {"required": ["provider"], "properties": {"provider": {"const": name}}}
-    return {"if": is_its, "then": {"properties": {key: _NULL for key in keys if key not in taken}}}
+    return {"if": is_its, "then": {"properties": refused | forms}}
 
 
 def _struct(struct: type[msgspec.Struct]) -> Schema:

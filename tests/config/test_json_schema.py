@@ -20,6 +20,7 @@ from exporter.config.settings import AccountConfig, Config, LedgerConfig, Limits
 from exporter.providers import PROVIDERS
 from tests.config.test_settings import ENVIRON, FILES
 from tests.support.examples import examples
+from tests.support.toy_provider import TOY
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "deploy" / "config.example.yml"
@@ -104,6 +105,7 @@ def test_what_the_exporter_refuses_is_not_valid_by_the_schema(path: Path) -> Non
         ({"limits": {"session_age": 5}}, "$.accounts[0].limits.session_age: "),
         ({"collectors": []}, "$.accounts[0].collectors: "),
         ({"nmae": "b"}, "$.accounts[0]: "),
+        ({"query": "env"}, "$.accounts[0].query: "),
     ],
 )
 def test_the_schema_names_the_place_of_a_fault(change: dict[str, object], fault: str) -> None:
@@ -178,6 +180,15 @@ def test_a_default_of_the_schema_is_read_as_the_default(struct: type[msgspec.Str
             assert field.default in {None, ""}
         else:
             assert field.type.__metadata__[0].extra["by"](str(shown)) == field.default
+
+
+def test_the_schema_follows_the_registry() -> None:
+    validator = Draft202012Validator(file_schema({**PROVIDERS, TOY.name: TOY}))
+    account = {"name": "a", "provider": "toy", "api_key_env": "KEY", "zone": "south"}
+    assert validator.is_valid({"accounts": [account]})
+    assert not validator.is_valid({"accounts": [account | {"zone": 21 * "x"}]})
+    assert not validator.is_valid({"accounts": [account | {"provider": "browserbase"}]})
+    assert faults({"accounts": [account]})
 
 
 def test_the_sections_of_the_schema_are_those_of_a_file() -> None:

@@ -48,6 +48,7 @@ LIMITS = config.Limits(50 * 10**9, 10_000 * 10**9, 100, 6 * 3_600_000_000)
 PRICE = "is not a number of at most 9 decimals from 0 to 1000000"
 MINIMUM = "is not a number of at most 6 decimals from 0 to 86400"
 
+TERM = "allowed: key=value, such as env=production"
 UNPRINTABLE = "not all of them printable, is not one printable line of 1 to 100 characters"
 PROVIDERS_ARE = "is not one of browserbase, browser_use"
 MISQUOTED = "holds more than one line of printable ASCII; allowed: the API key alone"
@@ -63,6 +64,7 @@ BAD = {
         f"line 19: accounts[6]: a single value; allowed: a mapping with {ACCOUNT}",
         f"line 20: accounts[7]: empty; allowed: a mapping with {ACCOUNT}",
         "line 10: accounts[1].pricing: not for browser_use; allowed: with provider browserbase",
+        f"line 9: accounts[1].query: 'x' is not a term of metadata; {TERM}",
         f"line 8: accounts[1].api_key_env: {UNSET}",
         f"line 11: accounts[2]: has neither api_key_env nor api_key_file; {ONE_SOURCE}",
         f"line 13: accounts[3]: has both api_key_env and api_key_file; {ONE_SOURCE}",
@@ -238,13 +240,36 @@ def test_every_key_is_read() -> None:
             "browser_use",
             api_key_env="BROWSER_USE_API_KEY",
             base_url="https://api.browser-use.com/api/v3",
-            options=BrowserUseOptions('{"team": "search"}'),
+            options=BrowserUseOptions("team=search"),
         ),
     )
     scrape = config.Scrape(timeout=90.0, timeout_offset=0.25, min_interval=5.0, max_response_bytes=1_048_576)
     url = "sqlite:////var/lib/cloud-browser-exporter/ledger.db"
     ledger = config.LedgerConfig(url=url, history="skip", settle_after=3_600_000_000)
     assert config.load(FILES / "full.good.yml", PROVIDERS, ENVIRON) == config.Config(accounts, scrape, ledger)
+
+
+def with_query(folder: Path, provider: str, query: str) -> config.Config:
+    account = {"name": "a", "provider": provider, "api_key_env": "BROWSERBASE_API_KEY", "query": query}
+    (folder / "config.yml").write_text(json.dumps({"accounts": [account]}))
+    return config.load(folder / "config.yml", PROVIDERS, ENVIRON)
+
+
+@pytest.mark.parametrize("query", ["env=production", "a=b=c", "team=two words", "é=ü"])
+def test_browser_use_takes_a_term_of_metadata(tmp_path: Path, query: str) -> None:
+    assert with_query(tmp_path, "browser_use", query).accounts[0].options == BrowserUseOptions(query)
+
+
+@pytest.mark.parametrize(
+    "query", ["env", "=production", "env=", "=", " = ", '{"team": "search"}', "user_metadata['env']:'x'"]
+)
+def test_browser_use_takes_no_other_query(tmp_path: Path, query: str) -> None:
+    assert with_query(tmp_path, "browserbase", query).accounts[0].options == Options(query)
+    with pytest.raises(config.ConfigError) as caught:
+        with_query(tmp_path, "browser_use", query)
+    (fault,) = caught.value.faults
+    assert fault.startswith(f"{tmp_path}/config.yml: line 1: accounts[0].query: ")
+    assert fault.endswith(f" is not a term of metadata; {TERM}")
 
 
 def test_what_is_not_given_has_its_default() -> None:

@@ -1,13 +1,9 @@
 """Browserbase."""
 
-from typing import Annotated
-
 import msgspec
 
-from exporter.config.loader import parsed_by
-from exporter.config.settings import Pricing
 from exporter.model import UNKNOWN, ProviderTraits
-from exporter.providers.base import Provider, Query
+from exporter.providers.base import Prices, Provider, Query
 from exporter.providers.browserbase.account import PROJECTS_PATH, USAGE_PATH, BrowserbaseAccount
 from exporter.providers.browserbase.reader import PATH, BrowserbaseReader
 from exporter.providers.browserbase.wire import ENDED, OPEN
@@ -20,9 +16,7 @@ class Options(msgspec.Struct, frozen=True):
     """
 
     query: Query = None
-    pricing: Annotated[
-        Pricing | None, parsed_by(Pricing, "prices that estimate the cost, which the API does not report")
-    ] = None
+    pricing: Prices = None
 
 
 PROVIDER = Provider(
@@ -34,6 +28,7 @@ PROVIDER = Provider(
         regions=("us-west-2", "us-east-1", "eu-central-1", "ap-southeast-1"),
         cost_source="estimated",
         keep_alive=True,
+        session_page="https://www.browserbase.com/sessions/{id}",
     ),
     title="Browserbase",
     base_url="https://api.browserbase.com",
