@@ -112,7 +112,7 @@ def _ask(
     seconds = config.scrape.timeout
     if SESSIONS_COLLECTOR in account.collectors:
         observed = Observed()
-        reader = provider.open(_api(account, config, provider, environ, observed, wall), account.options)
+        reader = provider.open(_api(account, config, provider, environ, observed, wall), account.options, ())
         listing, failure = _read(
             lambda: reader.read(ReadWindow(FAR_FUTURE), boottime() + seconds), seconds, account
         )

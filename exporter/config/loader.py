@@ -111,7 +111,7 @@ def number(least: int, most: int, decimals: int, text: str) -> int:
 def match_pattern(pattern: str, wanted: str, text: str) -> str:
     """Returns the text. Raises ValueError without quoting it, for it may hold a password or a key."""
     if not (text.isprintable() and re.fullmatch(pattern, text, re.ASCII)):
-        raise ValueError(f"{_measured(text)} is not {wanted}")
+        raise ValueError(f"{measured(text)} is not {wanted}")
     return text
 
 
@@ -124,10 +124,10 @@ def one_of(allowed: tuple[str, ...], text: str) -> str:
 
 def quote(text: str) -> str:
     """Returns the text as an error quotes it. A longer one is not quoted, for it may be a misplaced key."""
-    return repr(text) if len(text) <= _LONGEST_SHOWN else _measured(text)
+    return repr(text) if len(text) <= _LONGEST_SHOWN else measured(text)
 
 
-def _measured(text: str) -> str:
+def measured(text: str) -> str:
     """Returns what an error says of a text that it does not quote."""
     if not text:
         return "an empty text"

@@ -43,7 +43,7 @@ def in_full(path: Path) -> Any:
 
 def leaves(value: object, at: str = "") -> Iterator[tuple[str, object]]:
     """The keys of a document and their values; those of a list's entries as `[]`."""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value:
         for key, item in value.items():
             yield from leaves(item, f"{at}.{key}" if at else key)
     elif isinstance(value, list) and value and isinstance(value[0], dict):
@@ -106,6 +106,9 @@ def test_what_the_exporter_refuses_is_not_valid_by_the_schema(path: Path) -> Non
         ({"collectors": []}, "$.accounts[0].collectors: "),
         ({"nmae": "b"}, "$.accounts[0]: "),
         ({"query": "env"}, "$.accounts[0].query: "),
+        ({"metadata_labels": {"project": "team"}}, "$.accounts[0].metadata_labels: "),
+        ({"metadata_labels": {"__team": "team"}}, "$.accounts[0].metadata_labels: "),
+        ({"metadata_labels": {"team": ["team"]}}, "$.accounts[0].metadata_labels.team: "),
     ],
 )
 def test_the_schema_names_the_place_of_a_fault(change: dict[str, object], fault: str) -> None:

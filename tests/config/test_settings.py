@@ -47,6 +47,10 @@ BUDGET = "is not a number of at most 9 decimals from 0 to 1000000000"
 LIMITS = config.Limits(50 * 10**9, 10_000 * 10**9, 100, 6 * 3_600_000_000)
 PRICE = "is not a number of at most 9 decimals from 0 to 1000000"
 MINIMUM = "is not a number of at most 6 decimals from 0 to 86400"
+TAKEN = "is a label that metrics have already; choose another name"
+PROMETHEUS = "begins with __, as labels of Prometheus's own do; choose another name"
+NO_LABEL = "is not the name of a label; allowed: 1 to 100 letters, digits and _, the first no digit"
+NO_KEY = "is not one printable line of 1 to 100 characters without quotation marks and backslashes"
 
 TERM = "allowed: key=value, such as env=production"
 UNPRINTABLE = "not all of them printable, is not one printable line of 1 to 100 characters"
@@ -56,7 +60,7 @@ MISQUOTED = "holds more than one line of printable ASCII; allowed: the API key a
 BAD = {
     "accounts": (
         "line 3: accounts[0].provider: 'foo' is not one of browserbase, browser_use",
-        f"line 5: accounts[0].metadata_labels: unknown key; allowed: {ACCOUNT}",
+        f"line 5: accounts[0].labels: unknown key; allowed: {ACCOUNT}",
         f"line 6: accounts[1].name: a text of 10 characters, {UNPRINTABLE}",
         f"line 12: accounts[2].api_key: unknown key; did you mean api_key_env? allowed: {ACCOUNT}",
         "line 11: accounts[2].name: missing; add this key",
@@ -107,6 +111,23 @@ BAD = {
         f"line 4: scrape: a single value; allowed: a mapping with {SCRAPE_KEYS}, or {{}} for none",
         "line 5: ledger: an empty list; allowed: a mapping with history, settle_after, url, or {} for none",
         f"line 3: accounts[1]: has neither api_key_env nor api_key_file; {ONE_SOURCE}",
+    ),
+    "metadata_labels": (
+        f"line 6: accounts[0].metadata_labels[0]: 'project' {TAKEN}",
+        f"line 7: accounts[0].metadata_labels[1]: 'le' {TAKEN}",
+        f"line 8: accounts[0].metadata_labels[2]: '__team' {PROMETHEUS}",
+        f"line 9: accounts[0].metadata_labels[3]: a text of 3 characters {NO_LABEL}",
+        f"line 10: accounts[0].metadata_labels[4]: a text of 11 characters {NO_LABEL}",
+        f"line 11: accounts[0].metadata_labels[5]: a text of 20 characters {NO_LABEL}",
+        f"line 12: accounts[0].metadata_labels[6]: an empty text {NO_LABEL}",
+        "line 17: accounts[1].metadata_labels.team: empty; allowed: a single value",
+        "line 18: accounts[1].metadata_labels.squad: a list; allowed: a single value",
+        f"line 19: accounts[1].metadata_labels.quoted: a text of 3 characters {NO_KEY}",
+        (
+            "line 20: accounts[1].metadata_labels.lines: a text of 3 characters, not all of them printable,"
+            f" {NO_KEY}"
+        ),
+        "line 21: accounts[2].metadata_labels: a list; allowed: a mapping",
     ),
     "missing_accounts": ("accounts: missing; add this key",),
     "misspelt": (
@@ -226,6 +247,7 @@ def test_every_key_is_read() -> None:
             "",
             base_urls[0],
             LIMITS,
+            metadata_labels=(("customer", "Customer Id"), ("squad", "team"), ("team", "team")),
             options=Options(query, prices),
         ),
         config.AccountConfig(
