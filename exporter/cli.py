@@ -14,9 +14,10 @@ import msgspec
 from exporter import __version__
 from exporter import log as logs
 from exporter.app import Web, serve
-from exporter.commands import check, sync
+from exporter.commands import backfill, check, sync
 from exporter.commands import config as configurations
 from exporter.commands import ledger as ledgers
+from exporter.commands.errors import CommandError
 from exporter.commands.flags import add_configuration, configuration_of, make_default_folder
 from exporter.config.settings import ConfigError
 from exporter.ledger.errors import LedgerError
@@ -50,6 +51,9 @@ def main(arguments: Sequence[str] | None = None, providers: Providers = PROVIDER
     except ConfigError as error:
         print(*error.faults, sep="\n", file=sys.stderr)
         return INVALID
+    except CommandError as error:
+        print(*(f"{NAME}: {line}" for line in error.lines), sep="\n", file=sys.stderr)
+        return FAILED
     except (LedgerError, OSError) as error:
         print(f"{NAME}: {error}", file=sys.stderr)
         return FAILED
@@ -243,6 +247,9 @@ COMMANDS: Mapping[str, Command] = {
     "serve": Command("serve the metrics (the default)", _add_serving, _serve),
     "check": Command("validate the configuration, and ask each account once", check.add_flags, check.check),
     "sync": Command("import the accounts' history into the ledger", sync.add_flags, sync.sync),
+    "backfill": Command(
+        "write what the providers list as history for Prometheus", backfill.add_flags, backfill.run
+    ),
     "simulate": Command("serve the providers' APIs from a seeded fleet", _add_simulate, _simulate),
     "demo": Command("simulator and exporter in one process; needs no key", _add_demo, _demo),
     "config schema": Command(

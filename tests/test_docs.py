@@ -31,7 +31,8 @@ DOCUMENTS = (
     *(README, CONTRIBUTING, ROOT / "SECURITY.md", ROOT / "grafana" / "README.md"),
     *sorted((ROOT / "docs").glob("*.md")),
 )
-COMMANDS = ("serve", "check", "sync", "config schema", "ledger show", "ledger copy", "simulate", "demo")
+SERVING = "serve", "simulate", "demo"
+COMMANDS = (*SERVING, "check", "sync", "backfill", "config schema", "ledger show", "ledger copy")
 WITHOUT_FLAGS = {"config schema"}  # of their own
 
 each_document = pytest.mark.parametrize(

@@ -116,12 +116,21 @@ def _buckets(
 ) -> Iterator[tuple[str, float, Exemplar | None]]:
     """Yields a histogram's cumulative buckets; the ledger keeps a count for each bucket alone."""
     total = 0
-    for bound in (*map(str, bounds), "+Inf"):
+    for bound in bounds_of(bounds):
         count, session = sums.get((counter, bound), 0), last.get((counter, bound))
         total += count
         exemplar = _exemplar(session, session.duration / SECOND) if session and count else None
-        # As client libraries write it: "10" and "10.0" would be two series.
-        yield bound if bound == "+Inf" else str(float(bound)), total, exemplar
+        yield le(bound), total, exemplar
+
+
+def bounds_of(buckets: Sequence[float]) -> tuple[str, ...]:
+    """Returns the buckets' upper bounds, as the ledger names them."""
+    return (*map(str, buckets), "+Inf")
+
+
+def le(bound: str) -> str:
+    """Returns a bucket's label as client libraries write it: "10" and "10.0" would be two series."""
+    return bound if bound == "+Inf" else str(float(bound))
 
 
 def _exemplar(session: LastSession | None, value: float) -> Exemplar | None:
