@@ -190,7 +190,7 @@ def test_a_bad_file_is_refused_at_a_signal_and_the_old_one_stays_in_force(tmp_pa
         assert (page.samples[VALID, frozenset()], page.sum(BROWSERBASE, "up")) == (1, 0)
     (line,) = [line for line in process.log.splitlines() if "not reloaded" in line]
     assert "scrape.timeout" in line
-    assert "accounts: not a list" in line
+    assert "accounts: an empty list; allowed: " in line
 
 
 def test_a_reload_over_http_names_the_faults_and_no_secret(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_reload_over_http_names_the_faults_and_no_secret(tmp_path: Path) -> No
         rewrite(file, accounts=[misplaced | {"base_url": "https://u:bb-secret@h", "api_key": "bb-secret"}])
         answer = ask_to_reload(process)
         assert answer.status_code == 500
-        assert {line.split(": ")[1] for line in answer.text.splitlines()} == {
+        assert {line.split(": ")[2] for line in answer.text.splitlines()} == {
             "accounts[0].base_url",
             "accounts[0].api_key",
             "accounts[0].api_key_env",

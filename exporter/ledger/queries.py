@@ -23,7 +23,7 @@ from exporter.labels import SeenLabelValues
 from exporter.ledger.accounting import AccountingPolicy, AccountProgress, LedgerUpdate, Rejection, Row
 from exporter.ledger.label_values import from_pairs, to_pairs
 from exporter.ledger.schema import accounts, migrations, rejected, sessions, totals, words
-from exporter.metrics.counters import CounterKey, LastSession
+from exporter.metrics.counters import STARTED, CounterKey, LastSession
 from exporter.model import HOUR, Account, Listing, ReadWindow, Series, Usage
 
 IDS_PER_QUERY = 1000
@@ -118,6 +118,11 @@ class AccountState(msgspec.Struct, frozen=True):
     rows: int = 0
     last_success: float | None = None
     last_sessions: Mapping[CounterKey, LastSession] = {}
+
+    @property
+    def started(self) -> int:
+        """How many sessions have been counted."""
+        return sum(value for key, value in self.totals.items() if key.counter == STARTED)
 
     def window(self, policy: AccountingPolicy) -> ReadWindow:
         """Returns what the next scrape has to read."""
