@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from exporter.config.loader import DURATION, SECOND, UNITS, Reads, number, one_of
-from exporter.config.settings import (
+from exporter.config.schema import (
     AccountConfig,
     Config,
     Providers,
