@@ -1,7 +1,7 @@
 """The JSON Schema of a configuration file, for editors and other programs: draft 2020-12.
 
-A file that the exporter takes is valid by it, where YAML's numbers are numbers. What needs more than one
-account or the environment to decide, such as whether names are unique and keys are there, is not in it.
+A file that the exporter takes is valid by it. What needs more than one account or the environment to decide,
+such as whether names are unique and keys are there, is not in it.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from exporter.config.loader import DURATION, SECOND, UNITS, Reads, number, one_of
-from exporter.config.settings import (
+from exporter.config.schema import (
     AccountConfig,
     Config,
     Providers,
@@ -109,7 +109,8 @@ def _value(reads: Reads) -> Schema:
         return {"enum": [*reads.args[0]]}
     if isinstance(reads, partial) and reads.func is number:
         least, most, decimals = reads.args
-        return {"type": "number" if decimals else "integer", "minimum": least, "maximum": most}
+        kinds, part = ["number" if decimals else "integer", "string"], r"(\.[0-9]*)?" if decimals else ""
+        return {"type": kinds, "pattern": f"^[0-9]+{part}$", "minimum": least, "maximum": most}
     return {"type": _SCALAR}
 
 
