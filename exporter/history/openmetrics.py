@@ -9,7 +9,7 @@ from itertools import accumulate, chain
 
 import msgspec
 
-from exporter.history.courses import OPEN, SeriesHistory
+from exporter.history.series import OPEN, SeriesHistory
 from exporter.history.steps import Change, Steps, counted, ramped, thinned, vectors
 from exporter.metrics.counted import bounds_of, le
 from exporter.metrics.counters import (
