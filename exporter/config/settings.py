@@ -12,9 +12,17 @@ from typing import Annotated, Any, Literal, Protocol, TypeAlias
 import msgspec
 
 from exporter.config.amounts import Limits, Pricing
-from exporter.config.ledger_url import hide_password, ledger_url, ledger_url_flag
+from exporter.config.document import read_yaml
+from exporter.config.ledger_url import (
+    STATE_DIRECTORIES,
+    default_ledger,
+    hide_password,
+    ledger_url,
+    ledger_url_flag,
+)
 from exporter.config.loader import (
     DAY,
+    DURATION,
     MINUTE,
     SECOND,
     ConfigError,
@@ -26,9 +34,8 @@ from exporter.config.loader import (
     parsed_by,
     printable,
     quote,
-    read_yaml,
 )
-from exporter.config.metadata import label_name, metadata_key
+from exporter.config.metadata import LABEL_NAMES, label_name, metadata_key
 from exporter.config.secrets import KeyUnavailableError, Secret, key_in_environment, key_in_file, parse_key
 
 __all__ = [
@@ -45,11 +52,11 @@ __all__ = [
 ]
 
 COLLECTORS = ("sessions", "account")
+HISTORY = ("import", "skip")
 _HOST = r"(?:\w[\w.-]*|\[[\da-fA-F:.]+\])"
 _PORT = r"(?::(?:[1-5]?\d{1,4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]))?"
 _URL = rf"(?i:https?)://{_HOST}{_PORT}(?:/[\w./~%+:-]*)?"
-_NAME = "cloud-browser-exporter"
-_STATE_DIRECTORIES = {"STATE_DIRECTORY": ".", "XDG_STATE_HOME": _NAME, "HOME": f".local/state/{_NAME}"}
+_WEB = "^[hH][tT][tT][pP][sS]?://"  # in the JSON Schema, whose patterns know no flags
 
 
 def _seconds(least: str, text: str) -> float:
@@ -64,7 +71,9 @@ def _base_url(text: str) -> str:
     return match_pattern(_URL, wanted, text).rstrip("/")
 
 
-Seconds: TypeAlias = Annotated[float, parsed_by(partial(_seconds, "0s"))]
+def _time(least: str, text: str) -> msgspec.Meta:
+    """Marks a field of seconds that is written as a duration; `text`: what the key means."""
+    return parsed_by(partial(_seconds, least), text, **DURATION)
 
 
 class ConfigurableProvider(Protocol):
@@ -93,14 +102,27 @@ class AccountConfig(msgspec.Struct, frozen=True):
     options: the keys that only its provider takes, as a struct of the provider's own.
     """
 
-    name: Annotated[str, printable(100)]
-    provider: Annotated[str, printable(100)]
-    api_key_env: Annotated[str, printable(1000)] = ""
-    api_key_file: Annotated[str, printable(1000)] = ""
-    base_url: Annotated[str, parsed_by(_base_url)] = ""
-    limits: Annotated[Limits, parsed_by(Limits)] = Limits()
-    collectors: Annotated[tuple[str, ...], parsed_by([partial(one_of, COLLECTORS)])] = COLLECTORS
-    metadata_labels: Annotated[tuple[tuple[str, str], ...], parsed_by({label_name: metadata_key})] = ()
+    name: Annotated[str, printable(100, "the account label; unique for its provider")]
+    provider: Annotated[str, printable(100, "whose account it is")]
+    api_key_env: Annotated[str, printable(1000, "environment variable that holds the API key")] = ""
+    api_key_file: Annotated[
+        str, printable(1000, "file that holds the API key, relative to this file; read at each scrape")
+    ] = ""
+    base_url: Annotated[
+        str, parsed_by(_base_url, "where the API is; default: the provider's", pattern=_WEB, type="string")
+    ] = ""
+    limits: Annotated[Limits, parsed_by(Limits, "what the account should not exceed, for alerts")] = Limits()
+    collectors: Annotated[
+        tuple[str, ...], parsed_by([partial(one_of, COLLECTORS)], "what is read of the account")
+    ] = COLLECTORS
+    metadata_labels: Annotated[
+        tuple[tuple[str, str], ...],
+        parsed_by(
+            {label_name: metadata_key},
+            "labels made of the sessions' metadata: label name: metadata key",
+            propertyNames=LABEL_NAMES,
+        ),
+    ] = ()
     options: msgspec.Struct = msgspec.field(default_factory=NoOptions)
 
     def key(self, environ: Mapping[str, str]) -> Secret:
@@ -116,18 +138,33 @@ class AccountConfig(msgspec.Struct, frozen=True):
 class Scrape(msgspec.Struct, frozen=True):
     """Limits of a scrape; times in seconds."""
 
-    timeout: Annotated[float, parsed_by(partial(_seconds, "1ms"))] = 10.0
-    timeout_offset: Seconds = 0.5
-    min_interval: Seconds = 0.0
-    max_response_bytes: Annotated[int, parsed_by(partial(number, 1, 10**12, 0))] = 1 << 28
+    timeout: Annotated[float, _time("1ms", "timeout of a scrape where Prometheus sends none")] = 10.0
+    timeout_offset: Annotated[float, _time("0s", "time kept back from Prometheus's timeout")] = 0.5
+    min_interval: Annotated[float, _time("0s", "a scrape this soon after the last gets its answer")] = 0.0
+    max_response_bytes: Annotated[
+        int, parsed_by(partial(number, 1, 10**12, 0), "largest response accepted, decompressed")
+    ] = 1 << 28
 
 
 class LedgerConfig(msgspec.Struct, frozen=True):
     """The ledger's database URL, how its counters begin, how long an ended session is read again."""
 
-    url: Annotated[str, parsed_by(ledger_url)] = ""
-    history: Annotated[Literal["import", "skip"], parsed_by(partial(one_of, ("import", "skip")))] = "import"
-    settle_after: Annotated[int, parsed_by(duration)] = 15 * MINUTE
+    url: Annotated[
+        str,
+        parsed_by(
+            ledger_url,
+            "its database; default: ledger.db in the state directory",
+            pattern="^(sqlite:///|postgresql://)",
+            type="string",
+        ),
+    ] = ""
+    history: Annotated[
+        Literal["import", "skip"],
+        parsed_by(partial(one_of, HISTORY), "whether counters start from the sessions listed, or from 0"),
+    ] = "import"
+    settle_after: Annotated[
+        int, parsed_by(duration, "time after its end for which a session is still read again", **DURATION)
+    ] = 15 * MINUTE
 
     def __repr__(self) -> str:
         return f"LedgerConfig({hide_password(self.url)!r}, {self.history!r}, {self.settle_after})"
@@ -137,8 +174,8 @@ class Config(msgspec.Struct, frozen=True):
     """A valid configuration: at least one account, every URL filled in."""
 
     accounts: tuple[AccountConfig, ...]
-    scrape: Annotated[Scrape, parsed_by(Scrape)] = Scrape()
-    ledger: Annotated[LedgerConfig, parsed_by(LedgerConfig)] = LedgerConfig()
+    scrape: Annotated[Scrape, parsed_by(Scrape, "limits of a scrape")] = Scrape()
+    ledger: Annotated[LedgerConfig, parsed_by(LedgerConfig, "where the counters are kept")] = LedgerConfig()
 
 
 def load(
@@ -148,11 +185,11 @@ def load(
 
     A key file's path is relative to the configuration file's directory, as in Prometheus.
     """
-    validator, names = Validator(), set[tuple[str, str]]()
-    values = validator.load(read_yaml(path, validator), str(path), _file_schema(providers), dot=": ") or {}
+    validator, names = Validator(str(path)), set[tuple[str, str]]()
+    values = validator.load(read_yaml(path), "", file_struct(providers)) or {}
     for index, account in enumerate(values.get("accounts") or ()):
         if account is not None:
-            at = f"{path}: accounts[{index}]"
+            at = f"accounts[{index}]"
             _check_unique(account, at, names, validator)
             _check_options(account, at, providers, validator)
             _check_key(account, at, path.parent, environ, validator)
@@ -185,27 +222,18 @@ def load_ledger_url(path: Path, providers: Providers) -> str | None:
 
     The accounts' keys need not be there.
     """
-    validator = Validator()
-    values = validator.load(read_yaml(path, validator), str(path), _file_schema(providers), dot=": ") or {}
+    validator = Validator(str(path))
+    values = validator.load(read_yaml(path), "", file_struct(providers)) or {}
     if validator.faults:
         raise ConfigError(*validator.faults)
     ledger = values.get("ledger") or {}
     return str(ledger["url"]) if "url" in ledger else None
 
 
-def default_ledger(environ: Mapping[str, str]) -> str | None:
-    """Returns the default ledger's URL; None if no variable names an absolute directory for it."""
-    for variable, rest in _STATE_DIRECTORIES.items():
-        directory = environ.get(variable, "").partition(":")[0]
-        if directory.startswith("/"):  # XDG: a relative one is ignored
-            return f"sqlite:///{Path(directory, rest)}/ledger.db"
-    return None
-
-
 def _default_ledger(environ: Mapping[str, str], validator: Validator) -> str | None:
     url = default_ledger(environ)
     if url is None:
-        directories = ", ".join(_STATE_DIRECTORIES)
+        directories = ", ".join(STATE_DIRECTORIES)
         fault = f"no default without one of {directories}; allowed: sqlite:////absolute/path"
         validator.add_error("ledger.url", fault)
         return None
@@ -235,16 +263,16 @@ def _check_options(account: dict[str, Any], at: str, providers: Providers, valid
     for key in (key for key in account if key not in taken):
         takers = [other for other, provider in providers.items() if key in option_keys(provider)]
         validator.add_error(f"{at}.{key}", f"not for {name}; allowed: with provider {', '.join(takers)}")
-    for key, parser in own_forms(providers[name]):
-        if account.get(key) is not None:
-            account[key] = validator.load(account[key], f"{at}.{key}", parser)
+    for key, form in own_forms(providers[name]):
+        if account.get(key) is not None and form.extra:
+            account[key] = validator.load(account[key], f"{at}.{key}", form.extra["by"])
 
 
-def own_forms(provider: ConfigurableProvider) -> Iterator[tuple[str, Any]]:
-    """Yields the options of which a provider takes its own form only, and what parses it."""
+def own_forms(provider: ConfigurableProvider) -> Iterator[tuple[str, msgspec.Meta]]:
+    """Yields the options of which a provider takes its own form only, and the mark of that form."""
     for field in msgspec.structs.fields(provider.options):
         for form in field.type.__metadata__[1:]:  # the first is that of all providers with this key
-            yield field.encode_name, form.extra["by"]
+            yield field.encode_name, form
 
 
 def common_keys() -> set[str]:
@@ -257,7 +285,7 @@ def option_keys(provider: ConfigurableProvider) -> set[str]:
     return {field.encode_name for field in msgspec.structs.fields(provider.options)}
 
 
-def _file_schema(providers: Providers) -> type[msgspec.Struct]:
+def file_struct(providers: Providers) -> type[msgspec.Struct]:
     """Returns the struct of a configuration file, in which an account may have any provider's keys."""
     structs: list[type[msgspec.Struct]] = [AccountConfig, *(one.options for one in providers.values())]
     keys = {field.encode_name: field for one in structs for field in msgspec.structs.fields(one)}
@@ -293,7 +321,8 @@ def _check_key(
 ) -> None:
     """Checks the account's key; resolves the key file's path against the configuration file's directory."""
     if ("api_key_env" in account) == ("api_key_file" in account):
-        validator.add_error(at, "needs exactly one of api_key_env, api_key_file")
+        found = "has both api_key_env and" if "api_key_env" in account else "has neither api_key_env nor"
+        validator.add_error(at, f"{found} api_key_file; allowed: exactly one of them")
     if variable := account.get("api_key_env"):
         validator.load(variable, f"{at}.api_key_env", partial(key_in_environment, environ=environ))
     if file := account.get("api_key_file"):
@@ -308,13 +337,13 @@ def _config(
     url: str | None,
     validator: Validator,
 ) -> Config:
-    ledger = values.get("ledger") or {}
+    ledger, outside = values.get("ledger") or {}, Validator()
     if url is not None:
-        ledger["url"] = validator.load(url, "--ledger.url", ledger_url_flag)
+        ledger["url"] = outside.load(url, "--ledger.url", ledger_url_flag)
     elif "url" not in ledger:
-        ledger["url"] = _default_ledger(environ, validator)
-    if validator.faults:
-        raise ConfigError(*validator.faults)
+        ledger["url"] = _default_ledger(environ, outside)
+    if faults := [*validator.faults, *outside.faults]:
+        raise ConfigError(*faults)
     accounts = tuple(_account(account, providers) for account in values["accounts"])
     scrape = msgspec.convert(values.get("scrape") or {}, Scrape)
     return Config(accounts, scrape, msgspec.convert(ledger, LedgerConfig))
