@@ -1,6 +1,6 @@
 """`make preview`: pictures of the dashboards, drawn by Grafana's own components over a Prometheus's answers.
 
-    python -m devtools.preview [--prometheus URL | --empty] [--width PIXELS] [--output FOLDER] [--light] [UID ...]
+    python -m devtools.preview [--prometheus URL | --empty] [--width PIXELS] [--output FOLDER] [UID ...]
 
 The committed JSON is filled in and asked for as Grafana does it; `grafana/preview` draws the answers, and a
 headless Chromium photographs that.
@@ -29,9 +29,18 @@ GRAFANA = Path(__file__).parents[1] / "grafana"
 PREVIEW = GRAFANA / "preview"
 MODULES = PREVIEW / "node_modules"
 VERSION = "13.2.3"
-CAPTION = f"Drawn from the committed JSON with Grafana's components (@grafana/ui {VERSION}); simulated sessions"
+CAPTION = (
+    f"Drawn from the committed JSON with Grafana's components (@grafana/ui {VERSION}); simulated sessions"
+)
 STATES = "; bands of state by a drawing of our own"
-EVERYTHING = {"provider": ".+", "account": ".+", "project": ".*", "region": ".*", "job": ".+", "instance": ".+"}
+EVERYTHING = {
+    "provider": ".+",
+    "account": ".+",
+    "project": ".*",
+    "region": ".*",
+    "job": ".+",
+    "instance": ".+",
+}
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # Steps that Grafana rounds to, in seconds.
 STEPS = (15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
@@ -66,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="make preview", description=__doc__.splitlines()[0])
     parser.add_argument("--prometheus", default="http://localhost:9090")
     parser.add_argument("--empty", action="store_true", help="as they look without any data")
+    parser.add_argument("--expand", action="store_true", help="with the collapsed rows opened")
     parser.add_argument("--width", type=int, default=1600)
     parser.add_argument("--since", help="the time range, such as now-1h; default: the dashboard's own")
     parser.add_argument("--output", type=Path, default=GRAFANA / "pictures")
@@ -77,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _bundle(Path(name))
         for path in sorted((GRAFANA / "dashboards").glob("*.json")):
             if not flags.uids or path.stem in flags.uids:
-                page = _page(json.loads(path.read_text()), source, flags.width, flags.since)
+                page = _page(json.loads(path.read_text()), source, flags)
                 (Path(name) / "page.json").write_text(json.dumps(page))
                 _photograph(url, flags.output / f"{path.stem}.png", flags.width, _height(page["dashboard"]))
 
@@ -113,8 +123,9 @@ def _photograph(url: str, path: Path, width: int, height: int) -> None:
     if program is None:
         raise SystemExit("make preview: Chromium is not installed")
     command = [
-        program, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--enable-logging=stderr",
-        f"--window-size={width},{height}", f"--screenshot={path}", "--virtual-time-budget=8000", url,
+        program, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+        "--enable-logging=stderr", "--virtual-time-budget=8000",
+        f"--window-size={width},{height}", f"--screenshot={path}", url,
     ]  # fmt: skip
     done = subprocess.run(command, check=True, timeout=120, capture_output=True, text=True)
     for line in done.stderr.splitlines():
@@ -123,27 +134,45 @@ def _photograph(url: str, path: Path, width: int, height: int) -> None:
     print(path)
 
 
-def _page(dashboard: Json, source: Source, width: int, since: str | None) -> Json:
-    since = since or dashboard["time"]["from"]
+def _page(dashboard: Json, source: Source, flags: argparse.Namespace) -> Json:
+    since = flags.since or dashboard["time"]["from"]
+    if flags.expand:
+        dashboard = {**dashboard, "panels": _expanded(dashboard["panels"])}
     shown = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
-    answers = {panel["id"]: _answers(panel, source, since, width) for panel in shown}
+    answers = {panel["id"]: _answers(panel, source, since, flags.width) for panel in shown}
     banded = any(panel["type"] == "state-timeline" for panel in shown)
     caption = CAPTION + STATES * banded
-    return {"dashboard": dashboard, "answers": answers, "width": width, "caption": caption}
+    return {"dashboard": dashboard, "answers": answers, "width": flags.width, "caption": caption}
+
+
+def _expanded(panels: Sequence[Json]) -> list[Json]:
+    """The panels with collapsed rows opened, as Grafana lays them out then."""
+    shown: list[Json] = []
+    shift = 0
+    for panel in panels:
+        inner = panel.get("panels", [])
+        shown += [_moved(one, shift) for one in ({**panel, "panels": []}, *inner)]
+        shift += _bottom(inner) - panel["gridPos"]["y"] - 1 if inner else 0
+    return shown
+
+
+def _moved(panel: Json, down: int) -> Json:
+    return {**panel, "gridPos": {**panel["gridPos"], "y": panel["gridPos"]["y"] + down}}
+
+
+def _bottom(panels: Sequence[Json]) -> int:
+    return max(int(panel["gridPos"]["y"] + panel["gridPos"]["h"]) for panel in panels)
 
 
 def _height(dashboard: Json) -> int:
-    cells = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in dashboard["panels"])
-    return HEAD + int(cells) * (CELL + GAP) + GAP
+    return HEAD + _bottom(dashboard["panels"]) * (CELL + GAP) + GAP
 
 
 def _answers(panel: Json, source: Source, since: str, width: int) -> Json:
     """What a panel's queries are answered, with the time range that they cover, in milliseconds."""
     begin = _begin(panel.get("timeFrom") or since, source.now)
     pixels = width * panel["gridPos"]["w"] / 24
-    answers = {
-        target["refId"]: _answer(target, source, begin, pixels) for target in panel.get("targets", ())
-    }
+    answers = {target["refId"]: _answer(target, source, begin, pixels) for target in panel.get("targets", ())}
     return {"from": int(begin * 1000), "to": int(source.now * 1000), "answers": answers}
 
 
@@ -190,7 +219,7 @@ def _filled(expression: str, begin: float, end: float, step: float, least: float
         "__range": f"{span}s",
         "__range_s": str(span),
     }
-    return re.sub(r"\$\{?(\w+)\}?", lambda match: values[match[1]], expression)
+    return re.sub(r"\$\{?(\w+)\}?", lambda match: values.get(match[1], match[0]), expression)
 
 
 def _seconds(text: str) -> int:

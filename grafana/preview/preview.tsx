@@ -71,9 +71,18 @@ function registry({ defaults, overrides }: any): FieldConfigOptionsRegistry {
   );
 }
 
+/** JSON knows no infinity: Grafana sets the first step to it when it loads a panel. */
+function withLowestSteps({ defaults, overrides }: any) {
+  const set = overrides.flatMap((one: any) => one.properties).filter((property: any) => property.id === 'thresholds');
+  for (const thresholds of [defaults.thresholds, ...set.map((property: any) => property.value)]) {
+    if (thresholds) thresholds.steps[0].value = -Infinity;
+  }
+}
+
 async function prepared(panel: Panel, answers: Record<string, Answer>): Promise<[DataFrame[], any]> {
   let frames = prometheusFrames(panel.targets, answers);
   let fieldConfig = panel.fieldConfig;
+  withLowestSteps(fieldConfig);
   if (panel.type === 'timeseries') {
     fieldConfig = { ...fieldConfig, defaults: lineDefaults(fieldConfig.defaults) };
   }
@@ -117,6 +126,7 @@ function Stat({ panel, data, fieldConfig, width, height }: Drawing) {
         <BigValue
           {...{ colorMode, graphMode, justifyMode, textMode, wideLayout, alignmentFactors, count, width, height, theme }}
           value={value.display}
+          text={panel.options.text}
           sparkline={value.sparkline}
         />
       )}
@@ -140,6 +150,7 @@ function Bars({ panel, data, fieldConfig, width, height }: Drawing) {
           field={value.field}
           display={value.view?.getFieldDisplayProcessor(value.colIndex)}
           orientation={VizOrientation.Horizontal}
+          text={panel.options.text}
           valueDisplayMode={valueMode}
           itemSpacing={8}
           lcdCellWidth={12}
@@ -157,7 +168,7 @@ function StateTimeline({ data, timeRange, width, height }: Drawing) {
   const rows = data.flatMap((frame) =>
     frame.fields.slice(1).map((field) => ({ field, times: frame.fields[0].values, name: getFieldDisplayName(field, frame, data) }))
   );
-  const row = Math.min(28, (height - 18) / Math.max(1, rows.length));
+  const row = (height - 18) / Math.max(1, rows.length);
   const ticks = [0, 1, 2, 3, 4, 5, 6].map((part) => begin + ((timeRange.to.valueOf() - begin) * part) / 6);
   return (
     <svg width={width} height={height} fontSize={12} fill={theme.colors.text.primary}>
