@@ -44,8 +44,8 @@ demo: .venv/run
 stack: .venv/dev
 	$(BIN)/python -m deploy.stack
 
-# A file's tests share what they start, so that each file runs in one worker.
-PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+# A file's tests share what they start, so that each file runs in one worker. A worker that ended would begin its file anew.
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 WORKERS ?= 2
 
 test: .venv/dev
@@ -60,7 +60,7 @@ check: .venv/dev
 	HYPOTHESIS_PROFILE=ci $(PYTEST) --durations=10
 
 soak: .venv/dev
-	SOAK_SCRAPES=10000 $(BIN)/python -m pytest -s tests/system/test_soak.py
+	SOAK_SCRAPES=10000 $(BIN)/python -m pytest -o faulthandler_timeout=0 -s tests/system/test_soak.py
 
 # Programs that tests start are measured, too.
 coverage: .venv/dev

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
+import msgspec
 from prometheus_client.core import Metric
 
 from exporter.metrics.configured import add_configured
@@ -66,7 +67,9 @@ def _parts(
     result: AccountResult, description: AccountDescription, cache: AccountCache
 ) -> Iterator[Sequence[Metric]]:
     health = Families()
-    if SESSIONS_COLLECTOR in description.collectors:
+    if SESSIONS_COLLECTOR not in description.collectors:  # what was read of them before a reload is not shown
+        result = msgspec.structs.replace(result, listing=None, totals=None)
+    else:
         _add_health(health, result)
     if result.reported is not None:
         add_reported(result.account, result.reported, health)
