@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from datetime import timedelta
 from itertools import combinations, pairwise, product
 from pathlib import Path
 
@@ -295,14 +294,13 @@ def test_replicas_are_taken_as_one(query: Query) -> None:
 
 @each_query
 def test_counters_are_read_through_rate_or_increase_over_grafanas_windows(query: Query) -> None:
-    windows: dict[str | None, set[timedelta | None]]
-    windows = {None: {None}, "rate": {RATE_INTERVAL}, "increase": {RANGE, RATE_INTERVAL}}
+    read = {(None, None), ("rate", RATE_INTERVAL), ("increase", RANGE), ("increase", RATE_INTERVAL)}
     for selector in selectors(query.expr):
         if selector.function == "last_over_time":
             assert selector.metric == "cloud_browser_project_info"
             continue
         counter = re.search(r"_(total|bucket|count|sum)$", selector.metric)
-        assert selector.window in windows[selector.function if selector.window else None]
+        assert (selector.function if selector.window else None, selector.window) in read
         assert bool(counter) == (selector.window is not None)
 
 
