@@ -15,7 +15,9 @@ import msgspec
 from exporter import __version__
 from exporter import log as logs
 from exporter.app import Web, serve
+from exporter.commands import backfill
 from exporter.commands import ledger as ledgers
+from exporter.commands.errors import CommandError
 from exporter.config.settings import ConfigError, default_ledger, from_environment, load
 from exporter.ledger.errors import LedgerError
 from exporter.providers import PROVIDERS
@@ -48,6 +50,9 @@ def main(arguments: Sequence[str] | None = None, providers: Providers = PROVIDER
     except ConfigError as error:
         print(*error.faults, sep="\n", file=sys.stderr)
         return INVALID
+    except CommandError as error:
+        print(*(f"{NAME}: {line}" for line in error.lines), sep="\n", file=sys.stderr)
+        return FAILED
     except (LedgerError, OSError) as error:
         print(f"{NAME}: {error}", file=sys.stderr)
         return FAILED
@@ -267,6 +272,9 @@ COMMANDS: Mapping[str, Command] = {
     "serve": Command("serve the metrics (the default)", _add_serving, _serve),
     "simulate": Command("serve the providers' APIs from a seeded fleet", _add_simulate, _simulate),
     "demo": Command("simulator and exporter in one process; needs no key", _add_demo, _demo),
+    "backfill": Command(
+        "write what the providers list as history for Prometheus", backfill.add_flags, backfill.run
+    ),
     "ledger show": Command(
         "print accounts, totals and rows of a ledger", ledgers.add_show_flags, ledgers.show
     ),

@@ -141,11 +141,11 @@ def _merged(sessions: Iterable[Session]) -> dict[str, Session]:
     merged: dict[str, Session] = {}
     for session in sessions:
         twin = merged.get(session.id)
-        merged[session.id] = session if twin is None else _merge(twin, session)
+        merged[session.id] = session if twin is None else merge(twin, session)
     return merged
 
 
-def _merge(one: Session, other: Session) -> Session:
+def merge(one: Session, other: Session) -> Session:
     """Returns the reading with an end, best one that the provider gives; of equals, the highest figures."""
     ranks = [(session.ended is not None, session.end_is_known) for session in (one, other)]
     if ranks[0] != ranks[1]:

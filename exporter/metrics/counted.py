@@ -22,6 +22,8 @@ from exporter.metrics.results import AccountDescription
 from exporter.metrics.samples import Families, all_series, series_labels
 from exporter.model import NANO_USD, SECOND, Account, ProviderTraits, Series
 
+DURATION_BOUNDS = (*map(str, DURATION_BUCKETS), "+Inf")
+
 
 def add_totals(
     account: Account,
@@ -63,7 +65,11 @@ def _add_counters(
 def _buckets(sums: Mapping[tuple[str, str], int]) -> Iterator[tuple[str, float]]:
     """Yields the histogram's cumulative buckets; the ledger keeps a count for each bucket alone."""
     total = 0
-    for bound in (*map(str, DURATION_BUCKETS), "+Inf"):
+    for bound in DURATION_BOUNDS:
         total += sums.get((DURATION, bound), 0)
-        # As client libraries write it: "10" and "10.0" would be two series.
-        yield bound if bound == "+Inf" else f"{bound}.0", total
+        yield le(bound), total
+
+
+def le(bound: str) -> str:
+    """Returns a bucket's label as client libraries write it: "10" and "10.0" would be two series."""
+    return bound if bound == "+Inf" else f"{bound}.0"
