@@ -9,6 +9,7 @@ from exporter.metrics.definitions import (
     CREDIT,
     DURATIONS,
     ENDS,
+    OLDEST,
     QUOTA_LIMIT,
     QUOTA_USED,
     SESSIONS,
@@ -16,7 +17,7 @@ from exporter.metrics.definitions import (
     Spec,
 )
 from grafana.links import ERRORS, EXPORTER, SPEND, of_series
-from grafana.panels import CALM, UNCOUNTED, UNENDED, UNREAD, UNRULED, About, Query, graph, line, query
+from grafana.panels import CALM, UNCOUNTED, UNENDED, UNREAD, About, Query, graph, line, query
 from grafana.promql import (
     ERROR,
     FAILED,
@@ -34,8 +35,7 @@ from grafana.promql import (
     share,
     total,
 )
-from grafana.records import AGE, COST_HOUR, CREDIT_HOURS
-from grafana.records import OPEN as OPEN_SESSIONS
+from grafana.records import CREDIT_HOURS
 
 ACCOUNT = ("provider", "account")
 _PROVIDER = ("provider",)
@@ -70,14 +70,15 @@ TRENDS = (
     graph(
         About(
             title="Spend an hour by account",
-            text="US dollars of the hour before, without what was counted late. The dashed lines are the "
+            text="US dollars in an hour, at the pace of the last twenty minutes. The dashed lines are the "
             "budgets by the hour.",
             unit="currencyUSD",
-            none=UNRULED,
+            none="No cost: no prices set?",
             width=12,
+            pace=CALM,
             links=of_series(ACCOUNT, SPEND),
         ),
-        query(series(COST_HOUR), legend(ACCOUNT)),
+        query(an_hour(total(rate(COSTS), ACCOUNT)), legend(ACCOUNT)),
         line(limit("budget_usd_per_hour"), _LIMIT),
     ),
     graph(
@@ -86,11 +87,11 @@ TRENDS = (
             text="Sessions that the providers list as pending, running or active. The dashed lines are the "
             "accounts' limits, where they have one.",
             unit="none",
-            none=UNRULED,
+            none=UNREAD,
             width=12,
             links=of_series(ACCOUNT, ERRORS, SPEND),
         ),
-        query(series(OPEN_SESSIONS), legend(ACCOUNT)),
+        query(total(gauge(SESSIONS, OPEN), ACCOUNT), legend(ACCOUNT)),
         line(limit("open_sessions"), _LIMIT),
     ),
     graph(
@@ -115,7 +116,7 @@ TRENDS = (
             width=12,
             links=of_series(ACCOUNT, SPEND),
         ),
-        query(series(AGE), legend(ACCOUNT)),
+        query(f"time() - min by (provider, account) ({series(OLDEST)})", legend(ACCOUNT)),
         line(limit("session_age_seconds"), _LIMIT),
     ),
 )
