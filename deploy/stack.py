@@ -156,7 +156,7 @@ def _backfill(folder: Path, ports: Ports) -> None:
     labels = f"job=cloud-browser-exporter,instance=localhost:{ports.exporter}"
     command: list[str | Path] = [
         COMMAND, "backfill", f"--config.file={_configuration(folder, ports)}", f"--output={samples}",
-        f"--labels={labels}", "--step=4m", "--log.level=warn",
+        f"--labels={labels}", "--log.level=warn",
     ]  # fmt: skip
     _run(command, os.environ | {KEY: "stack"})
     blocks: list[str | Path] = [

@@ -107,8 +107,9 @@ def of_limit(expression: str, name: str) -> str:
 def named(expression: str) -> str:
     """A series of each project with its name as `project_name`; where none is known, with its ID."""
     on = "provider, account, project"
-    # The name is known only while the account can be read. It may have changed within the hour.
-    known = f"max by ({on}, project_name) (last_over_time({series(PROJECT)}[1h]))"
+    # The name at the range's end is that of the whole range: it may have changed, and is there only while the
+    # account can be read.
+    known = f"max by ({on}, project_name) (last_over_time({series(PROJECT)}[1h] @ end()))"
     return (
         f"({expression}) * on ({on}) group_left (project_name) topk by ({on}) (1, {known})"
         f' or on ({on}) label_replace({expression}, "project_name", "$1", "project", "(.*)")'

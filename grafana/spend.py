@@ -12,7 +12,7 @@ from grafana.limits import SHARE
 from grafana.links import ERRORS, of_rows, of_series
 from grafana.panels import CALM, UNCOUNTED, UNRULED, About, Query, bars, graph, line, number, query
 from grafana.promql import an_hour, increase, legend, limit, named, of_limit, rate, ratio, series, total
-from grafana.records import COST_FORECAST, COST_FORECAST_OF_ALL, COST_MONTH, LIMIT_OF_ALL
+from grafana.records import COST_FORECAST, COST_MONTH, LIMIT_OF_ALL
 from grafana.tables import TITLES, Value, table
 
 _USD, _UNPRICED = "currencyUSD", "No cost: no prices set?"
@@ -44,10 +44,24 @@ def _each(whole: Spec, of: Callable[[Spec], str], by: tuple[str, ...] = ()) -> s
     return ratio(total(of(COSTS), by), total(counted, by))
 
 
+# Of the panel's range, which is the month: as Prometheus has it, and as the rules carry it on.
+_SEEN = total(increase(COSTS), _ACCOUNT)
+_MONTH_SO_FAR = (
+    f'max by (provider, account) (label_replace({_SEEN}, "of", "range", "", "") or {series(COST_MONTH)})'
+)
+_FORECAST = (
+    f"({series(COST_FORECAST)} + on (provider, account) "
+    f"clamp_min({_SEEN} - on (provider, account) {series(COST_MONTH)}, 0))"
+)
 _TOTAL_BUDGET = series(LIMIT_OF_ALL, 'limit="total_budget_usd_per_month"')
 _OF_BUDGETS = (
-    f"{of_limit(series(COST_FORECAST), 'budget_usd_per_month')} "
-    f"or {series(COST_FORECAST_OF_ALL)} / on () {_TOTAL_BUDGET}"
+    f"{of_limit(_FORECAST, 'budget_usd_per_month')} or label_replace(sum({_FORECAST}) / on () "
+    f"{_TOTAL_BUDGET}, "
+    '"of", "all", "", "")'
+)
+_MIDNIGHT = (
+    " Day and month are those of your time zone. With a fixed time range above, such as last Monday, Grafana "
+    "shows that range here instead."
 )
 _MONEY = (
     number(
@@ -55,38 +69,33 @@ _MONEY = (
         query(total(increase(COSTS))),
     ),
     number(
-        _money(
-            "Spent today",
-            "What sessions have cost since midnight, in your time zone. With a fixed time range above, such "
-            "as last Monday, Grafana shows that range here instead.",
-            4,
-            "now/d",
-        ),
+        _money("Spent today", "What sessions have cost since midnight." + _MIDNIGHT, 4, "now/d"),
         query(total(increase(COSTS))),
     ),
     number(
-        msgspec.structs.replace(
-            _money(
-                "Spent this month",
-                "What sessions have cost since the month began (UTC), or since the rules were installed. It "
-                "is carried by a recording rule, and so outlives Prometheus's retention.",
-                4,
-            ),
-            none=UNRULED,
+        _money(
+            "Spent this month",
+            "What sessions have cost since the month began. A recording rule carries it, so that it outlives "
+            "Prometheus's retention; what Prometheus itself has of the month counts where that is more."
+            + _MIDNIGHT,
+            4,
+            "now/M",
         ),
-        query(total(series(COST_MONTH))),
+        query(total(_MONTH_SO_FAR)),
     ),
     number(
         msgspec.structs.replace(
             _money(
                 "By the month's end",
                 "The month so far, and the days left at the pace of the last days; and the highest share "
-                "that an account's has of its monthly budget, or all of them of the budget of all.",
+                "that "
+                "an account's has of its monthly budget, or all of them of the budget of all." + _MIDNIGHT,
                 4,
+                "now/M",
             ),
             none=UNRULED,
         ),
-        query(total(series(COST_FORECAST)), "forecast"),
+        query(total(_FORECAST), "forecast"),
         Query(expression=f"max({_OF_BUDGETS})", legend="of its budget", unit="percentunit", limits=SHARE),
     ),
     number(
