@@ -177,8 +177,8 @@ def _answers(panel: Json, source: Source, since: str, width: int) -> Json:
 
 
 def _begin(since: str, now: float) -> float:
-    """The start of a range such as `now-6h`, `now/d` or `now/M`."""
-    if match := re.fullmatch(r"now-(\d+)([smhd])", since):
+    """The start of a range such as `now-6h`, `14d`, `now/d` or `now/M`."""
+    if match := re.fullmatch(r"(?:now-)?(\d+)([smhd])", since):
         return now - int(match[1]) * UNITS[match[2]]
     midnight = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return (midnight.replace(day=1) if since == "now/M" else midnight).timestamp()

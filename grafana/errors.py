@@ -37,7 +37,7 @@ from grafana.promql import (
     share,
     total,
 )
-from grafana.records import BUDGET_LEFT, BURN_RATES, SLO_ERRORS, STATE
+from grafana.records import BURN_RATES, STATE
 from grafana.tables import TITLES, Value, table
 
 _ACCOUNT = ("provider", "account")
@@ -49,6 +49,14 @@ _ROW = (*_PROJECT, "region", "status")
 
 def _tile(title: str, text: str, unit: str, none: str, **more: Any) -> About:
     return About(title=title, text=text, unit=unit, none=none, width=4, height=4, **more)
+
+
+# That of the rules' error budget.
+_PERIOD = "14d"
+
+
+def _slo(title: str, text: str, **more: Any) -> About:
+    return About(title=title, text=text, width=4, height=6, **more)
 
 
 def _count(title: str, text: str, expression: str) -> Builder[Panel]:
@@ -94,38 +102,41 @@ _TOTALS = (
     ),
 )
 
+_FAILING = share(FAILED, ENDS, _ACCOUNT, ranged=True)
 _OBJECTIVE = (
     number(
-        _tile(
+        _slo(
             "Sessions that succeed",
             "Of the sessions that ended in 14 days, the share without error and timeout, of the account with "
             "the lowest; and the objective, which is the limit slo_objective of the rules.",
-            "percentunit",
-            UNRULED,
+            unit="percentunit",
+            none=UNENDED,
             decimals=2,
+            since=_PERIOD,
         ),
-        query(f"1 - max({series(SLO_ERRORS)})", "14 days"),
-        query(f"max({limit('slo_objective')})", "objective"),
+        query(f"1 - max({_FAILING})", "14 days"),
+        query(f"max({limit('slo_objective')}) and on () max({_FAILING})", "objective"),
     ),
     number(
-        _tile(
+        _slo(
             "Error budget left",
             "Share of the failures that the objective allows in 14 days and that have not happened, of the "
             "account with the least. Below 0 it is overspent.",
-            "percentunit",
-            UNRULED,
+            unit="percentunit",
+            none=UNRULED,
             decimals=0,
             limits=LEFT,
+            since=_PERIOD,
         ),
-        query(f"min({series(BUDGET_LEFT)})"),
+        query(f"min(1 - {_FAILING} / on (provider, account) (1 - {limit('slo_objective')} > 0))"),
     ),
     number(
-        _tile(
+        _slo(
             "Burn rate now",
             "How many times faster than the objective allows the error budget is used, in the last hour, of "
             "the account with the highest. At 1 it is gone just when the 14 days are.",
-            "none",
-            UNENDED,
+            unit="none",
+            none=UNRULED,
             decimals=1,
             limits=BURNING,
         ),
@@ -139,7 +150,7 @@ _OBJECTIVE = (
             unit="none",
             none=UNRULED,
             width=12,
-            height=4,
+            height=6,
             pace=CALM,
         ),
         *(query(series(spec), legend(_ACCOUNT, span)) for span, spec in BURN_RATES.items()),

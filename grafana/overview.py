@@ -128,11 +128,11 @@ _TILES = (
     ),
     number(
         _tile(
-            "Oldest open session",
+            "Oldest session",
             "How long the session that was opened first has run; and the highest share that an account's has "
             "of the age at which an alert fires.",
             "s",
-            "None is open",
+            "None is open, or none is read",
         ),
         query(f"max({series(AGE)})", "open for"),
         _highest(of_limit(series(AGE), "session_age_seconds")),
@@ -147,7 +147,7 @@ _BANDS = (
             "it ever had, empty while there was no exporter.",
             unit="none",
             none=UNRULED,
-            width=14,
+            width=12,
             height=6,
         ),
         query(series(STATE), legend(ACCOUNT)),
@@ -157,12 +157,13 @@ _BANDS = (
             title="What fires",
             text="The alerts that fire now. docs/runbooks.md has a section for each.",
             unit="none",
-            none="No alert fires",
-            width=10,
+            none="No alert fires, or there are no rules",
+            width=12,
             height=6,
         ),
-        ("severity", "alertname", *ACCOUNT, "region"),
-        ALERTS,
+        ("severity", "alertname", *ACCOUNT),
+        # All of them begin so.
+        f'label_replace({ALERTS}, "alertname", "$1", "alertname", "CloudBrowser(.+)")',
     ),
 )
 
@@ -220,7 +221,7 @@ _OLD = (
             "limit of age: probably forgotten, and it costs money. Kept alive are sessions that were created "
             "so. A click on the account leads to its spend.",
             unit="none",
-            none="None is open for too long",
+            none="None is open for too long, or none is read",
             width=24,
             height=5,
         ),

@@ -28,7 +28,5 @@ COST_FORECAST = _account("cost_usd:month_forecast")
 QUOTA_RATIO = Spec("project:cloud_browser_quota_sessions:ratio", "gauge", "", (*_A, "project"))
 QUOTA_UNLISTED = Spec("project:cloud_browser_quota_sessions:unlisted", "gauge", "", (*_A, "project"))
 CREDIT_HOURS = _account("credit_hours:left")
-SLO_ERRORS = _account("slo_errors:ratio14d")
 BURN_RATES = {span: _account(f"slo_burn_rate:ratio{span}") for span in ("1h", "6h", "1d")}
-BUDGET_LEFT = _account("slo_error_budget:left14d")
 DEADLINE_RATIO = Spec("target:cloud_browser_scrape_deadline:ratio", "gauge", "", ("job", "instance", *_A))

@@ -79,16 +79,19 @@ def table(
 
 
 def names(about: About, labels: Sequence[str], expression: str) -> Builder[Panel]:
-    """A table of labels alone."""
+    """A table of labels alone, of which alerts are the widest column."""
     panel = described(builders.Panel(), about)
-    panel.with_target(instant(expression).format(PromQueryFormat.TABLE))
+    rows = f"group by ({', '.join(labels)}) ({expression})"
+    panel.with_target(instant(rows).format(PromQueryFormat.TABLE))
     options = _columns(labels, ())
-    options["excludeByName"] |= {"Value": True, "__name__": True, "alertstate": True}
+    options["excludeByName"] |= {"Value": True}
     panel.with_transformation(DataTransformerConfig(id_val="organize", options=options))
     panel.with_override(MatcherConfig("byRegexp", "/.*/"), [DynamicConfigValue("noValue", "")])
     panel.min_width(_NARROW)
     if "severity" in labels:
         panel.override_by_name(TITLES["severity"], [*_SEVERITY])
+        for label in ("provider", "account"):
+            panel.override_by_name(TITLES[label], [DynamicConfigValue("custom.width", 110)])
     return panel
 
 
@@ -106,7 +109,7 @@ _SEVERITY = (
         ],
     ),
     DynamicConfigValue("custom.cellOptions", {"type": "color-text"}),
-    DynamicConfigValue("custom.width", 90),
+    DynamicConfigValue("custom.width", 80),
 )
 
 

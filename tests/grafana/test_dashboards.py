@@ -48,7 +48,7 @@ UNITS = {
     "bool_yes_no": "Yes / No",
 }
 # What a panel may cover beside the dashboard's range: Grafana knows these by name, "today so far" and so on.
-SINCE = {"now/d", "now/M"}
+SINCE = {"now/d", "now/M", "14d"}
 # Labels that the configuration names: `metadata_labels`.
 METADATA = frozenset({"team"})
 RECORDED = {spec.name: frozenset(spec.labels) for spec in vars(records).values() if isinstance(spec, Spec)}

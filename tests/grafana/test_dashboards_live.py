@@ -40,8 +40,6 @@ ABSENT = {
     ("cloud-browser-overview", "Spend an hour by team"),  # the configuration here names no label
     ("cloud-browser-overview", "Open sessions by team"),
     ("cloud-browser-overview", "Errors and timeouts a minute by team"),
-    ("cloud-browser-errors", "Sessions that succeed"),  # the rules look at 14 days in steps of an hour
-    ("cloud-browser-errors", "Error budget left"),
 }
 # Browserbase tells a project's limit, and not what it counts against it.
 ABSENT_OF_PROJECT = {("cloud-browser-overview", "Sessions counted against the plan's limit")}
