@@ -272,13 +272,13 @@ COMMANDS: Mapping[str, Command] = {
     "serve": Command("serve the metrics (the default)", _add_serving, _serve),
     "simulate": Command("serve the providers' APIs from a seeded fleet", _add_simulate, _simulate),
     "demo": Command("simulator and exporter in one process; needs no key", _add_demo, _demo),
-    "backfill": Command(
-        "write what the providers list as history for Prometheus", backfill.add_flags, backfill.run
-    ),
     "ledger show": Command(
         "print accounts, totals and rows of a ledger", ledgers.add_show_flags, ledgers.show
     ),
     "ledger copy": Command(
         "copy a ledger into an empty database", ledgers.add_copy_flags, ledgers.copy_ledger
+    ),
+    "backfill": Command(
+        "write what the providers list as history for Prometheus", backfill.add_flags, backfill.run
     ),
 }

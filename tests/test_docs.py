@@ -31,7 +31,7 @@ DOCUMENTS = (
     *(README, CONTRIBUTING, ROOT / "SECURITY.md", ROOT / "grafana" / "README.md"),
     *sorted((ROOT / "docs").glob("*.md")),
 )
-COMMANDS = ("serve", "simulate", "demo", "ledger show", "ledger copy")
+COMMANDS = ("serve", "simulate", "demo", "backfill", "ledger show", "ledger copy")
 
 each_document = pytest.mark.parametrize(
     "document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix()

@@ -4,7 +4,7 @@ import argparse
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from exporter.metrics.definitions import TABLE
 from exporter.metrics.telemetry import Telemetry
 from exporter.model import HOUR, SECOND, micros
 from exporter.providers.base import Provider
+from exporter.scrape.plan import AccountTarget
 
 HEAD = 3 * HOUR  # Prometheus's newest data, which no block may hold
 MAX_STEP = 240 * SECOND  # Prometheus looks back five minutes
@@ -53,15 +54,15 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="file to write, in OpenMetrics; it appears when it is complete",
+        help="file to write, in OpenMetrics; it appears when it is complete; default: none, it must be named",
     )
     add(
         "--labels",
         type=_labels,
         required=True,
-        metavar="job=J,instance=I",
-        help="labels that Prometheus adds to the exporter's series; {provider} and {account} in a value "
-        "stand for those of each account",
+        metavar="LABELS",
+        help="labels that Prometheus adds to the exporter's series, as job=J,instance=I; {provider} and "
+        "{account} in a value stand for those of each account; default: none, they must be named",
     )
     add(
         "--step",
@@ -107,9 +108,17 @@ def _backfill(  # noqa: PLR0913, PLR0917 - all that it takes
 ) -> Sequence[Told]:
     states = ledger_states(config.ledger.url)
     targets = AccountTargets(providers, os.environ, Telemetry()).plan(config).targets
+    _check_labels(labels, targets)
     told = read_histories(targets, states, span, labels, shown)
     write(told, stream, shown)
     return told
+
+
+def _check_labels(labels: Mapping[str, str], targets: Iterable[AccountTarget]) -> None:
+    for target in targets:
+        if taken := sorted(labels.keys() & set(target.description.metadata_labels)):
+            account = f"{target.account.provider}/{target.account.name}"
+            raise ConfigError(f"--labels: {taken[0]!r} is one of metadata_labels of {account}")
 
 
 def _config(flags: argparse.Namespace, providers: Mapping[str, Provider]) -> Config:

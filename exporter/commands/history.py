@@ -129,7 +129,10 @@ def _told(
             count, first = count + 1, min(session.created, first or session.created)
     account = target.account
     own = {name: _filled(value, account) for name, value in labels.items()}
-    history = AccountHistory(account, target.description.cost_source, steps, own, series)
+    description = target.description
+    history = AccountHistory(
+        account, description.cost_source, steps, own, series, description.metadata_labels
+    )
     return Told(history, count, first, began_before(span.until, state))
 
 

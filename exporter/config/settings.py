@@ -28,6 +28,7 @@ from exporter.config.loader import (
     quote,
     read_yaml,
 )
+from exporter.config.metadata import label_name, metadata_key
 from exporter.config.secrets import KeyUnavailableError, Secret, key_in_environment, key_in_file, parse_key
 
 __all__ = [
@@ -88,6 +89,7 @@ class NoOptions(msgspec.Struct, frozen=True):
 class AccountConfig(msgspec.Struct, frozen=True):
     """One account: `name` is unique for its provider, `base_url` has no slash at its end.
 
+    metadata_labels: pairs of a label's name and the key of its sessions' metadata, in the order of the names.
     options: the keys that only its provider takes, as a struct of the provider's own.
     """
 
@@ -98,6 +100,7 @@ class AccountConfig(msgspec.Struct, frozen=True):
     base_url: Annotated[str, parsed_by(_base_url)] = ""
     limits: Annotated[Limits, parsed_by(Limits)] = Limits()
     collectors: Annotated[tuple[str, ...], parsed_by([partial(one_of, COLLECTORS)])] = COLLECTORS
+    metadata_labels: Annotated[tuple[tuple[str, str], ...], parsed_by({label_name: metadata_key})] = ()
     options: msgspec.Struct = msgspec.field(default_factory=NoOptions)
 
     def key(self, environ: Mapping[str, str]) -> Secret:
@@ -280,6 +283,7 @@ def _account(values: Mapping[str, Any], providers: Providers) -> AccountConfig:
     options = {key: value for key, value in values.items() if key in own}
     common = {key: value for key, value in values.items() if key not in own}
     common["collectors"] = tuple(dict.fromkeys(common.get("collectors", COLLECTORS)))
+    common["metadata_labels"] = tuple(sorted(common.get("metadata_labels", {}).items()))
     common["limits"] = msgspec.convert(common.get("limits", {}), Limits)
     return AccountConfig(**common, options=msgspec.convert(options, providers[values["provider"]].options))
 

@@ -18,13 +18,24 @@ import msgspec
 from exporter.history.steps import Event, Ramp
 from exporter.ledger.accounting import AccountingPolicy, Row
 from exporter.ledger.rows import Tally, read_row
-from exporter.metrics.counters import COST, DURATION, DURATION_SUM, ENDED, PROXY_BYTES, STARTED, TIME
+from exporter.metrics.counters import (
+    COST,
+    DURATION,
+    DURATION_SUM,
+    ENDED,
+    PROXY_BYTES,
+    START,
+    START_SUM,
+    STARTED,
+    TIME,
+)
 from exporter.model import ProviderTraits, Series, Session
 
 OPEN = "open"  # beside the counters: the open sessions, by status
 
 Name = tuple[str, str]  # a counter, and its status, kind or bucket
 
+_AT_START = {START, START_SUM}
 _AT_END = {ENDED, DURATION, DURATION_SUM}
 _SPREAD = {TIME, PROXY_BYTES, COST}
 _KNOWN_WHEN_SETTLED = {PROXY_BYTES, COST}
@@ -87,7 +98,9 @@ def add_session(session: Session, policy: HistoryPolicy, made: dict[Series, Seri
     if session.ending is None:
         ended += policy.accounting.settle_after  # an unknown status counts then
     for (counter, label), amount in added.items():
-        if counter in _AT_END:
+        if counter in _AT_START:
+            series.add_event((counter, label), begun, amount)
+        elif counter in _AT_END:
             series.add_event((counter, label), ended, amount)
         elif counter in _SPREAD and (settled or counter not in _KNOWN_WHEN_SETTLED):
             series.add_ramp((counter, label), (begun, begun + row.high.time, amount))

@@ -11,10 +11,32 @@ import msgspec
 
 from exporter.history.courses import OPEN, SeriesHistory
 from exporter.history.steps import Change, Steps, counted, ramped, thinned, vectors
-from exporter.metrics.counted import DURATION_BOUNDS, le
-from exporter.metrics.counters import COST, DURATION, DURATION_SUM, ENDED, PROXY_BYTES, STARTED, TIME
-from exporter.metrics.definitions import BYTES, COSTS, DURATIONS, ENDS, SECONDS, SESSIONS, STARTS, Spec
-from exporter.metrics.samples import series_labels
+from exporter.metrics.counted import bounds_of, le
+from exporter.metrics.counters import (
+    COST,
+    DURATION,
+    DURATION_BUCKETS,
+    DURATION_SUM,
+    ENDED,
+    PROXY_BYTES,
+    START,
+    START_BUCKETS,
+    START_SUM,
+    STARTED,
+    TIME,
+)
+from exporter.metrics.definitions import (
+    BYTES,
+    COSTS,
+    DURATIONS,
+    ENDS,
+    SECONDS,
+    SESSIONS,
+    START_LATENCY,
+    STARTS,
+    Spec,
+)
+from exporter.metrics.samples import SeriesLabels
 from exporter.model import NANO_USD, SECOND, Account, Series
 
 END = "# EOF\n"
@@ -44,7 +66,8 @@ FAMILIES: tuple[Plain | Histogram, ...] = (
     Plain(SECONDS, TIME, SECOND),
     Plain(BYTES, PROXY_BYTES),
     Plain(COSTS, COST, NANO_USD),
-    Histogram(DURATIONS, DURATION, DURATION_SUM, DURATION_BOUNDS),
+    Histogram(DURATIONS, DURATION, DURATION_SUM, bounds_of(DURATION_BUCKETS)),
+    Histogram(START_LATENCY, START, START_SUM, bounds_of(START_BUCKETS)),
 )
 
 _ESCAPES = {ord("\\"): r"\\", ord("\n"): r"\n", ord('"'): r"\""}
@@ -56,6 +79,7 @@ class AccountHistory(msgspec.Struct, frozen=True):
     cost_source: as the exporter shows it; None where it shows no cost.
     steps: the times at which there are samples.
     labels: what Prometheus adds to the series of the target.
+    metadata_labels: the names of the labels of the sessions' metadata.
     """
 
     account: Account
@@ -63,6 +87,7 @@ class AccountHistory(msgspec.Struct, frozen=True):
     steps: Steps
     labels: Mapping[str, str]
     series: Mapping[Series, SeriesHistory]
+    metadata_labels: tuple[str, ...] = ()
 
 
 def text(histories: Iterable[AccountHistory]) -> Iterator[Iterator[str]]:
@@ -136,6 +161,8 @@ class _Place(msgspec.Struct, frozen=True):
 
     def labels(self, spec: Spec, *more: str | None) -> str:
         """Returns the labels of a metric as text. To Prometheus a label without a value is none."""
-        own = zip(spec.labels, (*series_labels(self.history.account, self.series), *more), strict=True)
+        names = self.history.metadata_labels
+        values = SeriesLabels(self.history.account, names, names).of(self.series)
+        own = zip(spec.labels_with(names), (*values, *more), strict=True)
         shown = {name: value for name, value in (*self.history.labels.items(), *own) if value}
         return ",".join(f'{name}="{value.translate(_ESCAPES)}"' for name, value in shown.items())

@@ -167,8 +167,9 @@ def _new_row(
     # The provider's clock has whole seconds: this one had ended in the second in which the ledger began.
     if is_stale or (session.ended is not None and session.ended < progress.began + SECOND):
         return None
-    usage = highest(session.usage, Usage())
-    return msgspec.structs.replace(row, high=usage, billed=billable(session, usage.time, policy))
+    usage, has_started = highest(session.usage, Usage()), session.start_latency is not None
+    billed = billable(session, usage.time, policy)
+    return msgspec.structs.replace(row, high=usage, billed=billed, start_counted=has_started)
 
 
 def _may_have_settled(

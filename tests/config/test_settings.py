@@ -45,11 +45,15 @@ BUDGET = "is not a number of at most 9 decimals from 0 to 1000000000"
 LIMITS = config.Limits(50 * 10**9, 10_000 * 10**9, 100, 6 * 3_600_000_000)
 PRICE = "is not a number of at most 9 decimals from 0 to 1000000"
 MINIMUM = "is not a number of at most 6 decimals from 0 to 86400"
+TAKEN = "is a label that metrics have already; choose another name"
+PROMETHEUS = "begins with __, as labels of Prometheus's own do; choose another name"
+NO_LABEL = "not the name of a label; allowed: 1 to 100 letters, digits and _, the first no digit"
+NO_KEY = "not one printable line of 1 to 100 characters without quotation marks and backslashes"
 
 BAD = {
     "accounts": (
         "accounts[0].provider: 'foo' is not one of browserbase, browser_use",
-        f"accounts[0].metadata_labels: unknown key; allowed: {ACCOUNT}",
+        f"accounts[0].labels: unknown key; allowed: {ACCOUNT}",
         "accounts[1].name: not one printable line of 1 to 100 characters",
         f"accounts[2].api_key: unknown key; allowed: {ACCOUNT}",
         "accounts[2].name: missing; add this key",
@@ -97,6 +101,20 @@ BAD = {
         f"scrape: not a mapping; allowed: {SCRAPE_KEYS}",
         "ledger: not a mapping; allowed: a mapping with history, settle_after, url, or {} for none",
         f"accounts[1]: {ONE_SOURCE}",
+    ),
+    "metadata_labels": (
+        f"accounts[0].metadata_labels[0]: 'project' {TAKEN}",
+        f"accounts[0].metadata_labels[1]: 'le' {TAKEN}",
+        f"accounts[0].metadata_labels[2]: '__team' {PROMETHEUS}",
+        f"accounts[0].metadata_labels[3]: {NO_LABEL}",
+        f"accounts[0].metadata_labels[4]: {NO_LABEL}",
+        f"accounts[0].metadata_labels[5]: {NO_LABEL}",
+        f"accounts[0].metadata_labels[6]: {NO_LABEL}",
+        "accounts[1].metadata_labels.team: not a single value",
+        "accounts[1].metadata_labels.squad: not a single value",
+        f"accounts[1].metadata_labels.quoted: {NO_KEY}",
+        f"accounts[1].metadata_labels.lines: {NO_KEY}",
+        "accounts[2].metadata_labels: not a mapping of at least one",
     ),
     "missing_accounts": ("accounts: missing; add this key",),
     "no_accounts": ("accounts: not a list of at least one; begin each entry with a dash",),
@@ -173,6 +191,7 @@ def test_every_key_is_read() -> None:
             "",
             base_urls[0],
             LIMITS,
+            metadata_labels=(("customer", "Customer Id"), ("squad", "team"), ("team", "team")),
             options=Options(query, prices),
         ),
         config.AccountConfig(

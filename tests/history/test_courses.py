@@ -39,7 +39,17 @@ def values(made: dict[Series, SeriesHistory], at: int) -> dict[CounterKey, int]:
 
 
 def names(one: SeriesHistory) -> Iterator[tuple[str, str]]:
-    for counter in (STARTED, ENDED, TIME, PROXY_BYTES, COST, "duration", "duration_sum"):
+    for counter in (
+        STARTED,
+        ENDED,
+        TIME,
+        PROXY_BYTES,
+        COST,
+        "duration",
+        "duration_sum",
+        "start",
+        "start_sum",
+    ):
         yield from ((counter, label) for label in one.names(counter))
 
 
@@ -66,6 +76,7 @@ def any_session(draw: st.DrawFn) -> Session:
         ending=None if is_open else ending,
         expires=draw(st.sampled_from([None, started + HOUR])),
         usage=use,
+        start_latency=draw(st.sampled_from([None, started - created])),
     )
 
 
@@ -77,7 +88,7 @@ def as_listed(one: Session, at: int, share: float) -> Session:
         less = (int(share * figure) for figure in (use.proxy_bytes, use.browser_cost, use.proxy_cost))
         use = Usage(max(0, use.time), *less)
     if one.started is not None and one.started > at:
-        one = replace(one, started=None, status="pending")
+        one = replace(one, started=None, status="pending", start_latency=None)
     return replace(one, usage=use) if ended else replace(one, usage=use, ended=None, ending=None)
 
 

@@ -25,7 +25,7 @@ class Options(msgspec.Struct, frozen=True):
 
 
 class FleetReader:
-    def __init__(self, api: Api, options: Options) -> None:
+    def __init__(self, api: Api, options: Options, _metadata: object) -> None:
         self._api, self._series = api, Series("", options.zone)
 
     def read(self, _window: ReadWindow, deadline: float) -> Listing:

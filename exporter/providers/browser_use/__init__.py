@@ -11,6 +11,7 @@ from exporter.providers.browser_use.account import ACCOUNT_PATH, BrowserUseAccou
 from exporter.providers.browser_use.pages import PATH
 from exporter.providers.browser_use.reader import BrowserUse
 from exporter.providers.browser_use.wire import OPEN, STOPPED, TIMED_OUT
+from exporter.providers.metadata import MetadataLabels
 
 
 def metadata_term(text: str) -> str:
@@ -50,7 +51,7 @@ PROVIDER = Provider(
     key_header="X-Browser-Use-API-Key",
     endpoints=(PATH,),
     requests_per_second=25,
-    open=lambda api, options: BrowserUse(api, options.query),
+    open=lambda api, options, metadata: BrowserUse(api, options.query, MetadataLabels(metadata)),
     options=Options,
     open_account=BrowserUseAccount,
     account_endpoints=(ACCOUNT_PATH,),
