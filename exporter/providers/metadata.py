@@ -7,16 +7,16 @@ labels.of(row)                                           # (("team", "checkout")
 
 import json
 from collections.abc import Iterable
-from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import astuple
 
 from exporter.labels import sanitize_project_id
 from exporter.model import MetadataPairs
 
-CACHE_SIZE = 4096
+CACHE_SIZE = 4096  # sessions with equal values have equal labels
 MAX_CACHED_BYTES = 1000  # of one session's values: larger ones would hold memory
 _MISSING = msgspec.Raw(b'""')
 
@@ -43,7 +43,7 @@ class MetadataLabels:
             gc=False,
         )
         self._get: Any = None
-        self._cached = lru_cache(CACHE_SIZE)(self._pairs)
+        self._cache: dict[tuple[bytes, ...], MetadataPairs] = {}
 
     def added_to(self, row: type[Row], field: str) -> type[Row]:
         """Returns the struct of a row with the keys that are labels; the same where there are none.
@@ -63,13 +63,18 @@ class MetadataLabels:
         metadata = self._get(row) if self.names else None
         if metadata is None:
             return ()
-        values = tuple(map(bytes, msgspec.structs.astuple(metadata)))
-        is_small = sum(map(len, values)) <= MAX_CACHED_BYTES
-        return self._cached(values) if is_small else self._pairs(values)
+        values = tuple(map(bytes, astuple(metadata)))
+        pairs = self._cache.get(values)
+        return self._pairs(values) if pairs is None else pairs
 
     def _pairs(self, values: tuple[bytes, ...]) -> MetadataPairs:
         texts = [label_value(value) for value in values]
-        return tuple((name, texts[place]) for name, place in self._places if texts[place])
+        pairs = tuple((name, texts[place]) for name, place in self._places if texts[place])
+        if sum(map(len, values)) <= MAX_CACHED_BYTES:
+            if len(self._cache) >= CACHE_SIZE:
+                self._cache.clear()
+            self._cache[values] = pairs
+        return pairs
 
 
 def label_value(value: bytes) -> str:
