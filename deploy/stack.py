@@ -25,7 +25,7 @@ from threading import Event
 import msgspec
 import yaml
 
-from devtools.processes import COMMAND, Process, free_ports
+from devtools.processes import COMMAND, Process, free_ports, wait_until
 
 HERE = Path(__file__).parent
 GRAFANA = HERE.parent / "grafana"
@@ -50,12 +50,15 @@ class Ports(msgspec.Struct, frozen=True):
 
 
 class Service(msgspec.Struct, frozen=True):
-    """A program, the path at which it answers 200 when it is up, and the pages to look at, by title."""
+    """A program, and the pages to look at, by title.
+
+    ready: the path at which it answers 200 when it is up; None: it is up once it takes connections.
+    """
 
     name: str
     command: Sequence[str | Path]
     port: int
-    ready: str
+    ready: str | None
     pages: Mapping[str, str]
     environ: Mapping[str, str] | None = None
 
@@ -115,7 +118,7 @@ def _staging(ports: Ports) -> Service:
 def _simulator(name: str, port: int, *flags: str) -> Service:
     address = f"--listen-address=localhost:{port}"
     command: list[str | Path] = [COMMAND, "simulate", address, "--billing=upfront", *flags]
-    return Service(f"the simulator of {name}", command, port, "/truth", {name: _url(port, "/truth")})
+    return Service(f"the simulator of {name}", command, port, None, {name: _url(port, "/truth")})
 
 
 def _exporter(folder: Path, ports: Ports) -> Service:
@@ -137,7 +140,7 @@ def _configuration(folder: Path, ports: Ports) -> Path:
     prices = {"browser_usd_per_hour": 0.12, "proxy_usd_per_gb": 12, "minimum_seconds": 60}
     accounts: list[dict[str, object]] = []
     for name, port in (("production", ports.production), ("staging", ports.staging)):
-        common: dict[str, object] = {"name": name, "api_key_env": KEY}
+        common: dict[str, object] = {"name": name, "api_key_env": KEY, "metadata_labels": {"team": "team"}}
         accounts += [
             {**common, "provider": "browserbase", "base_url": _url(port), "pricing": prices},
             {**common, "provider": "browser_use", "base_url": _url(port, "/api/v3")},
@@ -240,9 +243,13 @@ def _url(port: int, path: str = "") -> str:
 def _check_free(ports: Sequence[int]) -> None:
     """Raises OSError for a port at which somebody answers already."""
     for port in ports:
-        with socket.socket() as probe:
-            if probe.connect_ex(("localhost", port)) == 0:
-                raise OSError(f"port {port} is taken; end what listens there, or say --ports free")
+        if _is_taken(port):
+            raise OSError(f"port {port} is taken; end what listens there, or say --ports free")
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("localhost", port)) == 0
 
 
 def _found(*names: str) -> str:
@@ -259,7 +266,11 @@ def _started(service: Service, stack: ExitStack) -> Process:
     process = Process(
         *service.command, environ=service.environ, capture=None, grace=TIMEOUT, own_session=True
     )
-    stack.enter_context(process).wait_for_http(_url(service.port, service.ready), TIMEOUT)
+    stack.enter_context(process)
+    if service.ready is None:
+        wait_until(lambda: _is_taken(service.port), f"{service.name} to listen", TIMEOUT)
+    else:
+        process.wait_for_http(_url(service.port, service.ready), TIMEOUT)
     return process
 
 

@@ -87,9 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _bundle(Path(name))
         for path in sorted((GRAFANA / "dashboards").glob("*.json")):
             if not flags.uids or path.stem in flags.uids:
-                page = _page(json.loads(path.read_text()), source, flags)
+                page = page_of(json.loads(path.read_text()), source, flags)
                 (Path(name) / "page.json").write_text(json.dumps(page))
-                _photograph(url, flags.output / f"{path.stem}.png", flags.width, _height(page["dashboard"]))
+                _photograph(url, flags.output / f"{path.stem}.png", flags.width, height_of(page["dashboard"]))
 
 
 def _bundle(folder: Path) -> None:
@@ -134,10 +134,11 @@ def _photograph(url: str, path: Path, width: int, height: int) -> None:
     print(path)
 
 
-def _page(dashboard: Json, source: Source, flags: argparse.Namespace) -> Json:
+def page_of(dashboard: Json, source: Source, flags: argparse.Namespace) -> Json:
+    """What `preview.tsx` draws: the dashboard, the answers of each panel by its number, and the caption."""
     since = flags.since or dashboard["time"]["from"]
     if flags.expand:
-        dashboard = {**dashboard, "panels": _expanded(dashboard["panels"])}
+        dashboard = {**dashboard, "panels": expanded(dashboard["panels"])}
     shown = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
     answers = {panel["id"]: _answers(panel, source, since, flags.width) for panel in shown}
     banded = any(panel["type"] == "state-timeline" for panel in shown)
@@ -145,7 +146,7 @@ def _page(dashboard: Json, source: Source, flags: argparse.Namespace) -> Json:
     return {"dashboard": dashboard, "answers": answers, "width": flags.width, "caption": caption}
 
 
-def _expanded(panels: Sequence[Json]) -> list[Json]:
+def expanded(panels: Sequence[Json]) -> list[Json]:
     """The panels with collapsed rows opened, as Grafana lays them out then."""
     shown: list[Json] = []
     shift = 0
@@ -164,7 +165,8 @@ def _bottom(panels: Sequence[Json]) -> int:
     return max(int(panel["gridPos"]["y"] + panel["gridPos"]["h"]) for panel in panels)
 
 
-def _height(dashboard: Json) -> int:
+def height_of(dashboard: Json) -> int:
+    """Pixels from the top of the page to the end of the last panel."""
     return HEAD + _bottom(dashboard["panels"]) * (CELL + GAP) + GAP
 
 
@@ -187,7 +189,7 @@ def _begin(since: str, now: float) -> float:
 def _answer(target: Json, source: Source, begin: float, pixels: float) -> Json:
     least = _seconds(target.get("interval", "15s"))
     step = max(least, next((step for step in STEPS if step >= (source.now - begin) / pixels), STEPS[-1]))
-    expression = _filled(target["expr"], begin, source.now, step, least)
+    expression = filled(target["expr"], begin, source.now, step, least)
     if target["instant"]:
         result = source.ask("query", query=expression, time=f"{source.now:.3f}")
         times = [source.now]
@@ -210,7 +212,8 @@ def _number(text: str) -> float | None:
     return number if abs(number) < float("inf") else None
 
 
-def _filled(expression: str, begin: float, end: float, step: float, least: float) -> str:
+def filled(expression: str, begin: float, end: float, step: float, least: float) -> str:
+    """An expression with everything chosen and Grafana's variables of time; least: the scrape interval."""
     span = round(end - begin)
     values: Mapping[str, str] = {
         **EVERYTHING,

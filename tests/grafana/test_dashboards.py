@@ -269,6 +269,19 @@ def test_an_expression_is_promql(query: Query) -> None:
     parsed(query.expr)
 
 
+def test_the_recorded_series_are_those_of_the_rules() -> None:
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules" / "cloud-browser.yml").read_text())
+    recorded = {rule.get("record") for group in rules["groups"] for rule in group["rules"]}
+    assert RECORDED.keys() <= recorded
+
+
+def test_the_limits_are_those_of_the_rules() -> None:
+    rules = (ROOT / "deploy" / "prometheus" / "rules" / "cloud-browser.yml").read_text()
+    for query in queries():
+        for limit in re.findall(r'limit="(\w+)"', query.expr):
+            assert re.search(rf"limit: \W?{limit}\b", rules), limit
+
+
 @each_query
 def test_every_selector_is_filtered_by_all_variables_that_it_has(query: Query, exposed: Exposed) -> None:
     for selector in selectors(query.expr):
