@@ -140,12 +140,14 @@ def _configuration(folder: Path, ports: Ports) -> Path:
     prices = {"browser_usd_per_hour": 0.12, "proxy_usd_per_gb": 12, "minimum_seconds": 60}
     accounts: list[dict[str, object]] = []
     for name, port in (("production", ports.production), ("staging", ports.staging)):
-        common: dict[str, object] = {"name": name, "api_key_env": KEY, "metadata_labels": {"team": "team"}}
+        common: dict[str, object] = {"name": name, "api_key_env": KEY}
         accounts += [
             {**common, "provider": "browserbase", "base_url": _url(port), "pricing": prices},
             {**common, "provider": "browser_use", "base_url": _url(port, "/api/v3")},
         ]
     accounts[0]["limits"] = {"budget_usd_per_hour": 20, "open_sessions": 25}
+    for account in accounts[2:]:  # of a month's history the labels would multiply the samples
+        account["metadata_labels"] = {"team": "team"}
     path = folder / "exporter.yml"
     ledger = {"url": f"sqlite:///{folder / 'ledger.db'}"}
     path.write_text(yaml.safe_dump({"accounts": accounts, "ledger": ledger}))
@@ -159,7 +161,7 @@ def _backfill(folder: Path, ports: Ports) -> None:
     labels = f"job=cloud-browser-exporter,instance=localhost:{ports.exporter}"
     command: list[str | Path] = [
         COMMAND, "backfill", f"--config.file={_configuration(folder, ports)}", f"--output={samples}",
-        f"--labels={labels}", "--log.level=warn",
+        f"--labels={labels}", "--step=4m", "--log.level=warn",
     ]  # fmt: skip
     _run(command, os.environ | {KEY: "stack"})
     blocks: list[str | Path] = [

@@ -195,6 +195,7 @@ def _counts(place: str, expression: str, by: tuple[str, ...]) -> Builder[Panel]:
         unit="none",
         none=UNCOUNTED,
         width=12,
+        pace=CALM,
     )
     return graph(about, query(expression, legend((*by, "status"))), stacked=True)
 

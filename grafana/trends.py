@@ -103,6 +103,7 @@ TRENDS = (
             unit="none",
             none=UNCOUNTED,
             width=12,
+            pace=CALM,
         ),
         query(a_minute(total(rate(STARTS), _PROVIDER)), legend(_PROVIDER, "started")),
         query(a_minute(total(rate(ENDS), _PROVIDER)), legend(_PROVIDER, "ended")),
@@ -225,6 +226,7 @@ DETAIL = (
             unit="decbytes",
             none=UNCOUNTED,
             width=8,
+            pace=CALM,
         ),
         query(an_hour(total(rate(BYTES), _PROVIDER)), legend(_PROVIDER)),
         stacked=True,
@@ -241,7 +243,7 @@ def _of_teams(spec: Spec) -> Spec:
 
 
 def _by_team(title: str, text: str, unit: str, expression: str) -> Builder[Panel]:
-    about = About(title=title, text=text, unit=unit, none=_NO_TEAM, width=8)
+    about = About(title=title, text=text, unit=unit, none=_NO_TEAM, width=8, pace=CALM)
     return graph(about, query(expression, legend(_TEAM)), stacked=True)
 
 
