@@ -6,8 +6,8 @@ BIN := .venv/bin
 # --upgrade would let pip choose; the lock files choose.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo stack test check soak coverage audit bench dashboards lint-dashboards tools docs package chart \
-	manifests lock clean
+.PHONY: help demo stack test check soak coverage audit bench dashboards lint-dashboards \
+	check-dashboards preview tools docs package chart manifests lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -21,6 +21,9 @@ help:
 	@echo "make bench            measure speed and memory: six minutes; ONLY=PART one part; AGAINST=CHECKOUT compares"
 	@echo "make dashboards       write grafana/dashboards from grafana/*.py"
 	@echo "make lint-dashboards  lint the dashboards and the alerting rules; needs Go 1.24"
+	@echo "make check-dashboards check the dashboards against the types that Grafana publishes; needs Node 20"
+	@echo "make preview          draw the dashboards with Grafana's components over make stack's Prometheus, or another:"
+	@echo "                      FLAGS='--prometheus URL'; needs Node 20 and Chromium"
 	@echo "make tools            build promtool 3, Helm and linters for the tests: minutes, once; needs Go 1.26"
 	@echo "make docs             the documents as a site, in dist/site"
 	@echo "make package          wheel and sdist, checked, in dist/package"
@@ -84,10 +87,21 @@ dashboards: .venv/dev
 # grafana/lint/go.sum pins the linter and all that it is made of; building it takes minutes, once.
 lint-dashboards:
 	for file in grafana/dashboards/*.json; do \
-		go -C grafana/lint tool dashboard-linter lint --strict "../../$$file" || exit; \
+		go -C grafana/lint tool dashboard-linter lint --strict --config lint.yml "../../$$file" || exit; \
 	done
 	go -C deploy/prometheus/lint tool pint --offline --config pint.hcl lint \
 		--min-severity warning --fail-on warning ../rules
+
+# The package-lock files pin Grafana's packages and all that they need, and name no registry.
+grafana/%/node_modules/.package-lock.json: grafana/%/package-lock.json
+	npm --prefix grafana/$* ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+check-dashboards: grafana/schema/node_modules/.package-lock.json
+	node grafana/schema/check.mjs grafana/dashboards/*.json
+
+preview: .venv/dev grafana/preview/node_modules/.package-lock.json
+	$(BIN)/python -m devtools.preview $(FLAGS)
 
 # What tests run that no Debian has: promtool 3 for the rules (it needs no service discovery), Helm and a strict
 # decoder for the chart, the Compose Specification's loader, actionlint. Each go.sum pins its program and all that it is
@@ -135,4 +149,4 @@ lock: .venv/dev
 		--output-file requirements-build.txt pyproject.toml
 
 clean:
-	rm -rf .venv dist .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv dist grafana/*/node_modules .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
