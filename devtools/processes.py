@@ -53,6 +53,17 @@ def free_ports(count: int) -> list[int]:
     raise OSError(f"no {count} ports of {PORTS} are free")
 
 
+def open_sockets(pid: int) -> set[str]:
+    """Returns the inode numbers of the sockets that a process has open, as Linux tells them."""
+    found = set()
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since
+            kind, _, inode = str(file.readlink()).partition(":")
+            if kind == "socket":
+                found.add(inode.strip("[]"))
+    return found
+
+
 def environment(own: Mapping[str, str] | None) -> dict[str, str] | None:
     """Returns a program's whole environment: its own and what is inherited; None for this process's."""
     return (
@@ -153,11 +164,7 @@ class Process:
     @property
     def sockets(self) -> int:
         """How many sockets it has open."""
-        found = 0
-        for file in Path(f"/proc/{self.pid}/fd").iterdir():
-            with suppress(FileNotFoundError):  # closed since
-                found += str(file.readlink()).startswith("socket:")
-        return found
+        return len(open_sockets(self.pid))
 
     def memory(self, kind: str = "VmRSS") -> int:
         """Bytes resident now, or (`VmHWM`) at most so far."""

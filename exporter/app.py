@@ -1,9 +1,11 @@
 """The composition root: from a configuration to a running exporter."""
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
+from importlib.metadata import metadata
 from pathlib import Path
 
 import msgspec
@@ -17,6 +19,7 @@ from exporter.metrics.telemetry import Telemetry
 from exporter.providers.base import Provider
 from exporter.reload import Reload
 from exporter.scrape.scraper import Scraper
+from exporter.web.activation import passed_sockets
 from exporter.web.app import Front
 from exporter.web.auth import basic_auth
 from exporter.web.listener import base_url, listen_all
@@ -85,16 +88,24 @@ async def _serve(
         scraper = Scraper(targets.plan(config), ledger, telemetry)
         reload = reread and Reload(lambda: targets.plan(_same_ledger(reread(), config)), scraper, telemetry)
         ready = partial(_ready, ledger)
-        front = Front(scraper, telemetry, ready, web.path, reload if web.lifecycle else None)
+        on_request = reload if web.lifecycle else None
+        front = Front(scraper, telemetry, ready, web.path, on_request, _documentation())
         app = front.app([] if web_config is None else [basic_auth(web_config)])
         tls = None if web_config is None else web_config.context()
         server = Server(app, scraper.cancel_waiters, tls=tls)
-        listeners = await listen_all(web.listen)
+        listeners = passed_sockets(environ, os.getpid()) or await listen_all(web.listen)
         urls = [base_url(one, secure=tls is not None) for one in listeners]
         await server.start(listeners)
         web.started(urls)
         await signals.until_stop(None if reload is None else reload.begin)
         await shut_down(signals, server, scraper)
+
+
+def _documentation() -> str | None:
+    """Returns the URL of the documents, as the distribution names it."""
+    urls = metadata("cloud-browser-exporter").get_all("Project-URL", [])
+    named = dict(str(url).split(", ", 1) for url in urls)
+    return named.get("Documentation")
 
 
 def _open(ledger: Ledger) -> None:

@@ -12,6 +12,7 @@ import pytest
 import requests
 import structlog
 
+from devtools.processes import open_sockets
 from exporter import log as logs
 from exporter.log import BackgroundHandler
 from tests.support.processes import COMMAND, KEYS, LOCAL, TIMEOUT, wait_until
@@ -67,10 +68,10 @@ def test_a_traceback_stays_on_its_line(capsys: pytest.CaptureFixture[str]) -> No
 
 def listening_port(pid: int) -> int | None:
     """The TCP port that a process listens on, as Linux tells it."""
-    sockets = {str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()}
+    sockets = open_sockets(pid)
     for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
         _, local, _, state, *_, inode = line.split()[:10]
-        if state == "0A" and f"socket:[{inode}]" in sockets:
+        if state == "0A" and inode in sockets:
             return int(local.partition(":")[2], 16)
     return None
 
@@ -122,11 +123,14 @@ def test_a_command_whose_log_nobody_reads_serves_and_ends(tmp_path: Path) -> Non
     environ = KEYS | {"BROWSERBASE_BASE_URL": nobody, "BROWSER_USE_BASE_URL": nobody}
     with subprocess.Popen([COMMAND, *flags], stderr=writing, env=environ) as process:
         os.close(writing)
-        url = f"http://{LOCAL}:{wait_until(lambda: listening_port(process.pid), 'a listening socket')}"
-        page = ""
-        for _ in range(30):
-            page = requests.get(f"{url}/metrics", headers=soon, timeout=TIMEOUT).text
-        assert 'cloud_browser_up{account="default",provider="browserbase"} 0.0' in page
-        process.terminate()
-        assert process.wait(TIMEOUT) == 0
+        try:
+            url = f"http://{LOCAL}:{wait_until(lambda: listening_port(process.pid), 'a listening socket')}"
+            page = ""
+            for _ in range(30):
+                page = requests.get(f"{url}/metrics", headers=soon, timeout=TIMEOUT).text
+            assert 'cloud_browser_up{account="default",provider="browserbase"} 0.0' in page
+            process.terminate()
+            assert process.wait(TIMEOUT) == 0
+        finally:
+            process.kill()  # or leaving the block would wait for it
     os.close(reading)

@@ -12,8 +12,8 @@
     // before any sum. A label of sessions (`metadata_labels`) must not be among them.
     replicaLabels: ['job', 'instance', 'replica', 'pod', 'container', 'endpoint'],
 
-    // Where the runbooks are published, and Grafana: the bases of runbook_url and dashboard_url.
-    runbookUrl: 'https://example.com/cloud-browser-exporter/docs/runbooks.md',
+    // The bases of runbook_url, a page of the project's documentation, and of dashboard_url.
+    runbookUrl: 'https://cloud-browser-exporter.github.io/cloud-browser-exporter/docs/runbooks/',
     grafanaUrl: 'https://grafana.example.com',
 
     // Statuses of sessions that are open, of all providers.

@@ -18,10 +18,10 @@ from exporter.metrics.definitions import (
     TOOK,
     UP,
 )
-from exporter.metrics.listed import add_listing, add_open_ages
+from exporter.metrics.listed import add_limited, add_listing, add_open_ages
 from exporter.metrics.reported import add_reported
 from exporter.metrics.results import AccountDescription, AccountResult
-from exporter.metrics.samples import Families, merged
+from exporter.metrics.samples import Families, SeriesLabels, merged
 from exporter.model import Account
 
 
@@ -35,14 +35,22 @@ class AccountCache:
         self._made: dict[tuple[Account, str], tuple[object, Sequence[Metric]]] = {}
 
     def get(
-        self, account: Account, part: str, figures: object, make: Callable[[Families], None]
+        self,
+        account: Account,
+        part: str,
+        names: tuple[str, ...],
+        figures: object,
+        make: Callable[[Families], None],
     ) -> Sequence[Metric]:
-        """Returns the families that `make` adds, which follow from these figures."""
+        """Returns the families that `make` adds, which follow from these figures.
+
+        `names` are the labels of sessions' metadata that the families have.
+        """
         known = self._made.get((account, part))
-        if known is None or known[0] != figures:
-            made = Families()
+        if known is None or known[0] != (names, figures):
+            made = Families(names)
             make(made)
-            known = self._made[account, part] = figures, made.families()
+            known = self._made[account, part] = (names, figures), made.families()
         return known[1]
 
 
@@ -59,11 +67,15 @@ def families(
         cache: of the scrapes before.
     """
     cache = cache or AccountCache()
-    return merged(part for result in results for part in _parts(result, descriptions[result.account], cache))
+    # A family has one set of labels: accounts without one of them have it empty.
+    names = tuple(sorted({name for one in descriptions.values() for name in one.metadata_labels}))
+    return merged(
+        part for result in results for part in _parts(result, descriptions[result.account], names, cache)
+    )
 
 
 def _parts(
-    result: AccountResult, description: AccountDescription, cache: AccountCache
+    result: AccountResult, description: AccountDescription, names: tuple[str, ...], cache: AccountCache
 ) -> Iterator[Sequence[Metric]]:
     health = Families()
     if SESSIONS_COLLECTOR in description.collectors:
@@ -76,17 +88,20 @@ def _parts(
     add_configured(account, description, configured)
     yield configured.families()
     listed = frozenset() if listing is None else frozenset(series for series, _ in listing.listed)
+    at = SeriesLabels(account, names, description.metadata_labels)
     if listing is not None:
         traits = description.traits
         still_open = {session.id: session for session in listing.sessions if session.ended is None}
-        add = partial(add_listing, account, listing.listed, still_open, traits)
-        yield cache.get(account, "listing", (description, listing.listed, still_open), add)
-        ages = Families()
-        add_open_ages(account, listing, traits, ages)
+        add = partial(add_listing, at, listing.listed, still_open, traits)
+        yield cache.get(account, "listing", names, (description, listing.listed, still_open), add)
+        ages = Families(names)
+        add_open_ages(at, listing, traits, ages)
+        add_limited(account, listing, description.metadata_labels, ages)
         yield ages.families()
     if totals is not None:
-        add = partial(add_totals, account, totals, listed, description)
-        yield cache.get(account, "totals", (description, totals, listed), add)
+        last = result.last_sessions
+        add = partial(add_totals, account, totals, last, listed, description, at)
+        yield cache.get(account, "totals", names, (description, totals, last, listed), add)
 
 
 def _add_health(made: Families, result: AccountResult) -> None:

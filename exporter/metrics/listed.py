@@ -1,18 +1,22 @@
 """Gauges of what a provider lists now."""
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping
+from itertools import accumulate
 
-from exporter.metrics.definitions import EXPIRY, KEEP_ALIVE, OLDEST, OPEN_AGES, OPEN_COSTS, SESSIONS
-from exporter.metrics.samples import Families, all_series, series_labels
+from exporter.metrics.definitions import EXPIRY, KEEP_ALIVE, LIMITED, OLDEST, OPEN_AGES, OPEN_COSTS, SESSIONS
+from exporter.metrics.samples import Families, SeriesLabels, all_series
 from exporter.model import NANO_USD, SECOND, Account, Listing, ProviderTraits, Series, Session
 
 # Upper bounds in seconds: 5 and 15 minutes, 1, 2, 4, 6 and 12 hours, a day.
 AGE_BUCKETS = (300, 900, 3600, 7200, 14400, 21600, 43200, 86400)
+_AGE_BOUNDS = tuple(bound * SECOND for bound in AGE_BUCKETS)
+_AGE_NAMES = (*(f"{bound}.0" for bound in AGE_BUCKETS), "+Inf")
 
 
 def add_listing(
-    account: Account,
+    at: SeriesLabels,
     listed: Mapping[tuple[Series, str], int],
     still_open: Mapping[str, Session],
     traits: ProviderTraits,
@@ -23,12 +27,12 @@ def add_listing(
     every = all_series(traits, (series for series, _ in listed))
     counts = {(series, status): 0 for series in every for status in statuses} | dict(listed)
     for (series, status), count in sorted(counts.items()):
-        made.add(SESSIONS, (*series_labels(account, series), status), count)
+        made.add(SESSIONS, (*at.of(series), status), count)
     grouped: dict[Series, list[Session]] = defaultdict(list)
     for session in still_open.values():
         grouped[session.series].append(session)
     for series in every:
-        labels = series_labels(account, series)
+        labels = at.of(series)
         _add_open(made, labels, grouped[series])
         if traits.keep_alive:
             made.add(KEEP_ALIVE, labels, sum(session.keep_alive for session in grouped[series]))
@@ -38,20 +42,31 @@ def add_listing(
             made.add(OPEN_COSTS, (*labels, "proxy"), sum(one.proxy_cost for one in usage) / NANO_USD)
 
 
-def add_open_ages(account: Account, listing: Listing, traits: ProviderTraits, made: Families) -> None:
+def add_open_ages(at: SeriesLabels, listing: Listing, traits: ProviderTraits, made: Families) -> None:
     """Adds the ages of the open sessions, by the provider's time; they change from scrape to scrape.
 
     Those known in advance stand at 0 without `keep_alive`; with it, a series appears with its first session.
     """
     seen = (series for series, _ in listing.listed)
-    ages: dict[tuple[Series, bool], list[int]] = {(one, False): [] for one in all_series(traits, seen)}
+    counts = {(one, False): [0] * len(_AGE_NAMES) for one in all_series(traits, seen)}
+    sums = dict.fromkeys(counts, 0)
     for session in {one.id: one for one in listing.sessions if one.ended is None}.values():
+        key = session.series, session.keep_alive
+        if key not in counts:
+            counts[key], sums[key] = [0] * len(_AGE_NAMES), 0
         age = max(0, listing.time - (session.started or session.created))
-        ages.setdefault((session.series, session.keep_alive), []).append(age)
-    for (series, keep_alive), each in sorted(ages.items()):
-        labels = (*series_labels(account, series), str(keep_alive).lower())
-        counts = [(f"{bound}.0", sum(age <= bound * SECOND for age in each)) for bound in AGE_BUCKETS]
-        made.add(OPEN_AGES, labels, [*counts, ("+Inf", len(each))], sum(each) / SECOND)
+        counts[key][bisect_left(_AGE_BOUNDS, age)] += 1
+        sums[key] += age
+    for key in sorted(counts):
+        labels = (*at.of(key[0]), "true" if key[1] else "false")
+        buckets = list(zip(_AGE_NAMES, accumulate(counts[key]), strict=True))
+        made.add(OPEN_AGES, labels, buckets, sums[key] / SECOND)
+
+
+def add_limited(account: Account, listing: Listing, metadata_labels: tuple[str, ...], made: Families) -> None:
+    """Adds how many values of each label are shown as `other`."""
+    for label in ("project", "region", "status", *metadata_labels):
+        made.add(LIMITED, (account.provider, account.name, label), listing.limited.get(label, 0))
 
 
 def _add_open(made: Families, labels: tuple[str, ...], sessions: list[Session]) -> None:

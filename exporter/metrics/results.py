@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from exporter.metrics.counters import CounterKey
+from exporter.metrics.counters import CounterKey, LastSession
 from exporter.metrics.definitions import SESSIONS_COLLECTOR
 from exporter.model import Account, AccountReport, Listing, ProviderTraits
 
@@ -27,11 +27,12 @@ class AccountResult(msgspec.Struct, frozen=True):
     complete: whether the history has been read to its end; None when that is not known.
     rows: the number of sessions that the ledger holds.
     last_success: when a listing was last recorded, in seconds since 1970.
-    error: the reason of a failure.
+    error: the reason of a failure. detail: a sentence on it, with what to do, as it is logged.
     seconds: how long the account took.
     rejected_held: the number of rejected rows that the ledger remembers.
     totals_at: when the ledger was asked for the totals, or later, on the scraper's clock.
     reported: what was found beside the sessions; None where that is not collected.
+    last_sessions: the last session that totals of ends counted.
     """
 
     account: Account
@@ -45,6 +46,8 @@ class AccountResult(msgspec.Struct, frozen=True):
     rejected_held: int | None = None
     totals_at: float = math.inf
     reported: ReportResult | None = None
+    last_sessions: Mapping[CounterKey, LastSession] = {}
+    detail: str = ""
 
 
 class AccountDescription(msgspec.Struct, frozen=True):
@@ -54,6 +57,7 @@ class AccountDescription(msgspec.Struct, frozen=True):
     prices: in USD, by unit: `hour` of browser, `gb` of proxy traffic.
     limits: what it should not exceed, in base units, by name.
     collectors: what is read of it: `sessions`, `account`.
+    metadata_labels: the names of the labels of its sessions' metadata.
     """
 
     traits: ProviderTraits
@@ -61,3 +65,4 @@ class AccountDescription(msgspec.Struct, frozen=True):
     prices: Mapping[str, float] = {}
     limits: Mapping[str, float] = {}
     collectors: tuple[str, ...] = (SESSIONS_COLLECTOR,)
+    metadata_labels: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
 """What the rest of the exporter knows of a provider: one value of `Provider` for each."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Annotated, Any, Protocol, TypeAlias, runtime_checkable
 
@@ -8,12 +8,18 @@ import msgspec
 
 from exporter.client.api import Api
 from exporter.client.errors import ApiError
-from exporter.config.loader import printable
+from exporter.config.loader import parsed_by, printable
 from exporter.config.settings import NoOptions, Pricing
 from exporter.model import AccountReport, Listing, ProviderTraits, ReadWindow
 
-# Sent with each request for a list, so that only matching sessions are listed.
-Query: TypeAlias = Annotated[str | None, printable(2000)]
+# Sent with each request for a list, so that only matching sessions are listed. A provider that takes some
+# texts only adds what parses them: `Annotated[Query, parsed_by(...)]`.
+Query: TypeAlias = Annotated[str | None, printable(2000, "only sessions that match are listed")]
+
+# Prices, of a provider whose API reports no cost.
+Prices: TypeAlias = Annotated[
+    Pricing | None, parsed_by(Pricing, "prices that estimate the cost, which the API does not report")
+]
 
 
 class AccountReading(msgspec.Struct, frozen=True):
@@ -68,11 +74,12 @@ class Provider(msgspec.Struct, frozen=True):
         base_url: where its API is, unless an account says otherwise.
         key_header: the request header that carries the API key.
         endpoints: the paths that are requested: the `endpoint` label of request metrics.
-        open: makes an account's reader, of the account's API and options.
+        open: makes an account's reader, of the account's API, its options, and the labels of its sessions'
+            metadata: pairs of a label's name and the key.
         open_account: makes the reader of what there is beside sessions; None where there is none.
         account_endpoints: the paths that it requests, or their templates.
         options: the configuration keys that only this provider takes. A field `pricing` holds a `Pricing`.
-            Two providers that share a key give it the same type.
+            Two providers that share a key give it the same type; each may add what parses its own form.
         requests_per_second: how many requests of an account the provider takes in any second; None where it
             names no limit.
     """
@@ -82,7 +89,7 @@ class Provider(msgspec.Struct, frozen=True):
     base_url: str
     key_header: str
     endpoints: tuple[str, ...]
-    open: Callable[[Api, Any], SessionReader]
+    open: Callable[[Api, Any, Sequence[tuple[str, str]]], SessionReader]
     options: type[msgspec.Struct] = NoOptions
     requests_per_second: int | None = None
     open_account: Callable[[Api], AccountReader] | None = None

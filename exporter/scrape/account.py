@@ -20,17 +20,14 @@ from exporter.labels import SeenLabelValues, limit_cardinality
 from exporter.ledger.database import BUSY_SECONDS
 from exporter.ledger.queries import FAR_FUTURE, AccountState
 from exporter.ledger.store import Ledger, LedgerError, RecordedListing
-from exporter.metrics.definitions import SESSIONS_COLLECTOR
+from exporter.metrics.definitions import ACCOUNT_COLLECTOR, SESSIONS_COLLECTOR
 from exporter.metrics.results import AccountResult, ReportResult
 from exporter.model import Account, AccountReport, Listing, ReadWindow
 from exporter.providers.base import HistoryReader
 from exporter.scrape.plan import AccountTarget
-from exporter.scrape.report import ReportScraper
+from exporter.scrape.report import INTERNAL, TIMEOUT, CollectorTelemetry, ReportScraper
 from exporter.scrape.turn import Turn
 from exporter.threads import ThreadStarter, start_daemon
-
-TIMEOUT = "timeout"
-INTERNAL = "internal"
 
 # Shares of the time that an account has. By the end of each its part must be done.
 STATE_SHARE = 0.1  # loading the account's state from the ledger
@@ -40,11 +37,8 @@ LEDGER_SHARE = 0.95  # recording; the rest is for rendering
 log = structlog.get_logger()
 
 
-class ScrapeTelemetry(Protocol):
+class ScrapeTelemetry(CollectorTelemetry, Protocol):
     """Counts what goes wrong; called from several threads."""
-
-    def scrape_failed(self, account: Account, reason: str, collector: str = SESSIONS_COLLECTOR) -> None:
-        """A collector of an account failed, or a part of it."""
 
     def rejected(self, account: Account, rows: Mapping[str, int]) -> None:
         """Rows were left out, by reason."""
@@ -63,6 +57,10 @@ class Failure(msgspec.Struct, frozen=True):
 LATE = Failure(TIMEOUT, "read, but too late for its scrape")
 FAULT = Failure(INTERNAL, "a fault of the exporter, please report it")
 UNKNOWN_STATE = "the ledger could be read only after the provider was; the next scrape counts"
+
+
+def _ignore(_: AccountResult) -> None:
+    pass
 
 
 class AccountScraper:
@@ -106,28 +104,34 @@ class AccountScraper:
         self._asked = -math.inf
         self._reason: str | None = None
 
-    def scrape(self, target: AccountTarget, deadline: float) -> AccountResult:
+    def scrape(
+        self, target: AccountTarget, deadline: float, sessions_read: Callable[[AccountResult], None] = _ignore
+    ) -> AccountResult:
         """Wait until no other thread reads the account, which ends an import; then read and record it.
 
         Failures are in the result. An account that was read after the deadline is counted as a timeout,
-        but its result is good: a later scrape may show it.
+        but its result is good: a later scrape may show it. `sessions_read` is given the result as it is for
+        those who do not wait for what is beside the sessions.
         """
         with self.turn.scrape():
             begun = self._clock()
             reader = self._with_reader(target).account_reader
             if reader is not None:
-                self._reports.begin(reader, deadline)
+                self._reports.begin(reader, begun + READING_SHARE * (deadline - begun))
             listing, failure = self._scrape_sessions(target, begun, deadline)
             seconds = self._clock() - begun
-            reported = None
-            if reader is not None:
-                reported = self._reports.finish(begun, begun + LEDGER_SHARE * (deadline - begun))
-            return self._result(listing, failure, seconds, reported)
+            result = self._result(target, listing, failure, seconds, _no_report(target, TIMEOUT, seconds))
+            if reader is None:
+                return result
+            sessions_read(result)
+            reported = self._reports.finish(reader, begun, begun + LEDGER_SHARE * (deadline - begun))
+            return msgspec.structs.replace(result, reported=reported)
 
     def _scrape_sessions(
         self, target: AccountTarget, begun: float, deadline: float
     ) -> tuple[Listing | None, Failure | None]:
-        if SESSIONS_COLLECTOR not in target.description.collectors:
+        if not _collects_sessions(target):
+            self._may_import = False
             return None, None
         listing, failure = None, None
         try:
@@ -164,15 +168,24 @@ class AccountScraper:
                 log.exception("import failed", **self._labels())
                 self._report_import(FAULT)
 
+    @property
+    def imported(self) -> tuple[int, bool]:
+        """How many sessions have been counted so far, and whether the history has been read to its end."""
+        state = self._known() or AccountState()
+        return state.started, state.progress is not None and state.progress.complete
+
     def timed_out(self, target: AccountTarget, seconds: float) -> AccountResult:
         """Return the result of a scrape that ends before this account's; `scrape` counts the timeout."""
-        return self._result(None, LATE, seconds, _no_report(target, TIMEOUT, seconds))
+        return self._result(target, None, LATE, seconds, _no_report(target, TIMEOUT, seconds))
 
     def not_started(self, target: AccountTarget, error: RuntimeError) -> AccountResult:
         """Count and return the result of a scrape for which there was no thread."""
         failure = Failure(INTERNAL, f"no thread for the account: {error}; check the limit of processes")
-        self._report(failure)
-        return self._result(None, failure, 0, _no_report(target, INTERNAL, 0))
+        if _collects_sessions(target):
+            self._report(failure)
+        if target.account_reader is not None:
+            self._telemetry.scrape_failed(self._account, INTERNAL, ACCOUNT_COLLECTOR)
+        return self._result(target, None, failure, 0, _no_report(target, INTERNAL, 0))
 
     def _read(self, target: AccountTarget, begun: float, seconds: float) -> tuple[Listing, SeenLabelValues]:
         """The listing as it is shown. Without a ledger no history is read, which could not be counted."""
@@ -247,13 +260,16 @@ class AccountScraper:
 
     def _result(
         self,
+        target: AccountTarget,
         listing: Listing | None,
         failure: Failure | None,
         seconds: float,
-        reported: ReportResult | None = None,
+        reported: ReportResult | None,
     ) -> AccountResult:
         with self._lock:
             state, asked = self._state, self._asked
+        if not _collects_sessions(target):
+            state = None  # it is of before a reload
         complete = None if state is None else state.progress is not None and state.progress.complete
         return AccountResult(
             account=self._account,
@@ -264,9 +280,11 @@ class AccountScraper:
             rejected_held=None if state is None else len(state.rejected),
             last_success=None if state is None else state.last_success,
             error=None if failure is None else failure.reason,
+            detail="" if failure is None else failure.detail,
             seconds=seconds,
             totals_at=asked,
             reported=reported,
+            last_sessions={} if state is None else state.last_sessions,
         )
 
     def _report(self, failure: Failure | None) -> None:
@@ -277,12 +295,12 @@ class AccountScraper:
         if failure is None:
             (log.info if changed else log.debug)("account is read", **self._labels())
             return
-        self._telemetry.scrape_failed(self._account, failure.reason)
+        self._telemetry.scrape_failed(self._account, failure.reason, SESSIONS_COLLECTOR)
         write = log.warning if changed else log.debug
         write("account failed", **self._labels(), reason=failure.reason, error=failure.detail)
 
     def _report_import(self, failure: Failure) -> None:
-        self._telemetry.scrape_failed(self._account, failure.reason)
+        self._telemetry.scrape_failed(self._account, failure.reason, SESSIONS_COLLECTOR)
         log.warning(
             "import interrupted; the next scrape goes on with it",
             **self._labels(),
@@ -292,6 +310,10 @@ class AccountScraper:
 
     def _labels(self) -> dict[str, str]:
         return {"provider": self._account.provider, "account": self._account.name}
+
+
+def _collects_sessions(target: AccountTarget) -> bool:
+    return SESSIONS_COLLECTOR in target.description.collectors
 
 
 def _no_report(target: AccountTarget, reason: str, seconds: float) -> ReportResult | None:

@@ -8,8 +8,8 @@ import msgspec
 
 from exporter.metrics.results import AccountResult
 from exporter.model import Account
-from exporter.scrape.account import TIMEOUT
 from exporter.scrape.plan import AccountTarget, ScrapePlan
+from exporter.scrape.report import TIMEOUT
 
 # A scrape shares the requests of one with a shorter timeout, unless its own is over so many times as long.
 MIN_TIMEOUT_RATIO_FOR_NEW_SCRAPE = 2
@@ -18,27 +18,30 @@ MIN_TIMEOUT_RATIO_FOR_NEW_SCRAPE = 2
 class ScrapeResult(msgspec.Struct, frozen=True):
     """The results of a scrape, one for each account of its plan.
 
-    at: seconds since 1970. seconds: the time that the scrape had; those who share it had more, or less.
+    at: seconds since 1970.
     """
 
     plan: ScrapePlan
     results: tuple[AccountResult, ...]
     at: float
-    seconds: float = 0.0
 
     def updated(self, newer: "ScrapeResult") -> "ScrapeResult":
         """Returns the same with the results of a newer scrape, which may be of other accounts."""
         results = {one.account: one for one in (*self.results, *newer.results)}
-        return ScrapeResult(newer.plan, tuple(results.values()), newer.at, newer.seconds)
+        return ScrapeResult(newer.plan, tuple(results.values()), newer.at)
 
 
 class AccountScrape(msgspec.Struct, frozen=True):
-    """One account's part of a scrape: what is read, since when, with a timeout of so many seconds."""
+    """One account's part of a scrape: what is read, since when, with a timeout of so many seconds.
+
+    sessions: has the result once the sessions are read, while what is beside them is still being read.
+    """
 
     target: AccountTarget
     begun: float
     seconds: float
     future: Future[AccountResult]
+    sessions: Future[AccountResult] = msgspec.field(default_factory=Future)
 
     def can_serve(self, target: AccountTarget, seconds: float) -> bool:
         """Whether a scrape of this target with a timeout of so many seconds can share the result."""

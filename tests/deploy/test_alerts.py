@@ -43,7 +43,7 @@ def promtool_says(
     version: str, cases: Sequence[Case], folder: Path, extra: Path | None = None
 ) -> tuple[int, str]:
     files = written(cases, folder, extra)
-    code, out, errors = run(promtool(version), "test", "rules", *files, timeout=MINUTES)
+    code, out, errors = run(promtool(version), "test", "rules", *files, seconds=MINUTES)
     return code, out + errors
 
 

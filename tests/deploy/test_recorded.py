@@ -1,4 +1,4 @@
-"""Every recorded series is there, on both majors of Prometheus, for an account of which everything is known."""
+"""Every recorded series is there, on Prometheus 2 and 3, for an account of which everything is known."""
 
 from pathlib import Path
 
@@ -72,5 +72,5 @@ def test_every_recorded_series_is_there(version: str, tmp_path: Path) -> None:
     }
     file = tmp_path / "all.yml"
     file.write_bytes(msgspec.json.encode(document))
-    code, out, errors = run(promtool(version), "test", "rules", file, timeout=280)
+    code, out, errors = run(promtool(version), "test", "rules", file, seconds=280)
     assert code == 0, out + errors

@@ -1,6 +1,7 @@
 """The shipped rules: sound, documented, and of metrics, labels and limits that there are."""
 
 import re
+import tomllib
 
 import pytest
 
@@ -50,8 +51,8 @@ def test_links_are_absolute_and_lead_to_a_section_and_a_dashboard_that_are_there
         assert found, name
         assert (ROOT / "grafana" / "dashboards" / f"{found[1]}.json").is_file()
     (base,) = bases
-    assert base.startswith("https://example.com/")
-    assert base.endswith(f"/{RUNBOOKS.relative_to(ROOT)}")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert base == f"{project['urls']['Documentation']}docs/{RUNBOOKS.stem}/"
 
 
 def test_annotations_name_labels_that_the_expression_leaves() -> None:

@@ -184,7 +184,10 @@ def test_after_an_interruption_the_target_is_empty_and_a_copy_can_be_made(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as made:
         assert made.stdout is not None
-        assert made.stdout.readline() == b"copying\n"
-        made.send_signal(end)
-        made.wait(60)
+        try:
+            assert made.stdout.readline() == b"copying\n"
+            made.send_signal(end)
+            made.wait(60)
+        finally:
+            made.kill()  # or leaving the block would wait for it
     assert copy(one, two).rows["sessions"] == 3001

@@ -32,7 +32,7 @@ def program(name: str, package: str) -> str:
 
 
 def run(
-    *command: str | Path, environ: Mapping[str, str] = KEYS, given: str = "", timeout: float = TIMEOUT
+    *command: str | Path, environ: Mapping[str, str] = KEYS, given: str = "", seconds: float = TIMEOUT
 ) -> tuple[int, str, str]:
     """Run a program from its start to its end; returns its exit code, output and errors."""
     done = subprocess.run(
@@ -41,7 +41,7 @@ def run(
         input=given,
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=seconds,
         check=False,
     )
     return done.returncode, done.stdout, done.stderr

@@ -286,9 +286,9 @@ def unread(*flags: str | Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     line = COMMAND, "--web.listen-address", f"{LOCAL}:0", "--log.level", "debug", *flags
     environ = {"PATH": os.environ["PATH"], **KEYS}
     with subprocess.Popen(line, env=environ, stderr=subprocess.PIPE) as process:
-        assert process.stderr is not None
-        serving_line = next(one for one in iter(process.stderr.readline, b"") if b"msg=serving" in one)
         try:
+            assert process.stderr is not None
+            serving_line = next(one for one in iter(process.stderr.readline, b"") if b"msg=serving" in one)
             yield process, serving_line.decode().partition("port=")[2].split()[0]
         finally:
             process.kill()
