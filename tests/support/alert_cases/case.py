@@ -13,7 +13,7 @@ from tests.support.rules import GROUPS, RULES
 
 HOUR, DAY, WEEK = 60, 1440, 10080  # minutes
 
-LENGTHS = (130, 250, 560, 1700, 4500, 11520)  # minutes
+LENGTHS = (130, 250, 1700, 4500, 11520)  # minutes
 
 Values: TypeAlias = list[float | None]  # a sample for each minute; None where there is none
 Firing: TypeAlias = Mapping[str, str]  # name, without CloudBrowser, and severity of each alert that fires

@@ -70,9 +70,9 @@ def failing() -> Iterator[Case]:
     one_of_four |= endings((60, 0, HOUR), (60, 1, HOUR))
     yield Case("one region of four", read(one_of_four), (quiet(HOUR), fires(70, "!RegionErrorRatioHigh")))
     yield Case(
-        "36 an hour fail for eight hours",
-        read(endings((36, 0, HOUR), (36, 1, 8 * HOUR))),
-        (quiet(HOUR), fires(71, HIGH), fires(9 * HOUR, HIGH, SLOW)),
+        "36 an hour fail",
+        read(endings((36, 0, HOUR), (36, 1, HOUR))),
+        (quiet(HOUR), fires(71, HIGH), fires(2 * HOUR, HIGH, SLOW)),
         strict=True,
     )
     yield Case(
@@ -95,9 +95,9 @@ def failing() -> Iterator[Case]:
         (quiet(HOUR), fires(68, HIGH), fires(132, SLOW), quiet(3 * HOUR, since=162)),
         strict=True,
     )
-    one = {ENDED % "error": rising((0, HOUR), (1, 1), (0, 7 * HOUR)), UP: steady(1, 8 * HOUR + 1)}
-    yield Case("one of one at night", one, (quiet(8 * HOUR),))
-    yield Case("5 percent of 240 an hour", read(endings((240, 0.05, 8 * HOUR))), (quiet(8 * HOUR),))
+    one = {ENDED % "error": rising((0, HOUR), (1, 1), (0, 3 * HOUR)), UP: steady(1, 4 * HOUR + 1)}
+    yield Case("one of one at night", one, (quiet(4 * HOUR),))
+    yield Case("5 percent of 240 an hour", read(endings((240, 0.05, 4 * HOUR))), (quiet(4 * HOUR),))
     late = {
         ENDED % "error": rising((0, 100), (20, 1), (0, 100)),
         ENDED % "completed": rising((1, HOUR), (0, 40), (10, 1), (1, 100)),
@@ -163,25 +163,20 @@ def ages(kept: str, *seconds: int) -> dict[str, Values]:
         *((f"{bound}.0", sum(age <= bound for age in seconds)) for bound in BOUNDS),
         ("+Inf", len(seconds)),
     ]
-    return {AGES % (kept, le): steady(count, 500) for le, count in bounds}
+    return {AGES % (kept, le): steady(count, 4 * HOUR) for le, count in bounds}
 
 
 def open_for_long() -> Iterator[Case]:
-    long = "SessionOpenTooLong"
-    yield Case("open since five hours", {OLDEST: steady(0, 500)}, (quiet(300), fires(312, long)))
-    own = {LIMIT % "session_age_seconds": steady(7 * 3600, 500)}
-    yield Case(
-        "an account may have another age", {OLDEST: steady(0, 500)} | own, (quiet(420), fires(432, long))
-    )
-    leak = {
-        name.replace("browserbase", "browser_use"): values
-        for name, values in {OLDEST: steady(0, 500)}.items()
-    }
+    long, end = "SessionOpenTooLong", 4 * HOUR
+    four_hours_ago = {OLDEST: steady(-4 * 3600, end)}
+    yield Case("open since five hours", four_hours_ago, (quiet(HOUR), fires(72, long)))
+    own = {LIMIT % "session_age_seconds": steady(7 * 3600, end)}
+    yield Case("an account may have another age", four_hours_ago | own, (quiet(180), fires(192, long)))
+    leak = {OLDEST.replace("browserbase", "browser_use"): steady(0, end)}
     yield Case("a leak at Browser Use", leak, (quiet(210), fires(222, long)))
-    days = {OLDEST: steady(-86400 * 3, 500), KEPT: steady(1, 500), OPEN: steady(2, 500)} | ages(
-        "true", 86400 * 3
-    )
-    yield Case("one is kept alive for days", days | ages("false", 600), (quiet(500),))
+    kept = {OLDEST: steady(-86400 * 3, end), KEPT: steady(1, end), OPEN: steady(2, end)}
+    days = kept | ages("true", 86400 * 3)
+    yield Case("one is kept alive for days", days | ages("false", 600), (quiet(end),))
     yield Case("one is kept alive and one forgotten", days | ages("false", 30000), (fires(20, long),))
     many = "TooManyOpenSessions"
     yield Case("500 are open", {OPEN: gauge((10, HOUR), (500, HOUR))}, (quiet(HOUR), fires(90, many)))

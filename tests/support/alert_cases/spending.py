@@ -91,19 +91,21 @@ def lost_ledgers() -> Iterator[Case]:
     spent = rising((1 / HOUR, HOUR), start=5000)
     started = rising((0.5, HOUR), start=50000)
     one = fires(HOUR + 11, LOST)
-    only, ends = fires(400, LOST, since=HOUR), quiet(550, since=540)
-    alive = {UP: steady(1, 550)}
+    only = fires(250, LOST, since=HOUR)
+    alive = {UP: steady(1, 250)}
 
     def lost(cost: Values, sessions: Values) -> dict[str, Values]:
         return {COST: spent[:-1] + cost, STARTED: started[:-1] + sessions} | alive
 
-    again = lost(rising((5000, 1), (1 / HOUR, 490)), rising((50000, 1), (0.5, 490)))
-    yield Case("the ledger is lost and imported at once", again, (quiet(HOUR - 1), one, only, ends))
-    from_zero = lost(rising((1 / HOUR, 490)), rising((0.5, 490)))
+    again = lost(rising((5000, 1), (1 / HOUR, 190)), rising((50000, 1), (0.5, 190)))
+    yield Case("the ledger is lost and imported at once", again, (quiet(HOUR - 1), one, only))
+    from_zero = lost(rising((1 / HOUR, 190)), rising((0.5, 190)))
     yield Case("the ledger is lost", from_zero, (quiet(HOUR - 1), one, only))
-    climb = lost(rising((5000 / HOUR, HOUR), (1 / HOUR, 430)), rising((50000 / HOUR, HOUR), (0.5, 430)))
+    later = {STARTED: started[:-1] + rising((0.5, 490)), UP: steady(1, 549)}
+    yield Case("a loss of long ago", later, (fires(400, LOST), quiet(540, since=440)), every=10)
+    climb = lost(rising((5000 / HOUR, HOUR), (1 / HOUR, 130)), rising((50000 / HOUR, HOUR), (0.5, 130)))
     yield Case("it is imported again over an hour", climb, (one, only))
-    gone: Values = [None] * 490
+    gone: Values = [None] * 190
 
     def with_the_pod(absent: int, cost: Values, sessions: Values) -> dict[str, Values]:
         """The old pod ends; the new one's counters are absent for so many minutes."""
@@ -112,17 +114,17 @@ def lost_ledgers() -> Iterator[Case]:
         return {
             moved(COST, instance=old): spent + gone,
             moved(STARTED, instance=old): started + gone,
-            COST: hidden + cost[: 550 - len(hidden) + 1],
-            STARTED: hidden + sessions[: 550 - len(hidden) + 1],
+            COST: hidden + cost[: 251 - len(hidden)],
+            STARTED: hidden + sessions[: 251 - len(hidden)],
         } | alive
 
-    pod = with_the_pod(1, rising((1 / HOUR, 490)), rising((0.5, 490)))
+    pod = with_the_pod(1, rising((1 / HOUR, 190)), rising((0.5, 190)))
     yield Case("the ledger is lost with the pod", pod, (quiet(HOUR), one, only))
-    slow = with_the_pod(HOUR, rising((1 / HOUR, 430), start=4990), rising((0.5, 430), start=49000))
-    slow[COMPLETE] = [*[None] * (HOUR + 1), *steady(0, HOUR - 2), *steady(1, 429)]
+    slow = with_the_pod(HOUR, rising((1 / HOUR, 130), start=4990), rising((0.5, 130), start=19000))
+    slow[COMPLETE] = [*[None] * (HOUR + 1), *steady(0, HOUR - 2), *steady(1, 129)]
     slow[moved(COMPLETE, instance="NAME/old")] = steady(1, HOUR) + gone
     yield Case("the pod's ledger is imported over an hour", slow, (quiet(HOUR), one, only))
-    real = lost(rising((1 / HOUR, HOUR), (10, 430)), rising((0.5, 490)))
+    real = lost(rising((1 / HOUR, HOUR), (10, 130)), rising((0.5, 190)))
     yield Case("much is spent after a lost ledger", real, (one, fires(150, LOST, HOURLY)))
 
 
@@ -173,17 +175,15 @@ def traffic() -> Iterator[Case]:
 
 def credit() -> Iterator[Case]:
     low, gone = "CreditLow", "!CreditNearlyGone"
-    dip = gauge((100, HOUR), (60, 40), (100, HOUR), (40, 90), (100, 100))
-    yield Case("a charge upfront that comes back", {CREDIT: dip}, (quiet(350),))
-    falling: Values = [*[100.0] * HOUR, *[100 - 7 * minute / HOUR for minute in range(840)]]
-    yield Case(
-        "7 USD an hour of 100",
-        {CREDIT: falling},
-        (quiet(HOUR), fires(HOUR + 4 * HOUR, low), fires(HOUR + 12 * HOUR, low, gone)),
-    )
+    dip = gauge((100, 50), (60, 40), (100, 50), (40, 60), (100, 45))
+    yield Case("a charge upfront that comes back", {CREDIT: dip}, (quiet(245),))
+    for start, told in ((100, (quiet(HOUR), fires(246, low))), (30, (fires(180, low, gone),))):
+        falling: Values = [float(start)] * 30
+        falling += [start - 7 * minute / HOUR for minute in range(220)]
+        yield Case(f"7 USD an hour of {start}", {CREDIT: falling}, told)
     fast: Values = [*[100.0] * HOUR, *[100 - 50 * minute / HOUR for minute in range(115)]]
     yield Case("two hours are left", {CREDIT: fast}, (quiet(HOUR), fires(160, low, gone)))
-    yield Case("1 USD an hour of 100", {CREDIT: [100 - m / HOUR for m in range(550)]}, (quiet(550),))
+    yield Case("1 USD an hour of 100", {CREDIT: [100 - m / HOUR for m in range(240)]}, (quiet(239),))
     upfront: dict[str, Values] = {
         CREDIT: [100.0 - 5 * (m // 20) for m in range(240)],
         f'cloud_browser_open_sessions_cost_usd{{{A},project="",region="unknown",kind="browser"}}': [
