@@ -18,18 +18,17 @@ MIN_TIMEOUT_RATIO_FOR_NEW_SCRAPE = 2
 class ScrapeResult(msgspec.Struct, frozen=True):
     """The results of a scrape, one for each account of its plan.
 
-    at: seconds since 1970. seconds: the time that the scrape had; those who share it had more, or less.
+    at: seconds since 1970.
     """
 
     plan: ScrapePlan
     results: tuple[AccountResult, ...]
     at: float
-    seconds: float = 0.0
 
     def updated(self, newer: "ScrapeResult") -> "ScrapeResult":
         """Returns the same with the results of a newer scrape, which may be of other accounts."""
         results = {one.account: one for one in (*self.results, *newer.results)}
-        return ScrapeResult(newer.plan, tuple(results.values()), newer.at, newer.seconds)
+        return ScrapeResult(newer.plan, tuple(results.values()), newer.at)
 
 
 class AccountScrape(msgspec.Struct, frozen=True):

@@ -165,7 +165,7 @@ class Scraper:
         if in_flight.result is not None:
             return in_flight.result
         results = tuple(self._result(account, in_flight) for account in in_flight.scrapes)
-        result = ScrapeResult(in_flight.plan, results, self._wall(), in_flight.seconds)
+        result = ScrapeResult(in_flight.plan, results, self._wall())
         if in_flight is self._in_flight:  # else a newer scrape, by the plan of a reload, has begun
             self.last = result
         if in_flight.done():

@@ -51,7 +51,7 @@ class Front(msgspec.Struct, frozen=True):
         seconds = self.scraper.plan.timeouts.budget(request.headers.get(TIMEOUT_HEADER))
         result = await self.scraper.scrape(seconds)
         accept, encoding = (_joined(request, name) for name in (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING))
-        page = await request.app[PAGES].page(result, accept, encoding)
+        page = await request.app[PAGES].page(result, accept, encoding, seconds)
         return web.Response(body=page.body, headers=page.headers)
 
     async def probe(self, request: web.Request) -> web.Response:

@@ -17,6 +17,7 @@ from exporter.scrape.inflight import ScrapeResult
 from exporter.web.negotiation import accepts_gzip, negotiate
 
 GZIP_LEVEL = 1  # higher levels take several times as long, for a few per cent
+MAX_BODIES = 32  # kept of a result: clients choose the form, the encoding and the timeout
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -49,25 +50,29 @@ class Pages:
         self._result: ScrapeResult | None = None
         self._rendered: dict[str, asyncio.Future[bytes]] = {}
 
-    async def page(self, result: ScrapeResult, accept: str, accept_encoding: str) -> Page:
-        """Returns the result in the form and encoding that these headers prefer."""
+    async def page(
+        self, result: ScrapeResult, accept: str, accept_encoding: str, seconds: float = 0.0
+    ) -> Page:
+        """Returns the result in the form and encoding that these headers prefer.
+
+        seconds: the time that this client's scrape had; those who share a result may have had others.
+        """
         encode, content_type = negotiate(accept)
         headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
         if self._result is not result:
             self._result, self._rendered = result, {}
         rendered = self._rendered
         render = partial(self._families.render, encode, content_type, self._collected(result))
-        body = await _once(rendered, content_type, render)
+        body = _deadline(encode, seconds) + await _once(rendered, content_type, render)
         if accepts_gzip(accept_encoding):
             headers["Content-Encoding"] = "gzip"
             compress = partial(gzip.compress, body, compresslevel=GZIP_LEVEL)
-            body = await _once(rendered, f"{content_type} gzip", compress)
+            body = await _once(rendered, f"{content_type} gzip {seconds}", compress)
         return Page(body, headers)
 
     def _collected(self, result: ScrapeResult) -> Iterator[Metric]:
         """Yields the metrics of a scrape, then the exporter's own."""
         yield from families(result.results, result.plan.descriptions, self._accounts)
-        yield _deadline(result)
         yield from self._own.collect({one.account for one in result.results})
 
     async def account_page(self, result: ScrapeResult, accept: str, accept_encoding: str) -> Page:
@@ -118,13 +123,17 @@ class _Given(Collector):
         return self._families
 
 
-def _deadline(result: ScrapeResult) -> Metric:
-    return GaugeMetricFamily(DEADLINE.name, DEADLINE.text, value=result.seconds)
+def _deadline(encode: Callable[[Any], bytes], seconds: float) -> bytes:
+    """Returns the text of the one family that differs between the clients of a result."""
+    family = GaugeMetricFamily(DEADLINE.name, DEADLINE.text, value=seconds)
+    return encode(_Given([family])).removesuffix(encode(_Given([])))
 
 
 async def _once(rendered: dict[str, asyncio.Future[bytes]], form: str, make: Callable[[], bytes]) -> bytes:
     """Returns what `make` returns. The first caller has it run in a thread, later ones share its result."""
     if form not in rendered:
+        if len(rendered) >= MAX_BODIES:
+            return await _in_thread(make)
         rendered[form] = asyncio.ensure_future(_in_thread(make))
     try:
         return await asyncio.shield(rendered[form])

@@ -233,6 +233,31 @@ def test_the_times_in_force_are_those_of_the_plan_of_the_moment(site: Site) -> N
         assert least < site.provider.deadlines[-1] - begun <= most + (time.monotonic() - begun)
 
 
+DEADLINE = "cloud_browser_exporter_scrape_deadline_seconds"
+
+
+def deadline(text: str) -> list[float]:
+    return [one.value for family in parse_text(text) for one in family.samples if one.name == DEADLINE]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+def test_each_client_of_a_shared_scrape_sees_its_own_deadline(site: Site, encoding: str) -> None:
+    site.scraper.plan = msgspec.structs.replace(
+        site.scraper.plan, timeouts=TimeoutPolicy(10, 0.5), min_interval=1000
+    )
+    for named, seconds in ((None, 10), ("15", 14.5), ("20", 19.5), ("15", 14.5)):
+        header = {} if named is None else {"X-Prometheus-Scrape-Timeout-Seconds": named}
+        assert deadline(site.get("/metrics", **header, **{"Accept-Encoding": encoding}).text) == [seconds]
+    assert len(site.provider.windows) == 1, "they shared one scrape"
+    opened = site.get("/metrics", Accept=OPENMETRICS).text
+    assert DEADLINE in {family.name for family in parse_openmetrics(opened)}  # type: ignore[no-untyped-call]  # the library's own omission
+    assert opened.endswith("# EOF\n")
+
+
+def test_a_probe_shows_no_deadline(site: Site) -> None:
+    assert deadline(site.get(f"/probe?target={ONE.name}").text) == []
+
+
 def test_prometheus_timeout_ends_the_scrape(site: Site) -> None:
     site.provider.gate.clear()
     answer = site.get("/metrics", **{"X-Prometheus-Scrape-Timeout-Seconds": "0.6"})
