@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
+import msgspec
 from prometheus_client.core import Metric
 
 from exporter.metrics.configured import add_configured
-from exporter.metrics.counted import add_totals
+from exporter.metrics.counted import parts_of_totals
 from exporter.metrics.definitions import (
     HISTORY,
     LAST_SUCCESS,
@@ -18,91 +19,111 @@ from exporter.metrics.definitions import (
     TOOK,
     UP,
 )
-from exporter.metrics.listed import add_listing, add_open_ages
+from exporter.metrics.listed import add_listed, add_open, add_open_ages, open_sessions
+from exporter.metrics.parts import Part
 from exporter.metrics.reported import add_reported
 from exporter.metrics.results import AccountDescription, AccountResult
-from exporter.metrics.samples import Families, merged
-from exporter.model import Account
-
-
-class AccountCache:
-    """Keeps what was last made of each account, so that only what has changed is made anew.
-
-    Threads may share it: an entry is replaced as a whole, and is used for equal figures alone.
-    """
-
-    def __init__(self) -> None:
-        self._made: dict[tuple[Account, str], tuple[object, Sequence[Metric]]] = {}
-
-    def get(
-        self, account: Account, part: str, figures: object, make: Callable[[Families], None]
-    ) -> Sequence[Metric]:
-        """Returns the families that `make` adds, which follow from these figures."""
-        known = self._made.get((account, part))
-        if known is None or known[0] != figures:
-            made = Families()
-            make(made)
-            known = self._made[account, part] = figures, made.families()
-        return known[1]
+from exporter.metrics.samples import Families, all_series, merged
+from exporter.model import Account, Listing
 
 
 def families(
-    results: Iterable[AccountResult],
-    descriptions: Mapping[Account, AccountDescription],
-    cache: AccountCache | None = None,
+    results: Iterable[AccountResult], descriptions: Mapping[Account, AccountDescription]
 ) -> Iterable[Metric]:
     """Returns the metrics of a scrape.
 
     Args:
         results: account by account.
         descriptions: what is known in advance of each of these accounts.
-        cache: of the scrapes before.
     """
-    cache = cache or AccountCache()
-    return merged(part for result in results for part in _parts(result, descriptions[result.account], cache))
+    parts = (part for result in results for part in account_parts(result, descriptions[result.account]))
+    return merged(part.make() for part in parts)
 
 
-def _parts(
-    result: AccountResult, description: AccountDescription, cache: AccountCache
-) -> Iterator[Sequence[Metric]]:
-    health = Families()
-    if SESSIONS_COLLECTOR in description.collectors:
-        _add_health(health, result)
-    if result.reported is not None:
-        add_reported(result.account, result.reported, health)
-    yield health.families()
+def account_parts(result: AccountResult, description: AccountDescription) -> Iterator[Part]:
+    """Yields an account's part of a page, in parts: what changes at each scrape is apart from the rest."""
     account, listing, totals = result.account, result.listing, result.totals
-    configured = Families()
-    add_configured(account, description, configured)
-    yield configured.families()
-    listed = frozenset() if listing is None else frozenset(series for series, _ in listing.listed)
+    if SESSIONS_COLLECTOR in description.collectors:
+        health = _health(result)
+        yield _part(account, "health", health, partial(_add_health, account, health))
+        times = result.seconds, result.last_success
+        yield _part(account, "times", times, partial(_add_times, account, *times))
+    if result.reported is not None:
+        yield _part(account, "reported", result.reported, partial(add_reported, account, result.reported))
+    yield _part(account, "configured", description, partial(add_configured, account, description))
     if listing is not None:
-        traits = description.traits
-        still_open = {session.id: session for session in listing.sessions if session.ended is None}
-        add = partial(add_listing, account, listing.listed, still_open, traits)
-        yield cache.get(account, "listing", (description, listing.listed, still_open), add)
-        ages = Families()
-        add_open_ages(account, listing, traits, ages)
-        yield ages.families()
+        yield from _listing_parts(account, listing, description)
     if totals is not None:
-        add = partial(add_totals, account, totals, listed, description)
-        yield cache.get(account, "totals", (description, totals, listed), add)
+        shown = () if listing is None else {series for series, _ in listing.listed}
+        for name, figures, add in parts_of_totals(account, totals, shown, description):
+            yield _part(account, name, figures, add)
 
 
-def _add_health(made: Families, result: AccountResult) -> None:
-    account = (result.account.provider, result.account.name)
-    made.add(UP, account, result.listing is not None)
-    made.add(SUCCESS, (*account, SESSIONS_COLLECTOR), result.error is None)
-    made.add(TOOK, (*account, SESSIONS_COLLECTOR), result.seconds)
-    if result.complete is not None:
-        made.add(HISTORY, account, result.complete)
-    if result.last_success is not None:
-        made.add(LAST_SUCCESS, account, result.last_success)
+def _listing_parts(account: Account, listing: Listing, description: AccountDescription) -> Iterator[Part]:
+    listed, traits = listing.listed, description.traits
+    yield _part(account, "listed", (traits, listed), partial(add_listed, account, listed, traits))
+    series = all_series(traits, (series for series, _ in listed))
+    still_open = open_sessions(listing)
+    add = partial(add_open, account, series, still_open, traits)
+    yield _part(account, "open", (traits, series, still_open), add)
+    # Of no open session the ages stay the same.
+    ages = traits, series, still_open, listing.time if still_open else None
+    yield _part(account, "ages", ages, partial(add_open_ages, account, listing, traits))
+
+
+def _part(account: Account, name: str, figures: object, add: Callable[[Families], None]) -> Part:
+    return Part(account, name, figures, partial(_made, add))
+
+
+def _made(add: Callable[[Families], None]) -> Sequence[Metric]:
+    made = Families()
+    add(made)
+    return made.families()
+
+
+class _Health(msgspec.Struct, frozen=True):
+    """What is shown of an account's health, but for its times; None is not shown."""
+
+    up: bool
+    success: bool
+    complete: bool | None
+    remaining: int | None
+    rows: int | None
+    rejected_held: int | None
+
+
+def _health(result: AccountResult) -> _Health:
+    remaining = None
     if result.complete:
-        made.add(REMAINING, account, 0)
+        remaining = 0
     elif result.complete is False and result.listing is not None:
-        made.add(REMAINING, account, result.listing.remaining)
-    if result.rows is not None:
-        made.add(ROWS, account, result.rows)
-    if result.rejected_held is not None:
-        made.add(REJECTED_HELD, account, result.rejected_held)
+        remaining = result.listing.remaining
+    return _Health(
+        up=result.listing is not None,
+        success=result.error is None,
+        complete=result.complete,
+        remaining=remaining,
+        rows=result.rows,
+        rejected_held=result.rejected_held,
+    )
+
+
+def _add_health(account: Account, health: _Health, made: Families) -> None:
+    labels = account.provider, account.name
+    made.add(SUCCESS, (*labels, SESSIONS_COLLECTOR), health.success)
+    for spec, value in (
+        (UP, health.up),
+        (HISTORY, health.complete),
+        (REMAINING, health.remaining),
+        (ROWS, health.rows),
+        (REJECTED_HELD, health.rejected_held),
+    ):
+        if value is not None:
+            made.add(spec, labels, value)
+
+
+def _add_times(account: Account, seconds: float, last_success: float | None, made: Families) -> None:
+    labels = account.provider, account.name
+    made.add(TOOK, (*labels, SESSIONS_COLLECTOR), seconds)
+    if last_success is not None:
+        made.add(LAST_SUCCESS, labels, last_success)

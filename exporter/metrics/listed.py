@@ -1,41 +1,75 @@
 """Gauges of what a provider lists now."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+
+import msgspec
 
 from exporter.metrics.definitions import EXPIRY, KEEP_ALIVE, OLDEST, OPEN_AGES, OPEN_COSTS, SESSIONS
 from exporter.metrics.samples import Families, all_series, series_labels
-from exporter.model import NANO_USD, SECOND, Account, Listing, ProviderTraits, Series, Session
+from exporter.model import NANO_USD, SECOND, Account, Listing, ProviderTraits, Series
 
 # Upper bounds in seconds: 5 and 15 minutes, 1, 2, 4, 6 and 12 hours, a day.
 AGE_BUCKETS = (300, 900, 3600, 7200, 14400, 21600, 43200, 86400)
 
 
-def add_listing(
-    account: Account,
-    listed: Mapping[tuple[Series, str], int],
-    still_open: Mapping[str, Session],
-    traits: ProviderTraits,
-    made: Families,
+class OpenSession(msgspec.Struct, frozen=True):
+    """What the gauges show of an open session: nothing that changes only because time passes."""
+
+    series: Series
+    begun: int
+    expires: int | None
+    keep_alive: bool
+    browser_cost: int
+    proxy_cost: int
+
+
+def open_sessions(listing: Listing) -> dict[str, OpenSession]:
+    """Returns the open sessions of a listing, by id."""
+    return {
+        one.id: OpenSession(
+            one.series,
+            one.started or one.created,
+            one.expires,
+            one.keep_alive,
+            one.usage.browser_cost,
+            one.usage.proxy_cost,
+        )
+        for one in listing.sessions
+        if one.ended is None
+    }
+
+
+def add_listed(
+    account: Account, listed: Mapping[tuple[Series, str], int], traits: ProviderTraits, made: Families
 ) -> None:
-    """Adds the gauges of an account's list; `still_open` are its open sessions, by id."""
+    """Adds how many sessions are listed."""
     statuses = (*traits.open_statuses, *traits.ended_statuses)
     every = all_series(traits, (series for series, _ in listed))
     counts = {(series, status): 0 for series in every for status in statuses} | dict(listed)
     for (series, status), count in sorted(counts.items()):
         made.add(SESSIONS, (*series_labels(account, series), status), count)
-    grouped: dict[Series, list[Session]] = defaultdict(list)
+
+
+def add_open(
+    account: Account,
+    every: Iterable[Series],
+    still_open: Mapping[str, OpenSession],
+    traits: ProviderTraits,
+    made: Families,
+) -> None:
+    """Adds the gauges of the open sessions, which are given by id, for every series."""
+    grouped: dict[Series, list[OpenSession]] = defaultdict(list)
     for session in still_open.values():
         grouped[session.series].append(session)
     for series in every:
-        labels = series_labels(account, series)
-        _add_open(made, labels, grouped[series])
+        labels, sessions = series_labels(account, series), grouped[series]
+        _add_times(made, labels, sessions)
         if traits.keep_alive:
-            made.add(KEEP_ALIVE, labels, sum(session.keep_alive for session in grouped[series]))
+            made.add(KEEP_ALIVE, labels, sum(one.keep_alive for one in sessions))
         if traits.cost_source == "reported":
-            usage = [session.usage for session in grouped[series]]
-            made.add(OPEN_COSTS, (*labels, "browser"), sum(one.browser_cost for one in usage) / NANO_USD)
-            made.add(OPEN_COSTS, (*labels, "proxy"), sum(one.proxy_cost for one in usage) / NANO_USD)
+            made.add(OPEN_COSTS, (*labels, "browser"), sum(one.browser_cost for one in sessions) / NANO_USD)
+            made.add(OPEN_COSTS, (*labels, "proxy"), sum(one.proxy_cost for one in sessions) / NANO_USD)
 
 
 def add_open_ages(account: Account, listing: Listing, traits: ProviderTraits, made: Families) -> None:
@@ -54,9 +88,9 @@ def add_open_ages(account: Account, listing: Listing, traits: ProviderTraits, ma
         made.add(OPEN_AGES, labels, [*counts, ("+Inf", len(each))], sum(each) / SECOND)
 
 
-def _add_open(made: Families, labels: tuple[str, ...], sessions: list[Session]) -> None:
+def _add_times(made: Families, labels: tuple[str, ...], sessions: Collection[OpenSession]) -> None:
     if sessions:
-        made.add(OLDEST, labels, min(session.started or session.created for session in sessions) / SECOND)
-    expiries = [session.expires for session in sessions if session.expires is not None]
+        made.add(OLDEST, labels, min(one.begun for one in sessions) / SECOND)
+    expiries = [one.expires for one in sessions if one.expires is not None]
     if expiries:
         made.add(EXPIRY, labels, min(expiries) / SECOND)

@@ -2,19 +2,21 @@
 
 import asyncio
 import gzip
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, Protocol
+from itertools import chain
+from typing import Protocol
 
 import msgspec
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client.core import GaugeMetricFamily
 
 from exporter.metrics.definitions import DEADLINE
-from exporter.metrics.families import AccountCache, families
+from exporter.metrics.families import account_parts
+from exporter.metrics.parts import Part
 from exporter.model import Account
 from exporter.scrape.inflight import ScrapeResult
 from exporter.web.negotiation import accepts_gzip, negotiate
+from exporter.web.rendering import Encoder, TextCache, text_of
 
 GZIP_LEVEL = 1  # higher levels take several times as long, for a few per cent
 MAX_BODIES = 32  # kept of a result: clients choose the form, the encoding and the timeout
@@ -30,11 +32,11 @@ class Page(msgspec.Struct, frozen=True):
 class OwnMetrics(Protocol):
     """The exporter's own metrics."""
 
-    def collect(self, accounts: Collection[Account]) -> Iterable[Metric]:
-        """Returns those of the process and of these accounts."""
+    def of_process(self) -> Iterable[Part]:
+        """Returns those of the process."""
 
-    def of_accounts(self, accounts: Collection[Account]) -> Iterable[Metric]:
-        """Returns those of these accounts alone."""
+    def of_accounts(self, accounts: Iterable[Account]) -> Iterable[Part]:
+        """Returns those of these accounts."""
 
 
 class Pages:
@@ -45,8 +47,7 @@ class Pages:
 
     def __init__(self, own: OwnMetrics) -> None:
         self._own = own
-        self._families = FamilyCache()
-        self._accounts = AccountCache()
+        self._texts = TextCache()
         self._result: ScrapeResult | None = None
         self._rendered: dict[str, asyncio.Future[bytes]] = {}
 
@@ -62,7 +63,7 @@ class Pages:
         if self._result is not result:
             self._result, self._rendered = result, {}
         rendered = self._rendered
-        render = partial(self._families.render, encode, content_type, self._collected(result))
+        render = partial(self._texts.render, encode, content_type, self._parts(result))
         body = _deadline(encode, seconds) + await _once(rendered, content_type, render)
         if accepts_gzip(accept_encoding):
             headers["Content-Encoding"] = "gzip"
@@ -70,10 +71,11 @@ class Pages:
             body = await _once(rendered, f"{content_type} gzip {seconds}", compress)
         return Page(body, headers)
 
-    def _collected(self, result: ScrapeResult) -> Iterator[Metric]:
+    def _parts(self, result: ScrapeResult) -> Iterator[Part]:
         """Yields the metrics of a scrape, then the exporter's own."""
-        yield from families(result.results, result.plan.descriptions, self._accounts)
-        yield from self._own.collect({one.account for one in result.results})
+        yield from _account_parts(result)
+        yield from self._own.of_process()
+        yield from self._own.of_accounts(one.account for one in result.results)
 
     async def account_page(self, result: ScrapeResult, accept: str, accept_encoding: str) -> Page:
         """Returns the same of a single account's result, without the metrics of the process."""
@@ -82,51 +84,26 @@ class Pages:
         zipped = accepts_gzip(accept_encoding)
         if zipped:
             headers["Content-Encoding"] = "gzip"
-        return Page(await _in_thread(partial(self._account_body, result, encode, zipped=zipped)), headers)
+        make = partial(self._account_body, result, encode, content_type, zipped=zipped)
+        return Page(await _in_thread(make), headers)
 
-    def _account_body(self, result: ScrapeResult, encode: Callable[[Any], bytes], *, zipped: bool) -> bytes:
-        shown = families(result.results, result.plan.descriptions, self._accounts)
-        own = self._own.of_accounts({one.account for one in result.results})
-        body = encode(_Given([*shown, *own]))
+    def _account_body(
+        self, result: ScrapeResult, encode: Encoder, content_type: str, *, zipped: bool
+    ) -> bytes:
+        own = self._own.of_accounts(one.account for one in result.results)
+        body = self._texts.render(encode, content_type, chain(_account_parts(result), own))
         return gzip.compress(body, compresslevel=GZIP_LEVEL) if zipped else body
 
 
-class FamilyCache:
-    """Keeps each family's text, so that only those whose samples have changed are rendered anew.
-
-    Threads may share it: what a thread finds or leaves is whole, and is used for equal samples alone.
-    """
-
-    def __init__(self) -> None:
-        self._texts: dict[tuple[str, str], tuple[list[Any], bytes]] = {}
-
-    def render(self, encode: Callable[[Any], bytes], content_type: str, collected: Iterable[Metric]) -> bytes:
-        """Returns what `encode`, which makes this content type, makes of the families."""
-        end = encode(_Given([]))
-        texts = [self._text(encode, content_type, end, family) for family in collected]
-        return b"".join([*texts, end])
-
-    def _text(self, encode: Callable[[Any], bytes], content_type: str, end: bytes, family: Metric) -> bytes:
-        known = self._texts.get((content_type, family.name))
-        if known is not None and known[0] == family.samples:
-            return known[1]
-        text = encode(_Given([family])).removesuffix(end)
-        self._texts[content_type, family.name] = family.samples, text
-        return text
+def _account_parts(result: ScrapeResult) -> Iterator[Part]:
+    descriptions = result.plan.descriptions
+    for one in result.results:
+        yield from account_parts(one, descriptions[one.account])
 
 
-class _Given(Collector):
-    def __init__(self, families: Sequence[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Sequence[Metric]:
-        return self._families
-
-
-def _deadline(encode: Callable[[Any], bytes], seconds: float) -> bytes:
+def _deadline(encode: Encoder, seconds: float) -> bytes:
     """Returns the text of the one family that differs between the clients of a result."""
-    family = GaugeMetricFamily(DEADLINE.name, DEADLINE.text, value=seconds)
-    return encode(_Given([family])).removesuffix(encode(_Given([])))
+    return text_of(encode, [GaugeMetricFamily(DEADLINE.name, DEADLINE.text, value=seconds)])
 
 
 async def _once(rendered: dict[str, asyncio.Future[bytes]], form: str, make: Callable[[], bytes]) -> bytes:
