@@ -2,7 +2,6 @@
 
 import sys
 import time
-from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Self
@@ -107,9 +106,15 @@ class Exporter(ExporterProcess):
     def __enter__(self) -> Self:
         begun = time.perf_counter()
         super().__enter__()
+        # Prometheus keeps its connection, too.
+        self._http = HTTPConnection("127.0.0.1", self.port, timeout=150)
         self._get("/-/healthy")
         self.start_seconds = time.perf_counter() - begun
         return self
+
+    def __exit__(self, *error: object) -> None:
+        self._http.close()
+        super().__exit__(*error)
 
     def scrape(self) -> Scrape:
         """One scrape, as Prometheus sees it."""
@@ -135,10 +140,9 @@ class Exporter(ExporterProcess):
         return (self._folder / f"ledger.db{ending}").stat().st_size / MEBIBYTE
 
     def _get(self, path: str) -> str:
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=150)) as http:
-            http.request("GET", path, headers=HEADERS)
-            response = http.getresponse()
-            body = response.read().decode()
+        self._http.request("GET", path, headers=HEADERS)
+        response = self._http.getresponse()
+        body = response.read().decode()
         if response.status != 200:
             raise RuntimeError(f"{path} answers {response.status}: {body}")
         return body

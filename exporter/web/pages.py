@@ -16,7 +16,7 @@ from exporter.metrics.parts import Part
 from exporter.model import Account
 from exporter.scrape.inflight import ScrapeResult
 from exporter.web.negotiation import accepts_gzip, negotiate
-from exporter.web.rendering import Encoder, TextCache, text_of
+from exporter.web.rendering import Encoder, TextCache
 
 GZIP_LEVEL = 1  # higher levels take several times as long, for a few per cent
 MAX_BODIES = 32  # kept of a result: clients choose the form, the encoding and the timeout
@@ -63,8 +63,9 @@ class Pages:
         if self._result is not result:
             self._result, self._rendered = result, {}
         rendered = self._rendered
-        render = partial(self._texts.render, encode, content_type, self._parts(result))
-        body = _deadline(encode, seconds) + await _once(rendered, content_type, render)
+        render = partial(self._texts.page, encode, content_type, self._parts(result))
+        deadline = self._texts.text(encode, content_type, [_deadline(seconds)])
+        body = deadline + await _once(rendered, content_type, render)
         if accepts_gzip(accept_encoding):
             headers["Content-Encoding"] = "gzip"
             compress = partial(gzip.compress, body, compresslevel=GZIP_LEVEL)
@@ -91,7 +92,7 @@ class Pages:
         self, result: ScrapeResult, encode: Encoder, content_type: str, *, zipped: bool
     ) -> bytes:
         own = self._own.of_accounts(one.account for one in result.results)
-        body = self._texts.render(encode, content_type, chain(_account_parts(result), own))
+        body = self._texts.page(encode, content_type, chain(_account_parts(result), own))
         return gzip.compress(body, compresslevel=GZIP_LEVEL) if zipped else body
 
 
@@ -101,9 +102,10 @@ def _account_parts(result: ScrapeResult) -> Iterator[Part]:
         yield from account_parts(one, descriptions[one.account])
 
 
-def _deadline(encode: Encoder, seconds: float) -> bytes:
-    """Returns the text of the one family that differs between the clients of a result."""
-    return text_of(encode, [GaugeMetricFamily(DEADLINE.name, DEADLINE.text, value=seconds)])
+def _deadline(seconds: float) -> Part:
+    """Returns the one family that differs between the clients of a result."""
+    family = GaugeMetricFamily(DEADLINE.name, DEADLINE.text, value=seconds)
+    return Part(None, family.name, seconds, lambda: [family])
 
 
 async def _once(rendered: dict[str, asyncio.Future[bytes]], form: str, make: Callable[[], bytes]) -> bytes:

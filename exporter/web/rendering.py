@@ -57,17 +57,17 @@ class TextCache:
     def __init__(self) -> None:
         self._rendered: dict[Key, RenderedPart] = {}
 
-    def render(self, encode: Encoder, content_type: str, parts: Iterable[Part]) -> bytes:
-        """Returns the page of the parts' families, each name once; `encode` makes this content type.
+    def page(self, encode: Encoder, content_type: str, parts: Iterable[Part]) -> bytes:
+        """Returns the page of the parts' families, each name once; `encode` makes this content type."""
+        return self.text(encode, content_type, parts) + encode(_Given([]))
 
-        Their samples have neither timestamps nor exemplars.
-        """
+    def text(self, encode: Encoder, content_type: str, parts: Iterable[Part]) -> bytes:
+        """Returns the same without the end of a page. Samples have neither timestamps nor exemplars."""
         texts: dict[str, list[str]] = {}
         for part in parts:
             for comments, samples in self._part(encode, content_type, part).sections:
                 texts.setdefault(comments, [comments]).append(samples)
-        page = "".join([text for family in texts.values() for text in family])
-        return page.encode() + encode(_Given([]))
+        return "".join([text for family in texts.values() for text in family]).encode()
 
     def _part(self, encode: Encoder, content_type: str, part: Part) -> RenderedPart:
         key = part.owner, part.name, content_type
@@ -91,11 +91,6 @@ class _Given(Collector):
         return self._families
 
 
-def text_of(encode: Encoder, families: Iterable[Metric]) -> bytes:
-    """Returns the families' text, without the end of a page."""
-    return encode(_Given(families)).removesuffix(encode(_Given([])))
-
-
 def _value(value: float) -> str:
     text: str = floatToGoString(value)  # type: ignore[no-untyped-call]  # the library's own omission
     return text
@@ -107,7 +102,7 @@ def _shape(families: Iterable[Metric]) -> Shape:
 
 def _forms(encode: Encoder, families: Iterable[Metric]) -> list[Form]:
     """Returns the families' forms. The text format may put samples in another order, and split a family."""
-    text = text_of(encode, _numbered(families)).decode()
+    text = encode(_Given(_numbered(families))).removesuffix(encode(_Given([]))).decode()
     return [_form(family) for family in _BEGINNING.split(text)[1:]]
 
 

@@ -58,17 +58,17 @@ def part(owner: Account, made: list[str] | None = None, **values: float) -> Part
 
 def test_only_parts_whose_figures_have_changed_are_made_anew() -> None:
     cache, encode, made = TextCache(), Counted(), list[str]()
-    first = cache.render(encode, "text", [part(ONE, a=1, b=2), part(TWO, a=1, b=2)])
-    second = cache.render(encode, "text", [part(ONE, made, a=1, b=2), part(TWO, made, a=1, b=3)])
+    first = cache.page(encode, "text", [part(ONE, a=1, b=2), part(TWO, a=1, b=2)])
+    second = cache.page(encode, "text", [part(ONE, made, a=1, b=2), part(TWO, made, a=1, b=3)])
     assert made == ["two"]
     assert first.replace(b'b{account="two"} 2', b'b{account="two"} 3') == second
-    assert b"two" not in cache.render(encode, "text", [part(ONE, a=1, b=2)]), "it is not there any more"
+    assert b"two" not in cache.page(encode, "text", [part(ONE, a=1, b=2)]), "it is not there any more"
 
 
 @pytest.mark.parametrize("accept", FORMS)
 def test_a_familys_samples_of_all_owners_stand_together(accept: str) -> None:
     encode = Counted(accept)
-    text = TextCache().render(encode, encode.content_type, [part(ONE, a=1, b=2), part(TWO, a=3, b=4)])
+    text = TextCache().page(encode, encode.content_type, [part(ONE, a=1, b=2), part(TWO, a=3, b=4)])
     samples = 'a{account="one"} 1.0', 'a{account="two"} 3.0', 'b{account="one"} 2.0', 'b{account="two"} 4.0'
     assert tuple(line for line in text.decode().splitlines() if not line.startswith("#")) == samples
     assert [
@@ -93,7 +93,7 @@ def test_a_page_of_cached_parts_is_that_of_the_library(accept: str, changed: dic
     for shown in (results(), results(**changed)):
         parts = [part for one in shown for part in account_parts(one, DESCRIPTIONS[one.account])]
         whole = encode(Given([*families(shown, DESCRIPTIONS)]))
-        assert cache.render(encode, content_type, parts) == whole
+        assert cache.page(encode, content_type, parts) == whole
 
 
 @pytest.mark.parametrize("accept", FORMS)
@@ -101,7 +101,7 @@ def test_a_family_without_a_sample_is_none_of_its_neighbours(accept: str) -> Non
     encode, content_type = negotiate(accept)
     empty = [GaugeMetricFamily(name, "Empty.", labels=["x"]) for name in ("a", "b")]
     made: list[Metric] = [*empty, GaugeMetricFamily("c", "One.", value=1)]
-    assert TextCache().render(encode, content_type, given(None, made)) == encode(Given(made))
+    assert TextCache().page(encode, content_type, given(None, made)) == encode(Given(made))
 
 
 def test_the_exporters_own_metrics_are_those_of_its_accounts_each_name_once() -> None:
@@ -109,7 +109,7 @@ def test_the_exporters_own_metrics_are_those_of_its_accounts_each_name_once() ->
     for account in (ONE, TWO):
         telemetry.for_account(account, ["/v1/sessions"])
     parts = [*telemetry.of_process(), *telemetry.of_accounts([ONE, TWO])]
-    text = TextCache().render(encode, encode.content_type, parts).decode()
+    text = TextCache().page(encode, encode.content_type, parts).decode()
     assert text.count("# HELP cloud_browser_exporter_errors_total ") == 1
     assert text.count('reason="auth"') == 2
 
@@ -118,9 +118,9 @@ def test_the_exporters_own_metrics_are_those_of_its_accounts_each_name_once() ->
 @pytest.mark.parametrize("value", [0, -1.5, 1e21, 2**53 - 1, float("inf"), float("nan"), True])
 def test_new_values_are_put_in_as_the_library_writes_them(accept: str, value: float) -> None:
     encode, cache = Counted(accept), TextCache()
-    cache.render(encode, encode.content_type, [odd(1, 2)])
+    cache.page(encode, encode.content_type, [odd(1, 2)])
     encode.rendered.clear()
-    text = cache.render(encode, encode.content_type, [odd(value, 3)])
+    text = cache.page(encode, encode.content_type, [odd(value, 3)])
     assert not encode.rendered, "its names and labels have stayed the same"
     assert text == negotiate(accept)[0](Given([*odd(value, 3).make()]))
 
@@ -129,7 +129,7 @@ def test_new_values_are_put_in_as_the_library_writes_them(accept: str, value: fl
 def test_new_labels_are_rendered_anew(accept: str) -> None:
     encode, cache = Counted(accept), TextCache()
     for label in ("a", "b"):
-        text = cache.render(encode, encode.content_type, [odd(1, 2, label=label)])
+        text = cache.page(encode, encode.content_type, [odd(1, 2, label=label)])
         assert text == negotiate(accept)[0](Given([*odd(1, 2, label=label).make()]))
 
 
