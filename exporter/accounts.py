@@ -5,7 +5,7 @@ from functools import partial
 
 import msgspec
 
-from exporter.client.api import Api, RequestTelemetry
+from exporter.client.api import Api, Holds, RequestTelemetry
 from exporter.client.errors import NoKeyError
 from exporter.config.key_files import KeyFiles
 from exporter.config.secrets import KeyUnavailableError
@@ -59,8 +59,8 @@ class AccountTargets:
         collectors = _collectors(config, provider)
         telemetry = self._telemetry.for_account(account, _endpoints(collectors, provider), collectors)
         api = self._api(config, provider, max_bytes, telemetry)
-        # An API of its own: what the account's endpoints ask for, such as a Retry-After, is not for the list.
-        beside = self._api(config, provider, max_bytes, RequestCounts(telemetry))
+        # Connections of its own, and what its endpoints ask for, such as a Retry-After, is not for the list.
+        beside = self._api(config, provider, max_bytes, RequestCounts(telemetry), api.holds)
         opened = provider.open_account if "account" in collectors else None
         return AccountTarget(
             account,
@@ -72,7 +72,12 @@ class AccountTargets:
         )
 
     def _api(
-        self, config: AccountConfig, provider: Provider, max_bytes: int, telemetry: RequestTelemetry
+        self,
+        config: AccountConfig,
+        provider: Provider,
+        max_bytes: int,
+        telemetry: RequestTelemetry,
+        beside: Holds | None = None,
     ) -> Api:
         return Api(
             config.base_url,
@@ -80,7 +85,8 @@ class AccountTargets:
             partial(self._key, config),
             max_bytes=max_bytes,
             telemetry=telemetry,
-            requests_per_second=provider.requests_per_second,
+            requests_per_second=provider.requests_per_second if beside is None else None,
+            beside=beside,
         )
 
     def _key(self, account: AccountConfig) -> str:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
+from importlib.metadata import metadata
 from pathlib import Path
 
 import msgspec
@@ -85,7 +86,8 @@ async def _serve(
         scraper = Scraper(targets.plan(config), ledger, telemetry)
         reload = reread and Reload(lambda: targets.plan(_same_ledger(reread(), config)), scraper, telemetry)
         ready = partial(_ready, ledger)
-        front = Front(scraper, telemetry, ready, web.path, reload if web.lifecycle else None)
+        on_request = reload if web.lifecycle else None
+        front = Front(scraper, telemetry, ready, web.path, on_request, _documentation())
         app = front.app([] if web_config is None else [basic_auth(web_config)])
         tls = None if web_config is None else web_config.context()
         server = Server(app, scraper.cancel_waiters, tls=tls)
@@ -95,6 +97,13 @@ async def _serve(
         web.started(urls)
         await signals.until_stop(None if reload is None else reload.begin)
         await shut_down(signals, server, scraper)
+
+
+def _documentation() -> str | None:
+    """Returns the URL of the documents, as the distribution names it."""
+    urls = metadata("cloud-browser-exporter").get_all("Project-URL", [])
+    named = dict(str(url).split(", ", 1) for url in urls)
+    return named.get("Documentation")
 
 
 def _open(ledger: Ledger) -> None:

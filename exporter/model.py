@@ -34,6 +34,7 @@ class ProviderTraits(msgspec.Struct, frozen=True):
         regions: those that it offers.
         cost_source: whether its API reports cost (`reported`), or prices estimate it (`estimated`).
         keep_alive: whether sessions may be created to survive disconnection.
+        session_page: the URL of its page of a session, with `{id}` for the id; None where none is documented.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ProviderTraits(msgspec.Struct, frozen=True):
     regions: tuple[str, ...]
     cost_source: Literal["reported", "estimated"]
     keep_alive: bool = False
+    session_page: str | None = None
 
 
 class Account(msgspec.Struct, frozen=True, order=True):

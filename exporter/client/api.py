@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.client import IncompleteRead, RemoteDisconnected
 from threading import BoundedSemaphore
 from typing import Protocol
@@ -76,6 +76,13 @@ class Endpoint(msgspec.Struct, frozen=True):
     base_url: str = ""
 
 
+class Holds(msgspec.Struct, frozen=True):
+    """What holds back an account's requests: a Retry-After in force, and the rate limit."""
+
+    gate: RetryAfterGate
+    limiter: RateLimiter
+
+
 class Api:
     """One account's HTTP client, with pooled connections; several threads may use it.
 
@@ -89,6 +96,8 @@ class Api:
         max_bytes: the largest body, decompressed.
         telemetry: counts every request.
         requests_per_second: how many may be sent in any second; None for no limit of the exporter's own.
+        beside: the `holds` of the account's main client. They hold here too, where every request leaves room
+            in the rate limit for the main client's; what answers here ask for does not hold there.
         wall, clock, sleep: seconds since 1970, seconds for deadlines, and how to wait.
     """
 
@@ -101,6 +110,7 @@ class Api:
         max_bytes: int,
         telemetry: RequestTelemetry,
         requests_per_second: int | None = None,
+        beside: Holds | None = None,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = boottime,
         sleep: Callable[[float], None] = time.sleep,
@@ -108,8 +118,8 @@ class Api:
         self._base, self._header, self._key = base_url, header, key
         self._max_bytes, self._telemetry = max_bytes, telemetry
         self._wall, self.clock, self._sleep = wall, clock, sleep
-        self._gate, self._slots = RetryAfterGate(), BoundedSemaphore(CONNECTIONS)
-        self._limiter = RateLimiter(requests_per_second, clock, sleep)
+        self.holds = Holds(RetryAfterGate(), RateLimiter(requests_per_second, clock, sleep))
+        self._beside, self._slots = beside, BoundedSemaphore(CONNECTIONS)
         self._http = pooled_session(CONNECTIONS)
         self._http.headers["Accept"] = "application/json"
         self._http.headers["User-Agent"] = f"cloud-browser-exporter/{__version__}"
@@ -138,8 +148,7 @@ class Api:
         """
         attempt = 1
         while True:
-            with self._slot(deadline), self._limiter.request(deadline, background=background):
-                self._gate.check(self.clock())
+            with self._slot(deadline), self._permission(deadline, background=background):
                 try:
                     return self._measured(endpoint or Endpoint(path), path, params, deadline)
                 except StaleConnectionError:
@@ -164,6 +173,17 @@ class Api:
             yield
         finally:
             self._slots.release()
+
+    @contextmanager
+    def _permission(self, deadline: float, *, background: bool) -> Iterator[None]:
+        """A place in the rate limit, while no Retry-After is in force."""
+        with ExitStack() as stack:
+            stack.enter_context(self.holds.limiter.request(deadline, background=background))
+            self.holds.gate.check(self.clock())
+            if self._beside is not None:
+                stack.enter_context(self._beside.limiter.request(deadline, background=True))
+                self._beside.gate.check(self.clock())
+            yield
 
     def _pause(self, error: ApiError, attempt: int) -> float | None:
         """Returns the seconds until the next attempt; None if there is none, or it cannot help."""
@@ -206,13 +226,13 @@ class Api:
             raise _mapped(error, url) from error
 
     def _check(self, response: requests.Response, now: int) -> None:
-        self._telemetry.rate_limit(self._limiter.read_headers(response.headers))
+        self._telemetry.rate_limit(self.holds.limiter.read_headers(response.headers))
         status = response.status_code
         if status != 200:
             header = response.headers.get("retry-after") if status in RETRY_AFTER_STATUSES else None
             html = "html" in response.headers.get("content-type", "").lower()
             error = status_error(status)(status, parse_retry_after(header, now), html=html)
-            self._gate.close(error, self.clock())
+            self.holds.gate.close(error, self.clock())
             raise error
 
     def _body(self, response: requests.Response) -> bytes:

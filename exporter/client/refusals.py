@@ -23,7 +23,7 @@ class Refusals:
         """Raises the StatusError with which an endpoint was refused less than ten minutes ago."""
         until, error = self._refused.get(endpoint, (0.0, None))
         if error is not None and self._clock() < until:
-            raise error
+            raise error.with_traceback(None)  # else it would grow with each time that it is raised
 
     def note(self, endpoint: str, error: StatusError) -> None:
         """Remember an error, if it says that the endpoint is refused or does not exist."""

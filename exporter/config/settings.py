@@ -4,7 +4,7 @@ Times are whole microseconds unless called seconds, money is whole nano-dollars 
 API keys are and holds none; an error quotes no value that could be one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, TypeAlias
@@ -223,7 +223,7 @@ def _check_unique(
 
 
 def _check_options(account: dict[str, Any], at: str, providers: Providers, validator: Validator) -> None:
-    """Checks that the provider takes the account's options; sets the default of its URL."""
+    """Checks that the provider takes the account's options, in its own form; sets the default of its URL."""
     name = account.get("provider")
     if name is None:
         return
@@ -232,6 +232,16 @@ def _check_options(account: dict[str, Any], at: str, providers: Providers, valid
     for key in (key for key in account if key not in taken):
         takers = [other for other, provider in providers.items() if key in option_keys(provider)]
         validator.add_error(f"{at}.{key}", f"not for {name}; allowed: with provider {', '.join(takers)}")
+    for key, parser in own_forms(providers[name]):
+        if account.get(key) is not None:
+            account[key] = validator.load(account[key], f"{at}.{key}", parser)
+
+
+def own_forms(provider: ConfigurableProvider) -> Iterator[tuple[str, Any]]:
+    """Yields the options of which a provider takes its own form only, and what parses it."""
+    for field in msgspec.structs.fields(provider.options):
+        for form in field.type.__metadata__[1:]:  # the first is that of all providers with this key
+            yield field.encode_name, form.extra["by"]
 
 
 def common_keys() -> set[str]:

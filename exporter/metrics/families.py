@@ -9,6 +9,7 @@ from prometheus_client.core import Metric
 from exporter.metrics.configured import add_configured
 from exporter.metrics.counted import parts_of_totals
 from exporter.metrics.definitions import (
+    ACCOUNT_COLLECTOR,
     HISTORY,
     LAST_SUCCESS,
     REJECTED_HELD,
@@ -43,13 +44,18 @@ def families(
 def account_parts(result: AccountResult, description: AccountDescription) -> Iterator[Part]:
     """Yields an account's part of a page, in parts: what changes at each scrape is apart from the rest."""
     account, listing, totals = result.account, result.listing, result.totals
-    if SESSIONS_COLLECTOR in description.collectors:
+    if SESSIONS_COLLECTOR not in description.collectors:  # what was read of them before a reload is not shown
+        listing, totals = None, None
+    else:
         health = _health(result)
         yield _part(account, "health", health, partial(_add_health, account, health))
         times = result.seconds, result.last_success
         yield _part(account, "times", times, partial(_add_times, account, *times))
-    if result.reported is not None:
-        yield _part(account, "reported", result.reported, partial(add_reported, account, result.reported))
+    if (reported := result.reported) is not None:
+        found = reported.report, reported.error is None
+        yield _part(account, "reported", found, partial(add_reported, account, *found))
+        took = partial(_add_took, account, ACCOUNT_COLLECTOR, reported.seconds)
+        yield _part(account, "report's time", reported.seconds, took)
     yield _part(account, "configured", description, partial(add_configured, account, description))
     if listing is not None:
         yield from _listing_parts(account, listing, description)
@@ -123,7 +129,10 @@ def _add_health(account: Account, health: _Health, made: Families) -> None:
 
 
 def _add_times(account: Account, seconds: float, last_success: float | None, made: Families) -> None:
-    labels = account.provider, account.name
-    made.add(TOOK, (*labels, SESSIONS_COLLECTOR), seconds)
+    _add_took(account, SESSIONS_COLLECTOR, seconds, made)
     if last_success is not None:
-        made.add(LAST_SUCCESS, labels, last_success)
+        made.add(LAST_SUCCESS, (account.provider, account.name), last_success)
+
+
+def _add_took(account: Account, collector: str, seconds: float, made: Families) -> None:
+    made.add(TOOK, (account.provider, account.name, collector), seconds)

@@ -27,7 +27,7 @@ class AccountResult(msgspec.Struct, frozen=True):
     complete: whether the history has been read to its end; None when that is not known.
     rows: the number of sessions that the ledger holds.
     last_success: when a listing was last recorded, in seconds since 1970.
-    error: the reason of a failure.
+    error: the reason of a failure. detail: a sentence on it, with what to do, as it is logged.
     seconds: how long the account took.
     rejected_held: the number of rejected rows that the ledger remembers.
     totals_at: when the ledger was asked for the totals, or later, on the scraper's clock.
@@ -45,6 +45,7 @@ class AccountResult(msgspec.Struct, frozen=True):
     rejected_held: int | None = None
     totals_at: float = math.inf
     reported: ReportResult | None = None
+    detail: str = ""
 
 
 class AccountDescription(msgspec.Struct, frozen=True):

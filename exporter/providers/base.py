@@ -12,7 +12,8 @@ from exporter.config.loader import printable
 from exporter.config.settings import NoOptions, Pricing
 from exporter.model import AccountReport, Listing, ProviderTraits, ReadWindow
 
-# Sent with each request for a list, so that only matching sessions are listed.
+# Sent with each request for a list, so that only matching sessions are listed. A provider that takes some
+# texts only adds what parses them: `Annotated[Query, parsed_by(...)]`.
 Query: TypeAlias = Annotated[str | None, printable(2000)]
 
 
@@ -72,7 +73,7 @@ class Provider(msgspec.Struct, frozen=True):
         open_account: makes the reader of what there is beside sessions; None where there is none.
         account_endpoints: the paths that it requests, or their templates.
         options: the configuration keys that only this provider takes. A field `pricing` holds a `Pricing`.
-            Two providers that share a key give it the same type.
+            Two providers that share a key give it the same type; each may add what parses its own form.
         requests_per_second: how many requests of an account the provider takes in any second; None where it
             names no limit.
     """

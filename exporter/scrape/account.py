@@ -20,7 +20,7 @@ from exporter.labels import SeenLabelValues, limit_cardinality
 from exporter.ledger.database import BUSY_SECONDS
 from exporter.ledger.queries import FAR_FUTURE, AccountState
 from exporter.ledger.store import Ledger, LedgerError, RecordedListing
-from exporter.metrics.definitions import SESSIONS_COLLECTOR
+from exporter.metrics.definitions import ACCOUNT_COLLECTOR, SESSIONS_COLLECTOR
 from exporter.metrics.results import AccountResult, ReportResult
 from exporter.model import Account, AccountReport, Listing, ReadWindow
 from exporter.providers.base import HistoryReader
@@ -116,12 +116,12 @@ class AccountScraper:
             begun = self._clock()
             reader = self._with_reader(target).account_reader
             if reader is not None:
-                self._reports.begin(reader, deadline)
+                self._reports.begin(reader, begun + READING_SHARE * (deadline - begun))
             listing, failure = self._scrape_sessions(target, begun, deadline)
             seconds = self._clock() - begun
             reported = None
             if reader is not None:
-                reported = self._reports.finish(begun, begun + LEDGER_SHARE * (deadline - begun))
+                reported = self._reports.finish(reader, begun, begun + LEDGER_SHARE * (deadline - begun))
             return self._result(listing, failure, seconds, reported)
 
     def _scrape_sessions(
@@ -171,7 +171,10 @@ class AccountScraper:
     def not_started(self, target: AccountTarget, error: RuntimeError) -> AccountResult:
         """Count and return the result of a scrape for which there was no thread."""
         failure = Failure(INTERNAL, f"no thread for the account: {error}; check the limit of processes")
-        self._report(failure)
+        if SESSIONS_COLLECTOR in target.description.collectors:
+            self._report(failure)
+        if target.account_reader is not None:
+            self._telemetry.scrape_failed(self._account, INTERNAL, ACCOUNT_COLLECTOR)
         return self._result(None, failure, 0, _no_report(target, INTERNAL, 0))
 
     def _read(self, target: AccountTarget, begun: float, seconds: float) -> tuple[Listing, SeenLabelValues]:
@@ -264,6 +267,7 @@ class AccountScraper:
             rejected_held=None if state is None else len(state.rejected),
             last_success=None if state is None else state.last_success,
             error=None if failure is None else failure.reason,
+            detail="" if failure is None else failure.detail,
             seconds=seconds,
             totals_at=asked,
             reported=reported,

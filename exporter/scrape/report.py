@@ -11,9 +11,10 @@ from exporter.metrics.definitions import ACCOUNT_COLLECTOR
 from exporter.metrics.results import ReportResult
 from exporter.model import Account, AccountReport
 from exporter.providers.base import AccountReader, AccountReading
-from exporter.threads import ThreadStarter, in_thread
+from exporter.threads import DaemonPool, ThreadStarter
 
 TIMEOUT, INTERNAL = "timeout", "internal"
+NO_THREAD = "no thread for it; check the limit of processes"
 
 log = structlog.get_logger()
 
@@ -26,10 +27,10 @@ class CollectorTelemetry(Protocol):
 
 
 class ReportScraper:
-    """Reads an account's report, in a thread of its own, beside the sessions. Lives as long as the process.
+    """Reads an account's report beside the sessions, in a thread that it keeps. Lives as long as the process.
 
-    Its methods are called by the thread that has the account's turn. A reading that hangs is not joined by
-    another: the next scrapes show a timeout until it has ended.
+    Its methods are called by the thread that has the account's turn, `begin` and then `finish`. A reading
+    that hangs is not joined by another: the next scrapes show a timeout until it has ended.
 
     Args:
         account: which one.
@@ -45,7 +46,11 @@ class ReportScraper:
         clock: Callable[[], float],
         start: ThreadStarter,
     ) -> None:
-        self._account, self._telemetry, self._clock, self._start = account, telemetry, clock, start
+        self._account, self._telemetry, self._clock = account, telemetry, clock
+        self._thread: DaemonPool[tuple[AccountReading, float]] = DaemonPool(
+            f"{account.provider}/{account.name} account", 1, start
+        )
+        self._reader: AccountReader | None = None
         self._running: Future[tuple[AccountReading, float]] | None = None
         self._reason: str | None = None
 
@@ -53,31 +58,32 @@ class ReportScraper:
         """Begin to read, unless the reading before still runs."""
         if self._running is not None and not self._running.done():
             return
-        name = f"{self._account.provider}/{self._account.name} account"
+        self._reader, self._running = reader, None
         try:
-            self._running = in_thread(name, partial(self._read, reader, deadline), self._start)
+            self._running = self._thread.submit(partial(self._read, reader, deadline))
         except RuntimeError as error:
-            self._running = Future()
-            self._running.set_exception(error)
+            log.debug("no thread for the account collector", **self._labels(), error=str(error))
 
-    def finish(self, begun: float, until: float) -> ReportResult | None:
-        """Wait until the time `until`; return what was read, or a timeout. None if nothing was begun."""
+    def finish(self, reader: AccountReader, begun: float, until: float) -> ReportResult:
+        """Wait until the time `until` for what this reader reads; return it, or why there is nothing."""
         running = self._running
         if running is None:
-            return None
+            return self._failed(INTERNAL, NO_THREAD, begun)
         wait([running], max(0.0, until - self._clock()))
-        if not running.done():
-            self._log(TIMEOUT, "not read in time")
-            return ReportResult(AccountReport(), TIMEOUT, self._clock() - begun)
+        if not running.done() or reader is not self._reader:
+            return self._failed(TIMEOUT, "not read in time", begun)
         error = running.exception()
         if error is not None:
             log.error("account collector failed", **self._labels(), exc_info=error)
-            self._log(INTERNAL, str(error))
-            return ReportResult(AccountReport(), INTERNAL, self._clock() - begun)
+            return self._failed(INTERNAL, str(error), begun)
         reading, seconds = running.result()
         reason = None if reading.failure is None else reading.failure.reason
         self._log(reason, str(reading.failure or ""))
         return ReportResult(reading.report, reason, seconds)
+
+    def _failed(self, reason: str, detail: str, begun: float) -> ReportResult:
+        self._log(reason, detail)
+        return ReportResult(AccountReport(), reason, self._clock() - begun)
 
     def _read(self, reader: AccountReader, deadline: float) -> tuple[AccountReading, float]:
         begun = self._clock()

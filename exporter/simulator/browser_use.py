@@ -3,7 +3,7 @@
 Figures are plain decimals, without an exponent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Literal
 from uuid import UUID, uuid5
 
@@ -11,7 +11,14 @@ import msgspec
 from msgspec import Meta
 
 from exporter.simulator.fleet import DAY, SECOND, Fleet, ProviderFacts, SimulatedSession, session_at
-from exporter.simulator.provider import Reply, SimulatedProvider, encoded_rows, timestamp
+from exporter.simulator.provider import (
+    Params,
+    Reply,
+    SimulatedProvider,
+    encoded_rows,
+    last_values,
+    timestamp,
+)
 
 FACTS = ProviderFacts(
     name="browser_use",
@@ -35,12 +42,15 @@ class BrowsersQuery(msgspec.Struct, frozen=True, rename="camel"):
     page_size: Annotated[int, Meta(ge=1, le=100)] = 10
     page_number: Annotated[int, Meta(ge=1)] = 1
     filter_by: Literal["active", "stopped"] | None = None
-    metadata: str | None = None  # a JSON object of the pairs that a session must have
+    metadata: tuple[Annotated[str, Meta(pattern="^[^=]")], ...] = ()  # terms `key` or `key=value`
 
-    def pairs(self) -> frozenset[tuple[str, str]]:
-        """Returns the pairs of metadata that are asked for. Raises msgspec.DecodeError."""
-        wanted = msgspec.json.decode(self.metadata or "{}", type=dict[str, str])
-        return frozenset(wanted.items())
+    def matches(self, session: SimulatedSession) -> bool:
+        """Whether a session has all the metadata that are asked for."""
+        pairs = (term.partition("=") for term in self.metadata)
+        return all(
+            key in session.metadata and (not equals or session.metadata[key] == value)
+            for key, equals, value in pairs
+        )
 
 
 def row(session: SimulatedSession, t: int) -> dict[str, object]:
@@ -66,8 +76,8 @@ def row(session: SimulatedSession, t: int) -> dict[str, object]:
 def page(fleet: Fleet, t: int, query: BrowsersQuery) -> tuple[int, Sequence[int]]:
     """A page: how many sessions there are in all, and the indices of those on the page."""
     older, recent = _with_status(fleet, t, query.filter_by)
-    if pairs := query.pairs():
-        matching = [i for i in (*older, *recent) if session_at(fleet, FACTS, i).metadata.items() >= pairs]
+    if query.metadata:
+        matching = [i for i in (*older, *recent) if query.matches(session_at(fleet, FACTS, i))]
         older, recent = range(0), matching
     total, size = len(older) + len(recent), query.page_size
     places = range(total) if fleet.order == "oldest" else range(total)[::-1]
@@ -91,9 +101,10 @@ def _with_status(fleet: Fleet, t: int, status: str | None) -> tuple[range, Seque
     return (older if status == "stopped" else range(0)), chosen
 
 
-def _list_sessions(fleet: Fleet, params: Mapping[str, str], t: int) -> Reply:
+def _list_sessions(fleet: Fleet, params: Params, t: int) -> Reply:
     try:
-        query = msgspec.convert(params, BrowsersQuery, strict=False)
+        given = last_values(params) | {"metadata": params.get("metadata", ())}
+        query = msgspec.convert(given, BrowsersQuery, strict=False)
         total, indices = page(fleet, t, query)
     except msgspec.DecodeError as error:
         message, _, name = str(error).rpartition(" - at `$.")

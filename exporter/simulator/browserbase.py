@@ -1,7 +1,6 @@
 """Browserbase's API: every listed session in one answer, newest first; times show milliseconds."""
 
 import re
-from collections.abc import Iterable, Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Literal
@@ -19,7 +18,14 @@ from exporter.simulator.fleet import (
     SimulatedSession,
     session_at,
 )
-from exporter.simulator.provider import Reply, SimulatedProvider, encoded_rows, timestamp
+from exporter.simulator.provider import (
+    Params,
+    Reply,
+    SimulatedProvider,
+    encoded_rows,
+    last_values,
+    timestamp,
+)
 
 FACTS = ProviderFacts(
     name="browserbase",
@@ -72,14 +78,15 @@ def row(session: SimulatedSession, t: int) -> dict[str, object]:
     }
 
 
-def _list_sessions(fleet: Fleet, params: Mapping[str, str], t: int) -> Reply:
+def _list_sessions(fleet: Fleet, params: Params, t: int) -> Reply:
     try:
-        query = msgspec.convert(params, SessionsQuery)
+        query = msgspec.convert(last_values(params), SessionsQuery)
     except msgspec.ValidationError as error:
         return Reply(_error_body(400, str(error)), 400)
-    indices: Iterable[int] = reversed(fleet.listed(FACTS, t))
+    indices = fleet.listed(FACTS, t)[::-1]
     if query != SessionsQuery():
-        indices = (index for index in indices if query.matches(session_at(fleet, FACTS, index), t))
+        matching = [index for index in indices if query.matches(session_at(fleet, FACTS, index), t)]
+        return Reply(encoded_rows(fleet, FACTS, row, matching, t))
     return Reply(encoded_rows(fleet, FACTS, row, indices, t))
 
 

@@ -3,7 +3,7 @@
 A provider is one module that ends with `PROVIDER = SimulatedProvider(...)`; `PROVIDERS` lists them.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
@@ -19,6 +19,7 @@ from exporter.simulator.fleet import (
 )
 
 Row = Callable[[SimulatedSession, int], dict[str, object]]
+Params = Mapping[str, Sequence[str]]  # of a query: a name may stand there several times
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -51,9 +52,14 @@ class SimulatedProvider(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     key_header: str
     retry_after: int
     sends_rate_limit: bool
-    list_sessions: Callable[[Fleet, Mapping[str, str], int], Reply]
+    list_sessions: Callable[[Fleet, Params, int], Reply]
     error_body: Callable[[int, str], dict[str, object]]
     account: Callable[[Fleet, str, int], Reply | None]
+
+
+def last_values(params: Params) -> dict[str, str]:
+    """Returns each parameter's last value: that of one which may stand there once."""
+    return {name: values[-1] for name, values in params.items()}
 
 
 def encoded_rows(

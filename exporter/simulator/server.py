@@ -177,7 +177,8 @@ class _Api(msgspec.Struct, frozen=True):
             return _failure(provider, t, 401, "Invalid API key" if key else f"Missing {name.lower()} header")
         limits = _limits(t, self._remaining(key, t)) if provider.sends_rate_limit else {}
         if request.path in self.paths:
-            reply = provider.list_sessions(self.fleet, dict(request.query.items()), t)
+            params = {name: request.query.getall(name) for name in request.query}
+            reply = provider.list_sessions(self.fleet, params, t)
         else:
             reply = provider.account(self.fleet, request.path, t) or Reply({"detail": "Not Found"}, 404)
         response = _json(t, reply.body, reply.status, limits)

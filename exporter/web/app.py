@@ -1,6 +1,7 @@
 """Routes: which path answers what, within the time that Prometheus gives."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
@@ -10,6 +11,7 @@ from aiohttp.typedefs import Middleware
 from exporter.metrics.telemetry import Telemetry
 from exporter.scrape.scraper import Scraper
 from exporter.web.discovery import Refusal, find_account, target_groups
+from exporter.web.failures import RecentFailures
 from exporter.web.landing import html
 from exporter.web.pages import Pages
 
@@ -24,6 +26,7 @@ class Front(msgspec.Struct, frozen=True):
     scraper: scrapes at every GET of `path`, and at no other.
     telemetry: the exporter's own metrics. ready: whether the ledger can be used; may block for a moment.
     reload: reads the configuration again, and returns its errors; None where that is not enabled.
+    documentation: the URL of the documents, where there is one. wall: seconds since 1970.
     """
 
     scraper: Scraper
@@ -31,11 +34,14 @@ class Front(msgspec.Struct, frozen=True):
     ready: Callable[[], bool]
     path: str = "/metrics"
     reload: Callable[[], Awaitable[tuple[str, ...]]] | None = None
+    documentation: str | None = None
+    wall: Callable[[], float] = time.time
 
     def app(self, middlewares: Iterable[Middleware] = ()) -> web.Application:
         """Returns the application, behind these middlewares."""
         app = web.Application(middlewares=middlewares)
         app[PAGES] = Pages(self.telemetry)
+        app[FAILURES] = RecentFailures()
         app.router.add_get("/", self.index)
         app.router.add_get(self.path, self.metrics)
         app.router.add_get(PROBE, self.probe)
@@ -50,6 +56,7 @@ class Front(msgspec.Struct, frozen=True):
         """Scrapes every account; returns the metrics in the form that the client accepts."""
         seconds = self.scraper.plan.timeouts.budget(request.headers.get(TIMEOUT_HEADER))
         result = await self.scraper.scrape(seconds)
+        request.app[FAILURES].add(result.results)
         accept, encoding = (_joined(request, name) for name in (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING))
         page = await request.app[PAGES].page(result, accept, encoding, seconds)
         return web.Response(body=page.body, headers=page.headers)
@@ -62,6 +69,7 @@ class Front(msgspec.Struct, frozen=True):
             return web.Response(text=f"{found.text}\n", status=found.status)
         seconds = plan.timeouts.budget(request.headers.get(TIMEOUT_HEADER))
         result = await self.scraper.scrape_account(found, seconds)
+        request.app[FAILURES].add(result.results)
         accept, encoding = (_joined(request, name) for name in (hdrs.ACCEPT, hdrs.ACCEPT_ENCODING))
         page = await request.app[PAGES].account_page(result, accept, encoding)
         return web.Response(body=page.body, headers=page.headers)
@@ -91,14 +99,19 @@ class Front(msgspec.Struct, frozen=True):
         """Returns 200 while the process answers."""
         return web.Response(text="Healthy.\n")
 
-    async def index(self, _request: web.Request) -> web.Response:
+    async def index(self, request: web.Request) -> web.Response:
         """Returns the landing page: the last scrape's results, and links."""
-        links = {self.path: "Metrics", HEALTHY: "Healthy", READY: "Ready"}
-        page = html(self.scraper.plan, self.scraper.last, links)
+        links = {self.path: "Metrics", DISCOVERY: "Service discovery", HEALTHY: "Healthy", READY: "Ready"}
+        if self.documentation is not None:
+            links[self.documentation] = "Documentation"
+        plan, last = self.scraper.plan, self.scraper.last
+        failures = request.app[FAILURES].newest(target.account for target in plan.targets)
+        page = await asyncio.to_thread(html, plan, last, failures, links, self.wall())
         return web.Response(text=page, content_type="text/html")
 
 
 PAGES = web.AppKey("pages", Pages)
+FAILURES = web.AppKey("failures", RecentFailures)
 
 
 def _joined(request: web.Request, name: str) -> str:

@@ -57,6 +57,7 @@ BAD = {
         f"accounts[6]: not a mapping; allowed: a mapping with {ACCOUNT}",
         f"accounts[7]: empty; allowed: a mapping with {ACCOUNT}",
         "accounts[1].pricing: not for browser_use; allowed: with provider browserbase",
+        "accounts[1].query: not a term of metadata; allowed: key=value, such as env=production",
         f"accounts[1].api_key_env: {UNSET}",
         f"accounts[2]: {ONE_SOURCE}",
         f"accounts[3]: {ONE_SOURCE}",
@@ -186,13 +187,35 @@ def test_every_key_is_read() -> None:
             "browser_use",
             api_key_env="BROWSER_USE_API_KEY",
             base_url="https://api.browser-use.com/api/v3",
-            options=BrowserUseOptions('{"team": "search"}'),
+            options=BrowserUseOptions("team=search"),
         ),
     )
     scrape = config.Scrape(timeout=90.0, timeout_offset=0.25, min_interval=5.0, max_response_bytes=1_048_576)
     url = "sqlite:////var/lib/cloud-browser-exporter/ledger.db"
     ledger = config.LedgerConfig(url=url, history="skip", settle_after=3_600_000_000)
     assert config.load(FILES / "full.good.yml", PROVIDERS, ENVIRON) == config.Config(accounts, scrape, ledger)
+
+
+def with_query(folder: Path, provider: str, query: str) -> config.Config:
+    account = {"name": "a", "provider": provider, "api_key_env": "BROWSERBASE_API_KEY", "query": query}
+    (folder / "config.yml").write_text(json.dumps({"accounts": [account]}))
+    return config.load(folder / "config.yml", PROVIDERS, ENVIRON)
+
+
+@pytest.mark.parametrize("query", ["env=production", "a=b=c", "team=two words", "é=ü"])
+def test_browser_use_takes_a_term_of_metadata(tmp_path: Path, query: str) -> None:
+    assert with_query(tmp_path, "browser_use", query).accounts[0].options == BrowserUseOptions(query)
+
+
+@pytest.mark.parametrize(
+    "query", ["env", "=production", "env=", "=", " = ", '{"team": "search"}', "user_metadata['env']:'x'"]
+)
+def test_browser_use_takes_no_other_query(tmp_path: Path, query: str) -> None:
+    assert with_query(tmp_path, "browserbase", query).accounts[0].options == Options(query)
+    with pytest.raises(config.ConfigError) as caught:
+        with_query(tmp_path, "browser_use", query)
+    fault = "not a term of metadata; allowed: key=value, such as env=production"
+    assert caught.value.faults == (f"{tmp_path}/config.yml: accounts[0].query: {fault}",)
 
 
 def test_what_is_not_given_has_its_default() -> None:

@@ -1,5 +1,6 @@
 """What a provider tells of an account beside its sessions: quota, credit, plan, projects, usage."""
 
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -31,7 +32,12 @@ BILLING = {
     "projectId": "p1",
 }
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.integers().map(lambda n: n**30)
+    | st.floats()
+    | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
@@ -72,7 +78,7 @@ class Place:
             self.url + base,
             "X-Key",
             lambda: "key",
-            max_bytes=1 << 20,
+            max_bytes=1 << 24,
             telemetry=self.counts,
             clock=self.clock,
         )
@@ -200,7 +206,7 @@ def test_a_body_that_is_no_object_is_a_bad_payload(place: Place, body: bytes) ->
     assert (reason(reading.failure), reading.report) == ("bad_payload", AccountReport())
 
 
-@pytest.mark.parametrize("name", ["..", ".", "", None, 5, "x" * 101])
+@pytest.mark.parametrize("name", ["..", ".", "", None, 5, "x" * 101, "\u202e\n"])
 def test_a_project_whose_id_would_name_another_path_is_not_asked_for(place: Place, name: object) -> None:
     place.answers["/v1/projects"] = [{"id": name, "concurrency": 3}, {"id": "p1", "concurrency": 4}]
     place.answers["/v1/projects/p1/usage"] = {}
@@ -212,6 +218,113 @@ def test_a_project_whose_id_would_name_another_path_is_not_asked_for(place: Plac
 def test_at_most_a_hundred_projects_are_shown(place: Place) -> None:
     place.answers["/v1/projects"] = [{"id": f"p{number}"} for number in range(300)]
     assert len(BrowserbaseAccount(place.api()).read(place.now + FAR).report.quotas) == 100
+
+
+def test_projects_that_are_shown_stay_shown_when_others_come(place: Place) -> None:
+    place.answers["/v1/projects"] = [{"id": f"p{number:03}"} for number in range(100)]
+    reader = BrowserbaseAccount(place.api())
+    before = reader.read(place.now + FAR).report.quotas
+    place.answers["/v1/projects"] = [{"id": f"a{number}"} for number in range(50)] + [
+        {"id": f"p{number:03}"} for number in range(1, 100)
+    ]
+    after = {quota.project for quota in reader.read(place.now + FAR).report.quotas}
+    assert len(after) == 100
+    assert {quota.project for quota in before} - after == {"p000"}, "it is not listed any more"
+
+
+def test_a_project_that_is_listed_twice_is_shown_once(place: Place) -> None:
+    place.answers["/v1/projects"] = [
+        {"id": "p\u202e1", "name": "in disguise", "concurrency": 1},
+        {"id": "p1", "name": "first", "concurrency": 2},
+        {"id": "p1", "name": "again", "concurrency": 3},
+        {"id": "p1\u200b", "name": "in disguise", "concurrency": 4},
+    ]
+    place.answers["/v1/projects/p1/usage"] = {"proxyBytes": 1}
+    reading = BrowserbaseAccount(place.api()).read(place.now + FAR)
+    assert reading.report == AccountReport(
+        quotas=(Quota("p1", limit=2),), projects={"p1": "first"}, usage=(ProjectUsage("p1", None, 1),)
+    )
+    assert set(place.asked) == {"/v1/projects", "/v1/projects/p1/usage"}
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("\u202eevil\x1b[31m\n", "evil[31m"),
+        ('a"b\\c{}', 'a"b\\c{}'),
+        ("x" * 5000, "x" * 100),
+        ("\u2028\x00", None),
+        ("", None),
+        ("  ", None),
+    ],
+)
+def test_names_are_printable_and_bounded(place: Place, name: str, shown: str | None) -> None:
+    place.answers["/v1/projects"] = [{"id": "p1", "name": name}]
+    report = BrowserbaseAccount(place.api()).read(place.now + FAR).report
+    assert report.projects == ({} if shown is None else {"p1": shown})
+    place.answers["/api/v3/billing/account"] = BILLING | {"planInfo": {"planName": name}, "projectId": name}
+    billing = BrowserUseAccount(place.api("/api/v3")).read(place.now + FAR).report
+    assert (billing.plan, billing.quotas[0].project) == (shown, "  " if name == "  " else shown or "")
+
+
+def test_a_name_that_was_cut_within_a_character_is_read(place: Place) -> None:
+    place.answers["/v1/projects"] = rb'[{"id": "p1", "name": "a\ud83d", "concurrency": 5}]'
+    report = BrowserbaseAccount(place.api()).read(place.now + FAR).report
+    assert (report.quotas, report.projects) == ((Quota("p1", limit=5),), {"p1": "a\ufffd"})
+
+
+def test_a_project_that_always_fails_keeps_no_other_from_its_turn(place: Place) -> None:
+    place.answers["/v1/projects"] = [{"id": name} for name in ("p1", "p2", "p3")]
+    place.answers |= {f"/v1/projects/{name}/usage": {"proxyBytes": 1} for name in ("p2", "p3")}
+    place.answers["/v1/projects/p1/usage"] = b"nonsense"
+    reader = BrowserbaseAccount(place.api())
+    readings = []
+    for _ in range(2):
+        readings.append(reader.read(place.now + FAR))
+        place.now += 15
+    assert [reason(one.failure) for one in readings] == ["bad_payload"] * 2
+    assert [usage.project for usage in readings[1].report.usage] == ["p2", "p3"]
+
+
+HUGE = b'{"planInfo": [' + b"0," * 1_000_000 + b"0]}"
+
+
+@pytest.mark.parametrize("body", [HUGE, b'{"name": "' + b"x" * (5 << 20) + b'"}'])
+def test_an_answer_that_is_far_too_long_is_not_decoded(place: Place, body: bytes) -> None:
+    place.answers["/api/v3/billing/account"] = place.answers["/v1/projects"] = body
+    for reader in (BrowserUseAccount(place.api("/api/v3")), BrowserbaseAccount(place.api())):
+        tracemalloc.start()
+        reading = reader.read(place.now + FAR)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert (reason(reading.failure), reading.report) == ("bad_payload", AccountReport())
+        assert most < 4 * len(body)
+
+
+@pytest.mark.parametrize("status", [401, 402, 429, 500])
+def test_what_is_refused_for_now_is_shown_again_once_it_is_not(place: Place, status: int) -> None:
+    """A key that was rotated, for example: 401 is not remembered."""
+    place.answers["/v1/projects"] = [{"id": "p1", "concurrency": 5}]
+    place.answers["/v1/projects/p1/usage"] = {"proxyBytes": 1}
+    reader, told = BrowserbaseAccount(place.api()), []
+    for answer in ([{"id": "p1"}], status, [{"id": "p1"}], [{"id": "p2"}]):
+        place.answers["/v1/projects"] = answer
+        place.answers["/v1/projects/p2/usage"] = {"proxyBytes": 2}
+        reading = reader.read(place.now + 0.1)
+        told.append((len(reading.report.quotas), [one.proxy_bytes for one in reading.report.usage]))
+        place.now += 15
+    assert told == [(1, [1]), (0, [1]), (1, [1]), (1, [2])], "the last figures are shown meanwhile"
+
+
+@pytest.mark.parametrize("figure", [b"1" * 400, b"1e400", b"-1e400", b"NaN"])
+def test_a_figure_that_no_float_holds_is_left_out(place: Place, figure: bytes) -> None:
+    body = b'{"totalCreditsBalanceUsd": %b, "concurrentSessionLimit": %b, "activeSessionCount": 3}'
+    place.answers["/api/v3/billing/account"] = body % (figure, figure)
+    reading = BrowserUseAccount(place.api("/api/v3")).read(place.now + FAR)
+    if reading.failure is None:
+        assert reading.report == AccountReport(quotas=(Quota("", used=3),))
+    else:
+        assert reason(reading.failure) == "bad_payload"
 
 
 @given(JSON)

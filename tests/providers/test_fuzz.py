@@ -18,7 +18,10 @@ from exporter.client.server_time import resolve_time
 from exporter.config import settings as config
 from exporter.model import HOUR, REJECTIONS, Listing, ReadWindow, Session
 from exporter.providers import PROVIDERS
+from exporter.providers.base import AccountReading
+from exporter.providers.browser_use.account import BrowserUseAccount
 from exporter.providers.browser_use.reader import BrowserUse
+from exporter.providers.browserbase.account import BrowserbaseAccount
 from exporter.providers.browserbase.reader import BrowserbaseReader
 from exporter.providers.decoding import MAX_BYTES, MAX_DURATION, MAX_NANO_USD
 
@@ -77,6 +80,20 @@ PAGE: dict[str, object] = {
     "totalItems": 2,
     "pageNumber": 1,
     "pageSize": 100,
+}
+PROJECTS = [
+    {"id": "p1", "name": "one", "concurrency": 25, "defaultTimeout": 900},
+    {"id": "p2", "name": "two", "concurrency": None},
+]
+USAGE = {"browserMinutes": 90, "proxyBytes": 1234}
+BILLING = {
+    "totalCreditsBalanceUsd": 12.5,
+    "monthlyCreditsBalanceUsd": 10,
+    "additionalCreditsBalanceUsd": 2.5,
+    "concurrentSessionLimit": 250,
+    "activeSessionCount": 7,
+    "planInfo": {"planName": "Business"},
+    "projectId": "p1",
 }
 # What stands in place of a value, as it is written.
 TIMES = (
@@ -154,7 +171,7 @@ class Scripted(Api):
     """Answers with bodies, one after the other and the last again and again, at one time."""
 
     def __init__(self, bodies: list[bytes], date: int | None) -> None:
-        self._bodies, self._time = bodies, resolve_time(date, NOW)
+        self._bodies, self._time, self._base = bodies, resolve_time(date, NOW), ""
         self.clock = lambda: 0.0
 
     def get(self, *_: Any, **__: Any) -> Answer:
@@ -207,6 +224,33 @@ def read_browser_use(bodies: list[bytes], date: int | None, window: ReadWindow) 
     return BrowserUse(Scripted(bodies, date)).read(window, 1.0)
 
 
+def read_account(bodies: list[bytes]) -> AccountReading:
+    return BrowserbaseAccount(Scripted(bodies, NOW)).read(1.0)
+
+
+def read_billing(bodies: list[bytes]) -> AccountReading:
+    return BrowserUseAccount(Scripted(bodies, NOW)).read(1.0)
+
+
+def check_report(reading: AccountReading) -> None:
+    """What may come out of any answer beside the sessions: each sample once, bounded, and a known failure."""
+    report, failure = reading.report, reading.failure
+    assert failure is None or isinstance(failure, PayloadError)
+    for of_project in (report.quotas, report.usage):
+        names = [one.project for one in of_project]
+        assert len(names) == len(set(names)) <= 100
+        for name in names:
+            check_words(name)
+    figures = [(one.limit, one.used) for one in report.quotas]
+    figures += [(one.browser_seconds, one.proxy_bytes) for one in report.usage]
+    for figure in (one for pair in figures for one in pair):
+        assert figure is None or (type(figure) is int and 0 <= figure <= 2**60)
+    assert all(type(one) is float and abs(one) <= 2**53 for one in report.credit.values())
+    for name in (*report.projects.values(), *([] if report.plan is None else [report.plan])):
+        check_words(name)
+        assert name.strip()
+
+
 @pytest.mark.parametrize(("read", "whole"), [(read_browserbase, LIST), (read_browser_use, PAGE)])
 def test_what_is_not_mutated_is_read(
     read: Callable[[list[bytes], int | None, ReadWindow], Listing], whole: object
@@ -246,6 +290,31 @@ def test_any_pages_of_browser_use_are_read_or_refused(recipe: bytes, later: byte
     bodies = [mutated(partial(edited, PAGE), one) for one in (recipe, later)]
     with suppress(PayloadError, AnswerTimeoutError):
         check(read_browser_use(bodies, of(CLOCKS, recipe), of(HORIZONS, later)))
+
+
+def test_what_is_not_mutated_beside_the_sessions_is_read() -> None:
+    projects = read_account([edited(PROJECTS, []), edited(USAGE, [])])
+    billing = read_billing([edited(BILLING, [])])
+    for reading in (projects, billing):
+        check_report(reading)
+        assert reading.failure is None
+    assert (projects.report.quotas[0].limit, projects.report.usage[1].proxy_bytes) == (25, 1234)
+    assert (billing.report.plan, billing.report.credit["total"]) == ("Business", 12.5)
+
+
+@SLOW
+@MANY
+@given(RECIPES, RECIPES)
+def test_any_projects_and_usage_are_read_or_refused(recipe: bytes, later: bytes) -> None:
+    bodies = [mutated(partial(edited, PROJECTS), recipe), mutated(partial(edited, USAGE), later)]
+    check_report(read_account(bodies))
+
+
+@SLOW
+@MANY
+@given(RECIPES)
+def test_any_billing_account_is_read_or_refused(recipe: bytes) -> None:
+    check_report(read_billing([mutated(partial(edited, BILLING), recipe)]))
 
 
 @pytest.fixture(scope="module")

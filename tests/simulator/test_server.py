@@ -18,6 +18,7 @@ import msgspec
 import pytest
 import requests
 from aiohttp import web
+from browser_use_sdk import BrowserUse as BrowserUseV2  # type: ignore[import-untyped] # it has no types
 from browser_use_sdk.v3 import BrowserUse, BrowserUseError  # type: ignore[import-untyped] # it has no types
 from browserbase import AuthenticationError, Browserbase
 from urllib3.exceptions import ProtocolError
@@ -175,13 +176,16 @@ def test_browser_use_filters_by_status(url: str, status: str) -> None:
         ("pageNumber", "-1"),
         ("pageNumber", "1.5"),
         ("filterBy", "running"),
+        ("metadata", "=value"),
     ],
 )
 def test_browser_use_says_which_parameter_is_wrong(url: str, name: str, value: str) -> None:
     response = get(url + BROWSERS, **{name: value})
     problems = msgspec.json.decode(response.content, type=HTTPValidationError).detail
     assert response.status_code == 422
-    assert [problem.loc for problem in problems] == [("query", name)]
+    assert [(where, field.partition("[")[0]) for where, field in (one.loc for one in problems)] == [
+        ("query", name)
+    ]
     assert all(problem.msg and problem.type for problem in problems)
 
 
@@ -284,11 +288,11 @@ def test_a_further_provider_is_one_more_value() -> None:
         list_sessions=lambda fleet, params, t: Reply([params, len(fleet.listed(facts, t))]),
     )
     with served(providers=[toy], faults=[Fault("503", 0)]) as url:
-        answer = requests.get(f"{url}/toy/list?a=1", headers={"X-Toy-Key": "any"}, timeout=10)
+        answer = requests.get(f"{url}/toy/list?a=1&a=2", headers={"X-Toy-Key": "any"}, timeout=10)
         refused = requests.get(f"{url}/toy/list", timeout=10)
         told = get(url + "/truth").json()
         assert get(url + SESSIONS).status_code == 404
-    assert answer.json() == [{"a": "1"}, len(FLEET.listed(facts, NOW))]
+    assert answer.json() == [{"a": ["1", "2"]}, len(FLEET.listed(facts, NOW))]
     assert (refused.status_code, refused.json()) == (401, {"detail": "Missing x-toy-key header"})
     assert set(told) == {"time", "toy"}
 
@@ -337,6 +341,47 @@ def test_browser_uses_own_sdk_reads_it(url: str) -> None:
         assert Decimal(row.browser_cost) == session.browser_cost(NOW)
         assert row.metadata == session.metadata
     assert [row.id for row in active.items] == [row.id for row in rows if row.status.value == "active"] != []
+
+
+@pytest.mark.parametrize("terms", [["env=staging"], ["env"], ["env=staging", "team=pricing"], ["nobody=has"]])
+def test_browser_uses_own_sdk_filters_by_metadata(url: str, terms: list[str]) -> None:
+    with BrowserUse(api_key="bu-key", base_url=f"{url}/api/v3", max_retries=0) as client:
+        page = client.browsers.list(page_size=100, metadata=terms)
+    wanted = [one.id for one in sessions(BROWSER_USE) if holds(one, terms)]
+    assert ([str(row.id) for row in page.items], page.total_items) == (wanted[:100], len(wanted))
+
+
+def holds(session: SimulatedSession, terms: list[str]) -> bool:
+    pairs = {f"{key}={value}" for key, value in session.metadata.items()}
+    return set(terms) <= pairs | session.metadata.keys()
+
+
+def test_browserbases_own_sdk_reads_projects_and_their_usage(url: str) -> None:
+    with Browserbase(
+        api_key="bb-key", base_url=url, max_retries=0, _strict_response_validation=True
+    ) as client:
+        projects = client.projects.list()
+        usage = {project.id: client.projects.usage(project.id) for project in projects}
+    assert {project.id for project in projects} == set(BROWSERBASE.projects)
+    for project in projects:
+        assert (project.concurrency, project.name) == (100, f"project {project.id[:4]}")
+        assert (project.model_extra or {}) == {}
+        own = [one for one in sessions(BROWSERBASE) if one.project == project.id]
+        assert usage[project.id].proxy_bytes == sum(one.proxy_bytes(NOW) for one in own) > 0
+        seconds = sum(one.ran(NOW, NOW) for one in own) / SECOND
+        assert 0 <= seconds - 60 * usage[project.id].browser_minutes < 60
+
+
+@pytest.mark.parametrize(("version", "sdk"), [("v2", BrowserUseV2), ("v3", BrowserUse)])
+def test_browser_uses_own_sdks_read_the_billing_account(url: str, version: str, sdk: Any) -> None:
+    with sdk(api_key="bu-key", base_url=f"{url}/api/{version}", max_retries=0) as client:
+        account = client.billing.account()
+    active = sum(one.status(NOW) == "active" for one in sessions(BROWSER_USE))
+    assert (account.concurrent_session_limit, account.active_session_count) == (250, active)
+    assert account.total_credits_balance_usd == pytest.approx(
+        account.monthly_credits_balance_usd + account.additional_credits_balance_usd
+    )
+    assert (account.plan_info.plan_name, account.project_id) == ("Business", browser_use.PROJECT)
 
 
 def test_browser_uses_own_sdk_knows_the_refusals(url: str) -> None:

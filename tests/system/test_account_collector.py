@@ -19,17 +19,21 @@ BOTH = ("sessions", "account")
 
 
 class Providers:
-    """The simulator; requests beside the lists get the status that is set."""
+    """The simulator; requests beside the lists get the status that is set, and the lists theirs."""
 
     def __init__(self) -> None:
         self.status, self.asked = 200, list[str]()
+        self.list_status = 200
         self._app = create_app(FLEET, lambda: ORIGIN, keys=KEYS.values())
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self.asked.append(request.path)
         beside = request.path.startswith(BESIDE)
         if beside and self.status != 200:
-            return web.Response(status=self.status, text="secret-in-a-body")
+            wait = {"Retry-After": "600"} if self.status == 429 else {}
+            return web.Response(status=self.status, text="secret-in-a-body", headers=wait)
+        if not beside and self.list_status != 200:
+            return web.Response(status=self.list_status, headers={"Retry-After": "600"})
         return await self._app(request)
 
 
@@ -77,8 +81,23 @@ def test_its_failure_leaves_the_sessions_alone(tmp_path: Path, status: int, reas
         assert pages[1].sum(provider, "exporter_errors_total", collector="sessions") == 0
         assert pages[1].of(provider, "quota_sessions_limit") == {}
     asked = sum(path.startswith(BESIDE) for path in providers.asked)
-    assert asked == (2 if status in (403, 404) else 4), "a refused endpoint is not asked again at once"
+    assert asked == (4 if status == 402 else 2), "a refused endpoint is not asked again at once"
     assert "secret-in-a-body" not in log
+
+
+def test_the_lists_retry_after_holds_for_it_too(tmp_path: Path) -> None:
+    providers = Providers()
+    providers.list_status = 429
+    with served(tmp_path, providers, BOTH) as command:
+        command.get()
+        providers.asked.clear()
+        page = Page(command.get())
+    assert providers.asked == []
+    for provider in (BROWSERBASE, BROWSER_USE):
+        for collector in BOTH:
+            assert page.sum(provider, "collector_success", collector=collector) == 0
+        assert page.sum(provider, "exporter_errors_total", collector="sessions", reason="rate_limited") == 2
+        assert page.sum(provider, "exporter_errors_total", collector="account", reason="rate_limited") >= 1
 
 
 def test_alone_it_reads_no_list_and_says_nothing_of_sessions(tmp_path: Path) -> None:

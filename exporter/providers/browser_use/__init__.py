@@ -1,7 +1,10 @@
 """Browser Use Cloud."""
 
+from typing import Annotated
+
 import msgspec
 
+from exporter.config.loader import parsed_by
 from exporter.model import UNKNOWN, ProviderTraits
 from exporter.providers.base import Provider, Query
 from exporter.providers.browser_use.account import ACCOUNT_PATH, BrowserUseAccount
@@ -10,13 +13,27 @@ from exporter.providers.browser_use.reader import BrowserUse
 from exporter.providers.browser_use.wire import OPEN, STOPPED, TIMED_OUT
 
 
+def metadata_term(text: str) -> str:
+    """Returns a term of the API's filter `metadata`: `key=value`.
+
+    The API takes a `key` alone, too; it is refused, for another provider's query would pass for one.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    key, _, value = text.partition("=")
+    if not (key.strip() and value.strip()):
+        raise ValueError("not a term of metadata; allowed: key=value, such as env=production")
+    return text
+
+
 class Options(msgspec.Struct, frozen=True):
     """The configuration keys that only Browser Use takes, and others in their own way.
 
-    query: sent as `metadata`.
+    query: a term `key=value`, sent as `metadata`.
     """
 
-    query: Query = None
+    query: Annotated[Query, parsed_by(metadata_term)] = None
 
 
 PROVIDER = Provider(

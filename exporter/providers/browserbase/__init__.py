@@ -32,6 +32,7 @@ PROVIDER = Provider(
         regions=("us-west-2", "us-east-1", "eu-central-1", "ap-southeast-1"),
         cost_source="estimated",
         keep_alive=True,
+        session_page="https://www.browserbase.com/sessions/{id}",
     ),
     title="Browserbase",
     base_url="https://api.browserbase.com",

@@ -3,7 +3,7 @@
 The window of the usage figures is not established: they may be of a month, or of the project's whole life.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from urllib.parse import quote
 
 from exporter.client.api import Api, Endpoint
@@ -25,6 +25,8 @@ class BrowserbaseAccount:
 
     def __init__(self, api: Api) -> None:
         self._api, self._refusals = api, Refusals(api.clock)
+        self._shown: frozenset[str] = frozenset()
+        self._asked: dict[str, float] = {}  # when the usage of each was requested last
         self._usage: dict[str, tuple[float, ProjectUsage]] = {}
 
     def read(self, deadline: float) -> AccountReading:
@@ -34,7 +36,7 @@ class BrowserbaseAccount:
         except ApiError as error:
             return AccountReading(AccountReport(usage=self._recent()), error)
         failure = self._read_usage([*projects], deadline)
-        self._usage = {name: known for name, known in self._usage.items() if name in projects}
+        self._forget_all_but(projects)
         limits = {name: whole(row.get("concurrency")) for name, row in projects.items()}
         names = {name: label(row.get("name")) for name, row in projects.items()}
         report = AccountReport(
@@ -45,19 +47,21 @@ class BrowserbaseAccount:
         return AccountReading(report, failure)
 
     def _projects(self, deadline: float) -> dict[str, Mapping[str, object]]:
-        """Returns the projects' objects by id, those that have one that can be part of a path."""
+        """Returns the projects' objects by id: at most `PROJECTS`, those that were shown before first."""
         rows = decode(self._get(PROJECTS_PATH, PROJECTS_PATH, deadline), "the list of projects")
         if not isinstance(rows, list):
             raise PayloadError("the list of projects is not a list; check base_url")
-        named = {row["id"]: row for row in rows if isinstance(row, dict) and _is_id(row.get("id"))}
+        named = _by_id(rows)
         if rows and not named:
             raise PayloadError("the list of projects holds none that can be used; check base_url")
-        return {name: named[name] for name in sorted(named)[:PROJECTS]}
+        shown = sorted(named, key=lambda name: (name not in self._shown, name))[:PROJECTS]
+        self._shown = frozenset(shown)
+        return {name: named[name] for name in sorted(shown)}
 
     def _read_usage(self, projects: list[str], deadline: float) -> ApiError | None:
-        """Reads the usage of those that were read longest ago. Returns the failure that ended it."""
-        oldest = sorted(projects, key=lambda name: self._usage[name][0] if name in self._usage else 0.0)
-        for name in oldest[:USAGES_PER_SCRAPE]:
+        """Reads the usage of those that were asked for longest ago. Returns the failure that ended it."""
+        for name in sorted(projects, key=lambda name: self._asked.get(name, 0.0))[:USAGES_PER_SCRAPE]:
+            self._asked[name] = self._api.clock()
             path = USAGE_PATH.replace("{id}", quote(name, safe=""))
             try:
                 fields = decode_object(self._get(USAGE_PATH, path, deadline), "a project's usage")
@@ -74,14 +78,33 @@ class BrowserbaseAccount:
             self._refusals.note(endpoint, error)
             raise
 
+    def _forget_all_but(self, projects: Container[str]) -> None:
+        self._asked = {name: time for name, time in self._asked.items() if name in projects}
+        self._usage = {name: known for name, known in self._usage.items() if name in projects}
+
     def _recent(self) -> tuple[ProjectUsage, ...]:
         since = self._api.clock() - USAGE_SECONDS
         return tuple(usage for read, usage in self._usage.values() if read > since)
 
 
-def _is_id(value: object) -> bool:
-    """Returns whether it can be part of a path: `.` and `..` would name another."""
-    return isinstance(value, str) and 0 < len(value) <= MAX_ID and value not in (".", "..")
+def _by_id(rows: list[object]) -> dict[str, Mapping[str, object]]:
+    """Returns the projects that can be used, by id; of those that one label value would show, the first."""
+    found: dict[str, Mapping[str, object]] = {}
+    for row in rows:
+        name = row.get("id") if isinstance(row, dict) else None
+        if isinstance(row, dict) and isinstance(name, str) and _is_id(name):
+            found.setdefault(name, row)
+    labels = {sanitize_project_id(name) for name in found}
+    # An id that is not its own label value has lost characters that cannot be seen.
+    unique = {label: label for label in labels if label in found}
+    for name in found:
+        unique.setdefault(sanitize_project_id(name), name)
+    return {name: found[name] for name in unique.values()}
+
+
+def _is_id(name: str) -> bool:
+    """Returns whether it can be shown, and be part of a path: `.` and `..` would name another."""
+    return len(name) <= MAX_ID and name not in (".", "..") and bool(sanitize_project_id(name))
 
 
 def _usage(project: str, fields: Mapping[str, object]) -> ProjectUsage:

@@ -314,7 +314,7 @@ def test_a_query_lists_the_sessions_whose_metadata_match_alone() -> None:
     simulated = Fleet(origin=origin, history=300)
     with Server(create_app(simulated, lambda: origin)) as server:
         api = Api(f"{server.url}/api/v3", HEADER, lambda: "key", max_bytes=1 << 24, telemetry=Meter())
-        reader = BrowserUse(api, '{"team": "research"}')
+        reader = BrowserUse(api, "team=research")
         listings = [reader.read(ALL, api.clock() + DEADLINE) for _ in range(2)]
     lives = [session_at(simulated, FACTS, index) for index in simulated.listed(FACTS, origin)]
     wanted = {life.id for life in lives if life.metadata["team"] == "research"}
