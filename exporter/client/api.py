@@ -96,8 +96,8 @@ class Api:
         max_bytes: the largest body, decompressed.
         telemetry: counts every request.
         requests_per_second: how many may be sent in any second; None for no limit of the exporter's own.
-        beside: the `holds` of the account's main client. They hold here too, where every request leaves room
-            in the rate limit for the main client's; what answers here ask for does not hold there.
+        beside: the `holds` of the account's main client. They hold here too, so that both together keep to
+            the rate limit; what answers here ask for does not hold there.
         wall, clock, sleep: seconds since 1970, seconds for deadlines, and how to wait.
     """
 
@@ -181,7 +181,7 @@ class Api:
             stack.enter_context(self.holds.limiter.request(deadline, background=background))
             self.holds.gate.check(self.clock())
             if self._beside is not None:
-                stack.enter_context(self._beside.limiter.request(deadline, background=True))
+                stack.enter_context(self._beside.limiter.request(deadline, background=background))
                 self._beside.gate.check(self.clock())
             yield
 

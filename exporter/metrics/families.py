@@ -44,9 +44,7 @@ def families(
 def account_parts(result: AccountResult, description: AccountDescription) -> Iterator[Part]:
     """Yields an account's part of a page, in parts: what changes at each scrape is apart from the rest."""
     account, listing, totals = result.account, result.listing, result.totals
-    if SESSIONS_COLLECTOR not in description.collectors:  # what was read of them before a reload is not shown
-        listing, totals = None, None
-    else:
+    if SESSIONS_COLLECTOR in description.collectors:
         health = _health(result)
         yield _part(account, "health", health, partial(_add_health, account, health))
         times = result.seconds, result.last_success

@@ -1,7 +1,9 @@
 """Gauges of what a provider lists now."""
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from itertools import accumulate
 
 import msgspec
 
@@ -11,6 +13,8 @@ from exporter.model import NANO_USD, SECOND, Account, Listing, ProviderTraits, S
 
 # Upper bounds in seconds: 5 and 15 minutes, 1, 2, 4, 6 and 12 hours, a day.
 AGE_BUCKETS = (300, 900, 3600, 7200, 14400, 21600, 43200, 86400)
+_AGE_BOUNDS = tuple(bound * SECOND for bound in AGE_BUCKETS)
+_AGE_NAMES = (*(f"{bound}.0" for bound in AGE_BUCKETS), "+Inf")
 
 
 class OpenSession(msgspec.Struct, frozen=True):
@@ -78,14 +82,19 @@ def add_open_ages(account: Account, listing: Listing, traits: ProviderTraits, ma
     Those known in advance stand at 0 without `keep_alive`; with it, a series appears with its first session.
     """
     seen = (series for series, _ in listing.listed)
-    ages: dict[tuple[Series, bool], list[int]] = {(one, False): [] for one in all_series(traits, seen)}
+    counts = {(one, False): [0] * len(_AGE_NAMES) for one in all_series(traits, seen)}
+    sums = dict.fromkeys(counts, 0)
     for session in {one.id: one for one in listing.sessions if one.ended is None}.values():
+        key = session.series, session.keep_alive
+        if key not in counts:
+            counts[key], sums[key] = [0] * len(_AGE_NAMES), 0
         age = max(0, listing.time - (session.started or session.created))
-        ages.setdefault((session.series, session.keep_alive), []).append(age)
-    for (series, keep_alive), each in sorted(ages.items()):
-        labels = (*series_labels(account, series), str(keep_alive).lower())
-        counts = [(f"{bound}.0", sum(age <= bound * SECOND for age in each)) for bound in AGE_BUCKETS]
-        made.add(OPEN_AGES, labels, [*counts, ("+Inf", len(each))], sum(each) / SECOND)
+        counts[key][bisect_left(_AGE_BOUNDS, age)] += 1
+        sums[key] += age
+    for key in sorted(counts):
+        labels = (*series_labels(account, key[0]), "true" if key[1] else "false")
+        buckets = list(zip(_AGE_NAMES, accumulate(counts[key]), strict=True))
+        made.add(OPEN_AGES, labels, buckets, sums[key] / SECOND)
 
 
 def _add_times(made: Families, labels: tuple[str, ...], sessions: Collection[OpenSession]) -> None:

@@ -25,12 +25,9 @@ from exporter.metrics.results import AccountResult, ReportResult
 from exporter.model import Account, AccountReport, Listing, ReadWindow
 from exporter.providers.base import HistoryReader
 from exporter.scrape.plan import AccountTarget
-from exporter.scrape.report import ReportScraper
+from exporter.scrape.report import INTERNAL, TIMEOUT, CollectorTelemetry, ReportScraper
 from exporter.scrape.turn import Turn
 from exporter.threads import ThreadStarter, start_daemon
-
-TIMEOUT = "timeout"
-INTERNAL = "internal"
 
 # Shares of the time that an account has. By the end of each its part must be done.
 STATE_SHARE = 0.1  # loading the account's state from the ledger
@@ -40,11 +37,8 @@ LEDGER_SHARE = 0.95  # recording; the rest is for rendering
 log = structlog.get_logger()
 
 
-class ScrapeTelemetry(Protocol):
+class ScrapeTelemetry(CollectorTelemetry, Protocol):
     """Counts what goes wrong; called from several threads."""
-
-    def scrape_failed(self, account: Account, reason: str, collector: str = SESSIONS_COLLECTOR) -> None:
-        """A collector of an account failed, or a part of it."""
 
     def rejected(self, account: Account, rows: Mapping[str, int]) -> None:
         """Rows were left out, by reason."""
@@ -122,12 +116,13 @@ class AccountScraper:
             reported = None
             if reader is not None:
                 reported = self._reports.finish(reader, begun, begun + LEDGER_SHARE * (deadline - begun))
-            return self._result(listing, failure, seconds, reported)
+            return self._result(target, listing, failure, seconds, reported)
 
     def _scrape_sessions(
         self, target: AccountTarget, begun: float, deadline: float
     ) -> tuple[Listing | None, Failure | None]:
-        if SESSIONS_COLLECTOR not in target.description.collectors:
+        if not _collects_sessions(target):
+            self._may_import = False
             return None, None
         listing, failure = None, None
         try:
@@ -166,16 +161,16 @@ class AccountScraper:
 
     def timed_out(self, target: AccountTarget, seconds: float) -> AccountResult:
         """Return the result of a scrape that ends before this account's; `scrape` counts the timeout."""
-        return self._result(None, LATE, seconds, _no_report(target, TIMEOUT, seconds))
+        return self._result(target, None, LATE, seconds, _no_report(target, TIMEOUT, seconds))
 
     def not_started(self, target: AccountTarget, error: RuntimeError) -> AccountResult:
         """Count and return the result of a scrape for which there was no thread."""
         failure = Failure(INTERNAL, f"no thread for the account: {error}; check the limit of processes")
-        if SESSIONS_COLLECTOR in target.description.collectors:
+        if _collects_sessions(target):
             self._report(failure)
         if target.account_reader is not None:
             self._telemetry.scrape_failed(self._account, INTERNAL, ACCOUNT_COLLECTOR)
-        return self._result(None, failure, 0, _no_report(target, INTERNAL, 0))
+        return self._result(target, None, failure, 0, _no_report(target, INTERNAL, 0))
 
     def _read(self, target: AccountTarget, begun: float, seconds: float) -> tuple[Listing, SeenLabelValues]:
         """The listing as it is shown. Without a ledger no history is read, which could not be counted."""
@@ -250,13 +245,16 @@ class AccountScraper:
 
     def _result(
         self,
+        target: AccountTarget,
         listing: Listing | None,
         failure: Failure | None,
         seconds: float,
-        reported: ReportResult | None = None,
+        reported: ReportResult | None,
     ) -> AccountResult:
         with self._lock:
             state, asked = self._state, self._asked
+        if not _collects_sessions(target):
+            state = None  # it is of before a reload
         complete = None if state is None else state.progress is not None and state.progress.complete
         return AccountResult(
             account=self._account,
@@ -281,12 +279,12 @@ class AccountScraper:
         if failure is None:
             (log.info if changed else log.debug)("account is read", **self._labels())
             return
-        self._telemetry.scrape_failed(self._account, failure.reason)
+        self._telemetry.scrape_failed(self._account, failure.reason, SESSIONS_COLLECTOR)
         write = log.warning if changed else log.debug
         write("account failed", **self._labels(), reason=failure.reason, error=failure.detail)
 
     def _report_import(self, failure: Failure) -> None:
-        self._telemetry.scrape_failed(self._account, failure.reason)
+        self._telemetry.scrape_failed(self._account, failure.reason, SESSIONS_COLLECTOR)
         log.warning(
             "import interrupted; the next scrape goes on with it",
             **self._labels(),
@@ -296,6 +294,10 @@ class AccountScraper:
 
     def _labels(self) -> dict[str, str]:
         return {"provider": self._account.provider, "account": self._account.name}
+
+
+def _collects_sessions(target: AccountTarget) -> bool:
+    return SESSIONS_COLLECTOR in target.description.collectors
 
 
 def _no_report(target: AccountTarget, reason: str, seconds: float) -> ReportResult | None:

@@ -8,8 +8,8 @@ import msgspec
 
 from exporter.metrics.results import AccountResult
 from exporter.model import Account
-from exporter.scrape.account import TIMEOUT
 from exporter.scrape.plan import AccountTarget, ScrapePlan
+from exporter.scrape.report import TIMEOUT
 
 # A scrape shares the requests of one with a shorter timeout, unless its own is over so many times as long.
 MIN_TIMEOUT_RATIO_FOR_NEW_SCRAPE = 2

@@ -17,10 +17,11 @@ from exporter.clocks import boottime
 from exporter.ledger.store import Ledger
 from exporter.metrics.results import AccountResult
 from exporter.model import Account
-from exporter.scrape.account import TIMEOUT, AccountScraper, ScrapeTelemetry
+from exporter.scrape.account import AccountScraper, ScrapeTelemetry
 from exporter.scrape.freshness import is_old, refresh, without_old_totals
 from exporter.scrape.inflight import AccountScrape, InFlightScrape, ScrapeResult
 from exporter.scrape.plan import AccountTarget, ScrapePlan
+from exporter.scrape.report import TIMEOUT
 from exporter.threads import ThreadStarter, in_thread, start_daemon
 
 

@@ -146,13 +146,6 @@ def test_gauges_of_the_list() -> None:
     assert f"{expiry}{{{east}}}" not in samples
 
 
-def test_where_sessions_are_not_collected_nothing_of_them_is_shown() -> None:
-    """A reload may have switched them off: what was known of them does not change any more."""
-    collected = msgspec.structs.replace(DESCRIPTIONS[BB], collectors=("account",))
-    made = families([result(listing=LISTED)], {BB: collected})
-    assert [one.name for one in made] == []
-
-
 def test_a_failed_account_has_counters_and_none_of_its_list_gauges() -> None:
     samples = page(result(listing=None, error="auth"))
     names = {name.partition("{")[0] for name in samples}

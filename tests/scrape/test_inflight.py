@@ -6,9 +6,9 @@ import pytest
 
 from exporter.metrics.results import AccountResult
 from exporter.model import Account
-from exporter.scrape.account import TIMEOUT
 from exporter.scrape.inflight import AccountScrape, InFlightScrape
 from exporter.scrape.plan import AccountTarget, ScrapePlan
+from exporter.scrape.report import TIMEOUT
 from tests.support.listings import RULES, listing
 from tests.support.providers import description
 from tests.support.scripted_provider import Provider

@@ -16,7 +16,7 @@ from exporter.scrape.account import AccountScraper
 from exporter.scrape.plan import AccountTarget
 from exporter.scrape.report import ReportScraper
 from tests.support.listings import listing, session
-from tests.support.scripted_provider import LONG, ONE, Provider, Tally, Threads
+from tests.support.scripted_provider import LONG, ONE, HistoryProvider, Provider, Tally, Threads
 
 BOTH = ("sessions", "account")
 
@@ -125,6 +125,20 @@ def test_without_a_thread_it_fails_and_the_next_reading_may_succeed(
 def account(tmp_path: Path, tally: Tally) -> Iterator[AccountScraper]:
     with closing(Ledger(f"sqlite:///{tmp_path}/ledger.db")) as ledger:
         yield AccountScraper(ONE, ledger, tally)
+
+
+def test_once_sessions_are_not_collected_nothing_is_told_of_them(account: AccountScraper) -> None:
+    """A reload has switched them off: what was known does not change any more, and no import goes on."""
+    provider = HistoryProvider(listing(covers=None, remaining=7), history=[ValueError()])
+    account.turn.allow_import()
+    before = account.scrape(target(Reader(), provider), boottime() + LONG)
+    alone = target(Reader(), provider, "account")
+    results = account.scrape(alone, boottime() + LONG), account.timed_out(alone, 1)
+    account.go_on_importing()
+    assert (before.complete, before.last_success is not None) == (False, True)
+    for one in results:
+        assert (one.listing, one.totals, one.complete, one.rows, one.last_success) == (None,) * 5
+    assert provider.read_on_windows == []
 
 
 def target(reader: Reader, provider: Provider, *collectors: str) -> AccountTarget:
