@@ -2,7 +2,7 @@
 
 import sys
 import time
-from http.client import HTTPConnection
+from http.client import CannotSendRequest, HTTPConnection
 from pathlib import Path
 from typing import Self
 
@@ -22,10 +22,11 @@ MEBIBYTE = 1 << 20
 CONFIG = """\
 accounts:
 {accounts}
-ledger: {{url: "sqlite:///{folder}/ledger.db"}}
+ledger: {{url: "{ledger}"}}
 """
-ACCOUNT = '  - {{name: bench-{number}, provider: {provider}, api_key_file: key, base_url: "{url}"{pricing}}}'
+ACCOUNT = '  - {{name: bench-{number}, provider: {provider}, api_key_file: key, base_url: "{url}"{options}}}'
 PRICING = ", pricing: {browser_usd_per_hour: 0.12, proxy_usd_per_gb: 12}"
+SESSIONS_ALONE = ", collectors: [sessions]"
 
 
 class Scrape(msgspec.Struct, frozen=True):
@@ -86,22 +87,36 @@ class Rival(Worker):
         return Scrape(float(self.ask("scrape")))
 
 
-class Exporter(ExporterProcess):
-    """`cloud-browser-exporter serve`, its ledger in a folder of its own.
+class Setup(msgspec.Struct, frozen=True):
+    """How an exporter is set up.
 
-    Args:
-        folder: for its configuration and its ledger.
-        provider: the accounts'.
-        command: the installed command of this checkout, or of another.
-        accounts: how many; all list the same sessions.
+    command: the installed command of this checkout, or of another.
+    accounts: how many; all list the same sessions.
+    options: of each account, as text that is added to its configuration.
+    ledger: its URL; of an SQLite file in the exporter's folder if empty.
     """
 
-    def __init__(self, folder: Path, provider: Provider, command: Path = COMMAND, accounts: int = 1) -> None:
-        self._folder, self._accounts, self._waited, self._requests = folder, accounts, 0.0, 0.0
-        (folder / "config.yml").write_text(_config(folder, provider, accounts))
+    command: Path = COMMAND
+    accounts: int = 1
+    options: str = ""
+    ledger: str = ""
+
+
+class Exporter(ExporterProcess):
+    """`cloud-browser-exporter serve`, with a folder of its own.
+
+    Args:
+        folder: for its configuration, and its ledger if that is a file.
+        provider: the accounts'.
+        setup: what else there is to say.
+    """
+
+    def __init__(self, folder: Path, provider: Provider, setup: Setup = Setup()) -> None:  # noqa: B008 - it is frozen
+        self._folder, self._accounts, self._waited, self._requests = folder, setup.accounts, 0.0, 0.0
+        (folder / "config.yml").write_text(_config(folder, provider, setup))
         (folder / "key").write_text("bench")
         flags = "--config.file", folder / "config.yml", "--web.listen-address", "127.0.0.1:0"
-        super().__init__(command, "serve", *flags, grace=TIMEOUT)
+        super().__init__(setup.command, "serve", *flags, grace=TIMEOUT)
 
     def __enter__(self) -> Self:
         begun = time.perf_counter()
@@ -123,8 +138,8 @@ class Exporter(ExporterProcess):
         seconds = time.perf_counter() - begun
         values = _values(text)
         self.samples = {name: sum(each) for name, each in values.items()}
-        if self.samples["cloud_browser_up"] != self._accounts:
-            raise RuntimeError(f"the exporter could not read all its accounts: {self.log}")
+        if (up := self.samples["cloud_browser_up"]) != self._accounts:
+            raise RuntimeError(f"of {self._accounts} accounts {up:.0f} were read: {self.log}")
         waited = self.samples["cloud_browser_exporter_api_request_duration_seconds_sum"]
         requests = self.samples["cloud_browser_exporter_api_requests_total"]
         own, sent = seconds - waited + self._waited, round(requests - self._requests)
@@ -140,21 +155,29 @@ class Exporter(ExporterProcess):
         return (self._folder / f"ledger.db{ending}").stat().st_size / MEBIBYTE
 
     def _get(self, path: str) -> str:
-        self._http.request("GET", path, headers=HEADERS)
-        response = self._http.getresponse()
-        body = response.read().decode()
-        if response.status != 200:
-            raise RuntimeError(f"{path} answers {response.status}: {body}")
+        try:
+            status, body = self._answer(path)
+        except (ConnectionError, CannotSendRequest):  # closed, because it was idle for long
+            self._http.close()
+            status, body = self._answer(path)
+        if status != 200:
+            raise RuntimeError(f"{path} answers {status}: {body}")
         return body
 
+    def _answer(self, path: str) -> tuple[int, str]:
+        self._http.request("GET", path, headers=HEADERS)
+        response = self._http.getresponse()
+        return response.status, response.read().decode()
 
-def _config(folder: Path, provider: Provider, accounts: int) -> str:
-    pricing = PRICING if provider.provider == "browserbase" else ""
+
+def _config(folder: Path, provider: Provider, setup: Setup) -> str:
+    options = (PRICING if provider.provider == "browserbase" else "") + setup.options
     each = (
-        ACCOUNT.format(number=number, provider=provider.provider, url=provider.url, pricing=pricing)
-        for number in range(accounts)
+        ACCOUNT.format(number=number, provider=provider.provider, url=provider.url, options=options)
+        for number in range(setup.accounts)
     )
-    return CONFIG.format(accounts="\n".join(each), folder=folder)
+    ledger = setup.ledger or f"sqlite:///{folder}/ledger.db"
+    return CONFIG.format(accounts="\n".join(each), ledger=ledger)
 
 
 def _values(text: str) -> dict[str, list[float]]:

@@ -111,7 +111,7 @@ class SqliteDatabase:
     def watch(self, query: str, seconds: float) -> Rows | None:
         """Returns what a query finds; the same object as before where nobody has committed since.
 
-        None where that cannot be told: before this process has written, and while the file is locked.
+        None where that cannot be told: before this process has written, and when the file has changed.
 
         Raises:
             LedgerError: if the file cannot be read.

@@ -1,5 +1,6 @@
 """Connections to an SQLite file, and one that is kept to see whether others have committed."""
 
+import os
 import sqlite3
 from threading import Lock
 from typing import Any, TypeAlias
@@ -9,25 +10,38 @@ Rows: TypeAlias = list[tuple[Any, ...]]
 
 
 class Watch:
-    """A connection that is kept to see whether others have committed. Threads may share it."""
+    """A connection that is kept to see whether others have committed. Threads may share it.
+
+    It does not look at the file itself when that has changed: a checkpoint has moved the WAL into it, or
+    somebody has overwritten it, which only a new connection would notice.
+    """
 
     def __init__(self, path: str) -> None:
         self._path, self._lock = path, Lock()
         self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
         self._found: dict[str, tuple[int, Rows]] = {}
 
     def rows(self, query: str, seconds: float) -> Rows | None:
-        """Returns what a query finds, kept until somebody else has committed; None while it is locked."""
+        """Returns what a query finds, kept until somebody else has committed.
+
+        None where another connection has to look: the file has changed, is locked, or cannot be opened.
+        """
         if not self._lock.acquire(timeout=max(0.0, seconds)):
             return None
         try:
-            return self._rows(query)
-        except sqlite3.OperationalError as error:
-            if error_name(error).startswith("SQLITE_BUSY"):
-                return None
-            raise
+            return None if self._has_changed() else self._rows(query)
+        except sqlite3.OperationalError:
+            return None
         finally:
             self._lock.release()
+
+    def _has_changed(self) -> bool:
+        found = os.stat(self._path)  # noqa: PTH116 - asked for at each scrape
+        before, self._file = self._file, (found.st_mtime_ns, found.st_size)
+        if self._file != before:
+            self._close()
+        return self._file != before
 
     def _rows(self, query: str) -> Rows:
         if self._connection is None:
@@ -40,12 +54,15 @@ class Watch:
         return known[1]
 
     def close(self) -> None:
-        """Close the connection; the next call opens one."""
+        """Close the connection; another call of `rows` opens one."""
         with self._lock:
-            self._found.clear()
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
+            self._close()
+
+    def _close(self) -> None:
+        self._found.clear()
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
 
 def connect(path: str, mode: str, *, shared: bool = False) -> sqlite3.Connection:
