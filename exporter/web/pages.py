@@ -19,7 +19,6 @@ from exporter.web.negotiation import accepts_gzip, negotiate
 from exporter.web.rendering import Encoder, TextCache
 
 GZIP_LEVEL = 1  # higher levels take several times as long, for a few per cent
-MAX_BODIES = 32  # kept of a result: clients choose the form, the encoding and the timeout
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -49,6 +48,7 @@ class Pages:
         self._own = own
         self._texts = TextCache()
         self._result: ScrapeResult | None = None
+        self._seconds = 0.0  # of its first client
         self._rendered: dict[str, asyncio.Future[bytes]] = {}
 
     async def page(
@@ -61,15 +61,15 @@ class Pages:
         encode, content_type = negotiate(accept)
         headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
         if self._result is not result:
-            self._result, self._rendered = result, {}
-        rendered = self._rendered
-        render = partial(self._texts.page, encode, content_type, self._parts(result))
-        deadline = self._texts.text(encode, content_type, [_deadline(seconds)])
-        body = deadline + await _once(rendered, content_type, render)
+            self._result, self._seconds, self._rendered = result, seconds, {}
+        # What clients with another timeout get is not kept: they choose it, and it is soon put together.
+        rendered = self._rendered if seconds == self._seconds else {}
+        parts = chain([_deadline(seconds)], self._parts(result))
+        body = await _once(rendered, content_type, partial(self._texts.page, encode, content_type, parts))
         if accepts_gzip(accept_encoding):
             headers["Content-Encoding"] = "gzip"
             compress = partial(gzip.compress, body, compresslevel=GZIP_LEVEL)
-            body = await _once(rendered, f"{content_type} gzip {seconds}", compress)
+            body = await _once(rendered, f"{content_type} gzip", compress)
         return Page(body, headers)
 
     def _parts(self, result: ScrapeResult) -> Iterator[Part]:
@@ -111,8 +111,6 @@ def _deadline(seconds: float) -> Part:
 async def _once(rendered: dict[str, asyncio.Future[bytes]], form: str, make: Callable[[], bytes]) -> bytes:
     """Returns what `make` returns. The first caller has it run in a thread, later ones share its result."""
     if form not in rendered:
-        if len(rendered) >= MAX_BODIES:
-            return await _in_thread(make)
         rendered[form] = asyncio.ensure_future(_in_thread(make))
     try:
         return await asyncio.shield(rendered[form])

@@ -6,7 +6,7 @@ of before: names, labels and comments are the library's work, which takes most o
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from itertools import count
+from itertools import chain, count
 from typing import Any, TypeAlias
 
 import msgspec
@@ -19,33 +19,30 @@ from exporter.model import Account
 
 Encoder: TypeAlias = Callable[[Any], bytes]
 Key: TypeAlias = tuple[Account | None, str, str]  # a part's owner and name, and a content type
-Shape: TypeAlias = list[
-    tuple[str, list[tuple[str, dict[str, str]]]]
-]  # by family: names and labels of samples
+Shape: TypeAlias = tuple[str, ...]  # the names of families and samples, and the values of labels
 
 _BEGINNING = re.compile(r"^(?=# HELP )", re.MULTILINE)
 _COMMENTS = re.compile(r"(?:#[^\n]*\n)*")
-_VALUE = re.compile(r"(?<= )[^ \n]+$", re.MULTILINE)
 
 
-class Form(msgspec.Struct, frozen=True):
-    """A family's text but for its values.
+class Section(msgspec.Struct, frozen=True):
+    """A family's text.
 
-    comments: the lines that begin it. samples: a format that takes values. order: which values, one by one.
+    comments: the lines that begin it. samples: a line for each. order: the place of each among the samples
+    from which it was rendered: the text format may put them in another order, and split a family.
     """
 
-    comments: str
-    samples: str
+    comments: bytes
+    samples: bytes
     order: tuple[int, ...]
 
 
 class RenderedPart(msgspec.Struct, frozen=True):
-    """A part's text: of each family the comments, and the samples."""
+    """A part's text."""
 
     figures: object
     shape: Shape
-    forms: Sequence[Form]
-    sections: Sequence[tuple[str, str]]
+    sections: Sequence[Section]
 
 
 class TextCache:
@@ -58,16 +55,16 @@ class TextCache:
         self._rendered: dict[Key, RenderedPart] = {}
 
     def page(self, encode: Encoder, content_type: str, parts: Iterable[Part]) -> bytes:
-        """Returns the page of the parts' families, each name once; `encode` makes this content type."""
-        return self.text(encode, content_type, parts) + encode(_Given([]))
+        """Returns the page of the parts' families, each name once; `encode` makes this content type.
 
-    def text(self, encode: Encoder, content_type: str, parts: Iterable[Part]) -> bytes:
-        """Returns the same without the end of a page. Samples have neither timestamps nor exemplars."""
-        texts: dict[str, list[str]] = {}
+        Their samples have neither timestamps nor exemplars.
+        """
+        texts: dict[bytes, list[bytes]] = {}
         for part in parts:
-            for comments, samples in self._part(encode, content_type, part).sections:
-                texts.setdefault(comments, [comments]).append(samples)
-        return "".join([text for family in texts.values() for text in family]).encode()
+            for section in self._part(encode, content_type, part).sections:
+                texts.setdefault(section.comments, [section.comments]).append(section.samples)
+        # Joined once: of many accounts, each further copy would take tens of megabytes.
+        return b"".join(chain(*texts.values(), [encode(_Given([]))]))
 
     def _part(self, encode: Encoder, content_type: str, part: Part) -> RenderedPart:
         key = part.owner, part.name, content_type
@@ -76,10 +73,11 @@ class TextCache:
             return known
         families = [*part.make()]
         shape = _shape(families)
-        forms = known.forms if known is not None and known.shape == shape else _forms(encode, families)
+        is_alike = known is not None and known.shape == shape
+        sections = known.sections if known is not None and is_alike else _sections(encode, families)
         values = [_value(sample.value) for family in families for sample in family.samples]
-        sections = [(one.comments, one.samples % tuple([values[i] for i in one.order])) for one in forms]
-        rendered = self._rendered[key] = RenderedPart(part.figures, shape, forms, sections)
+        sections = [_with_values(section, values) for section in sections]
+        rendered = self._rendered[key] = RenderedPart(part.figures, shape, sections)
         return rendered
 
 
@@ -97,17 +95,23 @@ def _value(value: float) -> str:
 
 
 def _shape(families: Iterable[Metric]) -> Shape:
-    return [(family.name, [(sample.name, sample.labels) for sample in family.samples]) for family in families]
+    """Returns what a text is made of, but for values; the names of a family's labels never change."""
+    shape: list[str] = []
+    for family in families:
+        shape.append(family.name)
+        for sample in family.samples:
+            shape.append(sample.name)
+            shape += sample.labels.values()
+    return tuple(shape)
 
 
-def _forms(encode: Encoder, families: Iterable[Metric]) -> list[Form]:
-    """Returns the families' forms. The text format may put samples in another order, and split a family."""
+def _sections(encode: Encoder, families: Iterable[Metric]) -> list[Section]:
+    """Returns the families' text, with numbers from 0 in place of the values."""
     text = encode(_Given(_numbered(families))).removesuffix(encode(_Given([]))).decode()
-    return [_form(family) for family in _BEGINNING.split(text)[1:]]
+    return [_section(family) for family in _BEGINNING.split(text)[1:]]
 
 
 def _numbered(families: Iterable[Metric]) -> Iterable[Metric]:
-    """Yields the families with numbers from 0 in place of the values."""
     numbers = count()
     for family in families:
         numbered = Metric(family.name, family.documentation, family.type)
@@ -115,10 +119,17 @@ def _numbered(families: Iterable[Metric]) -> Iterable[Metric]:
         yield numbered
 
 
-def _form(text: str) -> Form:
-    """Returns the form of a numbered family. A line that begins with `#` is a comment: no sample's does."""
+def _section(text: str) -> Section:
+    """Returns a numbered family. A line that begins with `#` is a comment: no sample's does."""
     comments = _COMMENTS.match(text)
     assert comments is not None  # it matches the empty text
     samples = text[comments.end() :]
-    order = tuple(int(float(number)) for number in _VALUE.findall(samples))
-    return Form(comments[0], _VALUE.sub("%s", samples.replace("%", "%%")), order)
+    order = tuple(int(float(line.rpartition(" ")[2])) for line in samples.split("\n")[:-1])
+    return Section(comments[0].encode(), samples.encode(), order)
+
+
+def _with_values(section: Section, values: Sequence[str]) -> Section:
+    """Returns the section with other values: of each line, what is behind the last space."""
+    lines = zip(section.samples.decode().split("\n"), section.order, strict=False)  # the last one is empty
+    samples = "".join([f"{line[: line.rindex(' ')]} {values[place]}\n" for line, place in lines])
+    return Section(section.comments, samples.encode(), section.order)
