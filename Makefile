@@ -6,7 +6,8 @@ BIN := .venv/bin
 # --upgrade would let pip choose; the lock files choose.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo stack test check soak coverage audit bench dashboards lint-dashboards tools lock clean
+.PHONY: help demo stack test check soak coverage audit bench dashboards lint-dashboards \
+	check-dashboards preview tools docs package chart manifests lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -20,7 +21,13 @@ help:
 	@echo "make bench            measure speed and memory: six minutes; ONLY=PART one part; AGAINST=CHECKOUT compares"
 	@echo "make dashboards       write grafana/dashboards from grafana/*.py"
 	@echo "make lint-dashboards  lint the dashboards and the alerting rules; needs Go 1.24"
-	@echo "make tools            build promtool 3 for the rule tests: minutes, once; needs Go 1.26"
+	@echo "make check-dashboards check the dashboards against the types that Grafana publishes; needs Node 20"
+	@echo "make preview          draw the dashboards with Grafana's components over make stack's Prometheus, or another:"
+	@echo "                      FLAGS='--prometheus URL'; needs Node 20 and Chromium"
+	@echo "make tools            build promtool 3, Helm and linters for the tests: minutes, once; needs Go 1.26"
+	@echo "make docs             the documents as a site, in dist/site"
+	@echo "make package          wheel and sdist, checked, in dist/package"
+	@echo "make chart manifests  the Helm chart, and plain manifests made from it, in dist/kubernetes; needs Go 1.26"
 	@echo "make lock             update the pinned dependencies"
 	@echo "make clean            remove the virtual environment and all caches"
 
@@ -80,23 +87,66 @@ dashboards: .venv/dev
 # grafana/lint/go.sum pins the linter and all that it is made of; building it takes minutes, once.
 lint-dashboards:
 	for file in grafana/dashboards/*.json; do \
-		go -C grafana/lint tool dashboard-linter lint --strict "../../$$file" || exit; \
+		go -C grafana/lint tool dashboard-linter lint --strict --config lint.yml "../../$$file" || exit; \
 	done
 	go -C deploy/prometheus/lint tool pint --offline --config pint.hcl lint \
 		--min-severity warning --fail-on warning ../rules
 
-# Tests run the rules with promtool 3 too, which no Debian has yet. It needs no service discovery.
-tools: .tools/promtool3
+# The package-lock files pin Grafana's packages and all that they need, and name no registry.
+grafana/%/node_modules/.package-lock.json: grafana/%/package-lock.json
+	npm --prefix grafana/$* ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+check-dashboards: grafana/schema/node_modules/.package-lock.json
+	node grafana/schema/check.mjs grafana/dashboards/*.json
+
+preview: .venv/dev grafana/preview/node_modules/.package-lock.json
+	$(BIN)/python -m devtools.preview $(FLAGS)
+
+# What tests run that no Debian has: promtool 3 for the rules (it needs no service discovery), Helm and a strict
+# decoder for the chart, the Compose Specification's loader, actionlint. Each go.sum pins its program and all that it is
+# made of.
+tools: .tools/promtool3 .tools/helm .tools/manifest-lint .tools/compose-lint .tools/actionlint
 .tools/promtool3: deploy/prometheus/promtool/go.mod deploy/prometheus/promtool/go.sum
 	go -C deploy/prometheus/promtool build -tags remove_all_sd -o "$(CURDIR)/$@" github.com/prometheus/prometheus/cmd/promtool
+.tools/helm: deploy/helm/lint/go.mod deploy/helm/lint/go.sum
+	go -C deploy/helm/lint build -o "$(CURDIR)/$@" helm.sh/helm/v4/cmd/helm
+.tools/manifest-lint: deploy/helm/lint/go.mod deploy/helm/lint/go.sum deploy/helm/lint/main.go
+	go -C deploy/helm/lint build -o "$(CURDIR)/$@" .
+.tools/compose-lint: deploy/compose/lint/go.mod deploy/compose/lint/go.sum
+	go -C deploy/compose/lint build -o "$(CURDIR)/$@" github.com/compose-spec/compose-go/v2/cmd
+.tools/actionlint: .github/lint/go.mod .github/lint/go.sum
+	go -C .github/lint build -o "$(CURDIR)/$@" github.com/rhysd/actionlint/cmd/actionlint
+
+# Strict: a link that leads nowhere ends the build.
+docs: .venv/dev
+	$(BIN)/python -m devtools.site dist/pages
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --clean
+
+package: .venv/dev
+	rm -rf dist/package
+	$(BIN)/hatchling build --directory dist/package
+	$(BIN)/twine check --strict dist/package/*
+
+# Rules and dashboards are links in the chart; its package has them as files.
+CHART := deploy/helm/cloud-browser-exporter
+chart: .tools/helm
+	.tools/helm package $(CHART) --destination dist/kubernetes
+
+manifests: .tools/helm
+	mkdir -p dist/kubernetes
+	.tools/helm template cloud-browser-exporter $(CHART) --namespace monitoring --skip-tests \
+		--values $(CHART)/ci/sqlite-values.yaml > dist/kubernetes/cloud-browser-exporter.yaml
 
 # The lock files name no index, so that each machine uses its own.
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --upgrade
 lock: .venv/dev
 	$(INSTALL) pip-tools
-	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) --output-file requirements.txt pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) --extra postgres --output-file requirements.txt pyproject.toml
 	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) --extra dev --output-file requirements-dev.txt pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK) --build-deps-for wheel --only-build-deps \
+		--output-file requirements-build.txt pyproject.toml
 
 clean:
-	rm -rf .venv .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv dist grafana/*/node_modules .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,9 +1,12 @@
-"""`make stack`: simulator, exporter, Prometheus with its rules, Alertmanager; Grafana where it is installed.
+"""`make stack`: simulators, exporter, Prometheus with its rules, Alertmanager; Grafana where it is installed.
 
-    python -m deploy.stack [--ports free]
+    python -m deploy.stack [--ports free] [--history DAYS]
 
 All run as processes of this machine, with files in a temporary folder; Ctrl-C ends them. They use their
 well-known ports, or free ones; the addresses are printed.
+
+Time is as it is. Accounts `production` have the history of a month, which Prometheus is given before it
+starts; accounts `staging` start ten sessions in a minute, and waves of errors and timeouts begin at once.
 """
 
 import argparse
@@ -11,6 +14,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,14 +23,17 @@ from pathlib import Path
 from threading import Event
 
 import msgspec
+import yaml
 
-from devtools.processes import COMMAND, Process, free_ports
+from devtools.processes import COMMAND, Process, free_ports, wait_until
 
 HERE = Path(__file__).parent
 GRAFANA = HERE.parent / "grafana"
 TIMEOUT = 30.0  # seconds for a process to come up, and for one to end
+KEY = "STACK_KEY"
 HELLO = """
-Ten sessions start in a minute. In five minutes a wave of errors begins; its alert fires within half an hour.
+Of staging at Browserbase most sessions fail from now on: an alert fires within ten minutes, and ends after
+the wave, half an hour later. The graphs lack the last three hours, which no history may hold.
 Ctrl-C ends everything and leaves no files behind.
 """
 
@@ -35,19 +42,23 @@ class Ports(msgspec.Struct, frozen=True):
     """On which port of localhost each program listens; by default those that everybody knows."""
 
     exporter: int = 10925
-    simulator: int = 10926
+    production: int = 10926
+    staging: int = 10927
     prometheus: int = 9090
     alertmanager: int = 9093
     grafana: int = 3000
 
 
 class Service(msgspec.Struct, frozen=True):
-    """A program, the path at which it answers 200 when it is up, and the pages to look at, by title."""
+    """A program, and the pages to look at, by title.
+
+    ready: the path at which it answers 200 when it is up; None: it is up once it takes connections.
+    """
 
     name: str
     command: Sequence[str | Path]
     port: int
-    ready: str
+    ready: str | None
     pages: Mapping[str, str]
     environ: Mapping[str, str] | None = None
 
@@ -56,21 +67,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the stack until a signal comes or a part of it ends; 0, or 1 when something is missing or ended."""
     parser = argparse.ArgumentParser(prog="make stack", description=__doc__.splitlines()[0])
     parser.add_argument("--ports", choices=["well-known", "free"], default="well-known")
-    ports = Ports() if parser.parse_args(arguments).ports == "well-known" else Ports(*free_ports(5))
+    parser.add_argument("--history", type=int, default=30, metavar="DAYS", help="default: 30, of production")
+    flags = parser.parse_args(arguments)
+    ports = Ports() if flags.ports == "well-known" else Ports(*free_ports(6))
     leaving = Event()
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, lambda *_: leaving.set())
     try:
         with tempfile.TemporaryDirectory(prefix="cloud-browser-stack-") as folder, ExitStack() as stack:
-            services = list(_services(Path(folder), ports))
+            simulators = [_production(ports, flags.history), _staging(ports)]
+            others = list(_services(Path(folder), ports))
+            services = [*simulators, *others]
             _check_free([service.port for service in services])
-            running = [_started(service, stack) for service in services]
+            running = [_started(service, stack) for service in simulators]
+            _backfill(Path(folder), ports)
+            running += [_started(service, stack) for service in others]
             for title, url in (page for service in services for page in service.pages.items()):
                 print(f"  {title:14} {url}")
             print(HELLO, flush=True)
             while not leaving.wait(1):
                 _check_running(services, running)
-    except (LookupError, OSError, RuntimeError) as error:
+    except (LookupError, OSError, RuntimeError, subprocess.CalledProcessError) as error:
         print(f"make stack: {error}", file=sys.stderr)
         return 1
     return 0
@@ -78,25 +95,85 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _services(folder: Path, ports: Ports) -> Iterator[Service]:
     """What there is to run. Raises LookupError for a program that must be installed first."""
-    yield _exporter(ports)
+    yield _exporter(folder, ports)
     yield _alertmanager(folder, ports)
     yield _prometheus(folder, ports)
     if program := shutil.which("grafana-server"):
         yield _grafana(program, folder, ports)
 
 
-def _exporter(ports: Ports) -> Service:
+def _production(ports: Ports, days: int) -> Service:
+    """A steady fleet with a past."""
+    rate = 30
+    history = days * 24 * rate
+    return _simulator("production", ports.production, f"--rate={rate}", f"--history={history}", "--seed=2")
+
+
+def _staging(ports: Ports) -> Service:
+    """A busy fleet of which most fails for half an hour, then hangs for a while."""
+    waves = "--wave=error:0.8:0:35", "--wave=timeout:0.7:60:80"
+    return _simulator("staging", ports.staging, "--rate=600", *waves)
+
+
+def _simulator(name: str, port: int, *flags: str) -> Service:
+    address = f"--listen-address=localhost:{port}"
+    command: list[str | Path] = [COMMAND, "simulate", address, "--billing=upfront", *flags]
+    return Service(f"the simulator of {name}", command, port, None, {name: _url(port, "/truth")})
+
+
+def _exporter(folder: Path, ports: Ports) -> Service:
     return Service(
         "the exporter",
         [
-            COMMAND, "demo", "--rate=600", "--wave=error:0.5:5:45", "--log.level=warn",
+            COMMAND, f"--config.file={_configuration(folder, ports)}", "--log.level=warn",
             f"--web.listen-address=localhost:{ports.exporter}",
-            f"--listen-address=localhost:{ports.simulator}",
         ],
         ports.exporter,
         "/-/ready",
-        {"exporter": _url(ports.exporter, "/metrics"), "simulator": _url(ports.simulator, "/truth")},
+        {"exporter": _url(ports.exporter), "metrics": _url(ports.exporter, "/metrics")},
+        os.environ | {KEY: "stack"},
     )  # fmt: skip
+
+
+def _configuration(folder: Path, ports: Ports) -> Path:
+    """The exporter's configuration: two accounts at each provider, of which one has limits of its own."""
+    prices = {"browser_usd_per_hour": 0.12, "proxy_usd_per_gb": 12, "minimum_seconds": 60}
+    accounts: list[dict[str, object]] = []
+    for name, port in (("production", ports.production), ("staging", ports.staging)):
+        common: dict[str, object] = {"name": name, "api_key_env": KEY}
+        accounts += [
+            {**common, "provider": "browserbase", "base_url": _url(port), "pricing": prices},
+            {**common, "provider": "browser_use", "base_url": _url(port, "/api/v3")},
+        ]
+    accounts[0]["limits"] = {"budget_usd_per_hour": 20, "open_sessions": 25}
+    for account in accounts[2:]:  # of a month's history the labels would multiply the samples
+        account["metadata_labels"] = {"team": "team"}
+    path = folder / "exporter.yml"
+    ledger = {"url": f"sqlite:///{folder / 'ledger.db'}"}
+    path.write_text(yaml.safe_dump({"accounts": accounts, "ledger": ledger}))
+    return path
+
+
+def _backfill(folder: Path, ports: Ports) -> None:
+    """Give Prometheus the history that the providers list. Raises CalledProcessError."""
+    print("History is read from the providers and given to Prometheus: about a minute.", flush=True)
+    samples = folder / "history.om"
+    labels = f"job=cloud-browser-exporter,instance=localhost:{ports.exporter}"
+    command: list[str | Path] = [
+        COMMAND, "backfill", f"--config.file={_configuration(folder, ports)}", f"--output={samples}",
+        f"--labels={labels}", "--step=4m", "--log.level=warn",
+    ]  # fmt: skip
+    _run(command, os.environ | {KEY: "stack"})
+    blocks: list[str | Path] = [
+        _found("promtool"), "tsdb", "create-blocks-from", "openmetrics", "--quiet",
+        "--max-block-duration=744h", samples, folder / "prometheus",
+    ]  # fmt: skip
+    _run(blocks)
+    samples.unlink()
+
+
+def _run(command: Sequence[str | Path], environ: Mapping[str, str] | None = None) -> None:
+    subprocess.run(command, env=environ, check=True, stdout=subprocess.DEVNULL)
 
 
 def _alertmanager(folder: Path, ports: Ports) -> Service:
@@ -133,6 +210,7 @@ def _prometheus(folder: Path, ports: Ports) -> Service:
             _found("prometheus"),
             f"--config.file={config}",
             f"--storage.tsdb.path={folder / 'prometheus'}",
+            "--storage.tsdb.retention.time=45d",
             f"--web.listen-address=localhost:{ports.prometheus}",
             "--log.level=warn",
         ],
@@ -167,9 +245,13 @@ def _url(port: int, path: str = "") -> str:
 def _check_free(ports: Sequence[int]) -> None:
     """Raises OSError for a port at which somebody answers already."""
     for port in ports:
-        with socket.socket() as probe:
-            if probe.connect_ex(("localhost", port)) == 0:
-                raise OSError(f"port {port} is taken; end what listens there, or say --ports free")
+        if _is_taken(port):
+            raise OSError(f"port {port} is taken; end what listens there, or say --ports free")
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("localhost", port)) == 0
 
 
 def _found(*names: str) -> str:
@@ -186,7 +268,11 @@ def _started(service: Service, stack: ExitStack) -> Process:
     process = Process(
         *service.command, environ=service.environ, capture=None, grace=TIMEOUT, own_session=True
     )
-    stack.enter_context(process).wait_for_http(_url(service.port, service.ready), TIMEOUT)
+    stack.enter_context(process)
+    if service.ready is None:
+        wait_until(lambda: _is_taken(service.port), f"{service.name} to listen", TIMEOUT)
+    else:
+        process.wait_for_http(_url(service.port, service.ready), TIMEOUT)
     return process
 
 

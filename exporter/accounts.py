@@ -66,7 +66,7 @@ class AccountTargets:
             account,
             policy,
             description,
-            provider.open(api, options),
+            provider.open(api, options, config.metadata_labels),
             fetch_key,
             account_reader=None if opened is None else opened(beside),
         )
@@ -119,6 +119,7 @@ def _description(account: AccountConfig, provider: Provider) -> AccountDescripti
         prices={} if pricing is None else pricing.in_usd(),
         limits=account.limits.in_base_units(),
         collectors=_collectors(account, provider),
+        metadata_labels=tuple(name for name, _ in account.metadata_labels),
     )
 
 

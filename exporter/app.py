@@ -1,6 +1,7 @@
 """The composition root: from a configuration to a running exporter."""
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
@@ -18,6 +19,7 @@ from exporter.metrics.telemetry import Telemetry
 from exporter.providers.base import Provider
 from exporter.reload import Reload
 from exporter.scrape.scraper import Scraper
+from exporter.web.activation import passed_sockets
 from exporter.web.app import Front
 from exporter.web.auth import basic_auth
 from exporter.web.listener import base_url, listen_all
@@ -91,7 +93,7 @@ async def _serve(
         app = front.app([] if web_config is None else [basic_auth(web_config)])
         tls = None if web_config is None else web_config.context()
         server = Server(app, scraper.cancel_waiters, tls=tls)
-        listeners = await listen_all(web.listen)
+        listeners = passed_sockets(environ, os.getpid()) or await listen_all(web.listen)
         urls = [base_url(one, secure=tls is not None) for one in listeners]
         await server.start(listeners)
         web.started(urls)

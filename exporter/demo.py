@@ -21,6 +21,7 @@ Parsed = TypeVar("Parsed")
 
 STOP_SIGNALS = signal.SIGTERM, signal.SIGINT
 KEY = "DEMO_KEY"
+LABELS = (("team", "team"),)  # as the simulator's sessions have it
 
 # Developer-plan prices: 0.12 USD an hour, 12 USD for 10^9 bytes.
 PRICES = Pricing(browser_per_hour=120_000_000, proxy_per_gb=12_000_000_000)
@@ -150,6 +151,7 @@ def accounts_of(url: str, providers: Mapping[str, Provider]) -> tuple[AccountCon
             name,
             KEY,
             base_url=url + SIMULATED[name].base_path,
+            metadata_labels=LABELS,
             options=provider.options(**prices.get(provider.traits.cost_source, {})),
         )
         for name, provider in providers.items()

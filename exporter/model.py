@@ -6,7 +6,7 @@ money whole nano-dollars (10^-9 USD), so that sums are exact. Nothing here does 
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -22,6 +22,9 @@ _TICK = timedelta(microseconds=1)
 _FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _TICK
 _LAST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _TICK
 
+# Pairs of a label's name and its value, which is not empty, in the order of the names.
+MetadataPairs: TypeAlias = tuple[tuple[str, str], ...]
+
 
 class ProviderTraits(msgspec.Struct, frozen=True):
     """What is known of a provider's sessions in advance.
@@ -34,6 +37,7 @@ class ProviderTraits(msgspec.Struct, frozen=True):
         regions: those that it offers.
         cost_source: whether its API reports cost (`reported`), or prices estimate it (`estimated`).
         keep_alive: whether sessions may be created to survive disconnection.
+        start_latency: whether its API says both when a session was created and when it ran.
         session_page: the URL of its page of a session, with `{id}` for the id; None where none is documented.
     """
 
@@ -44,6 +48,7 @@ class ProviderTraits(msgspec.Struct, frozen=True):
     regions: tuple[str, ...]
     cost_source: Literal["reported", "estimated"]
     keep_alive: bool = False
+    start_latency: bool = False
     session_page: str | None = None
 
 
@@ -55,10 +60,11 @@ class Account(msgspec.Struct, frozen=True, order=True):
 
 
 class Series(msgspec.Struct, frozen=True, order=True, array_like=True):
-    """The labels of a session's counters, beside those of its account."""
+    """The labels of a session's counters, beside those of its account; `metadata` holds its metadata's."""
 
     project: str
     region: str
+    metadata: MetadataPairs = ()
 
 
 class Usage(msgspec.Struct, frozen=True, array_like=True):
@@ -77,6 +83,7 @@ class Session(msgspec.Struct, frozen=True):
     session is open; `ending` is the status under which its end counts, None also for an ended session
     whose status is not known in advance. `end_is_known` is False where the provider gives no end of an ended
     session, and `ended` is an estimate. `is_incomplete`: a figure is absent, and taken as 0.
+    `start_latency` is the time from its creation until it ran; None before that, or if one is not given.
     """
 
     id: str
@@ -91,6 +98,7 @@ class Session(msgspec.Struct, frozen=True):
     keep_alive: bool = False
     end_is_known: bool = True
     is_incomplete: bool = False
+    start_latency: int | None = None
 
 
 class Listing(msgspec.Struct, frozen=True):
@@ -107,6 +115,7 @@ class Listing(msgspec.Struct, frozen=True):
     rejected: how many rows made no sense, by reason.
     rejected_ids: ids of rows that were left out, as far as they could be read; at most 10,000.
     position: where the next reading goes on, in the reader's own form; None if it begins anew.
+    limited: how many distinct values of a label are shown as `other`, by the label's name.
     """
 
     time: int
@@ -118,6 +127,7 @@ class Listing(msgspec.Struct, frozen=True):
     rejected: Mapping[str, int] = {}
     rejected_ids: frozenset[str] = frozenset()
     position: str | None = None
+    limited: Mapping[str, int] = {}
 
 
 class Quota(msgspec.Struct, frozen=True):

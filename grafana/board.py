@@ -1,7 +1,8 @@
-"""What the dashboards have in common: variables, links, the alerts that fired, and the grid."""
+"""What the dashboards have in common: variables, links, annotations, and the grid."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any
 
 import msgspec
 from grafana_foundation_sdk.builders import dashboard as builders
@@ -13,7 +14,9 @@ from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DashboardLink,
     DashboardLinkType,
+    GridPos,
     Panel,
+    RowPanel,
     VariableHide,
     VariableModel,
     VariableOption,
@@ -23,7 +26,7 @@ from grafana_foundation_sdk.models.dashboard import (
 
 from exporter.metrics.definitions import BUILD, STARTS, UP, Spec
 from grafana.panels import SCRAPE_INTERVAL, SOURCE
-from grafana.promql import VARIABLES, series
+from grafana.promql import BEGUN, VARIABLES, gauge, of_exporters, once, series
 
 # That of Grafana 11.6; later versions bring it to their own, and earlier ones read it as it is.
 SCHEMA = 41
@@ -33,8 +36,16 @@ TAG = "cloud-browser"
 ALERTS = (
     'ALERTS{alertstate="firing", alertname=~"CloudBrowser.+", provider=~"$provider|", account=~"$account|"}'
 )
-
-Rows: TypeAlias = Mapping[str, Sequence[Builder[Panel]]]
+# The data source that the import form asks for; the variable begins with it.
+_INPUT = "DS_PROMETHEUS"
+_GRAFANA = "11.0.0"
+_KINDS = {
+    "bargauge": "Bar gauge",
+    "stat": "Stat",
+    "state-timeline": "State timeline",
+    "table": "Table",
+    "timeseries": "Time series",
+}
 
 # Whose labels each variable offers, and what it matches when all are chosen: sessions of Browser Use have no
 # project, and Prometheus knows an empty label from none as little as Grafana does.
@@ -48,6 +59,14 @@ _OFFERED: Mapping[str, tuple[Spec, str]] = {
 }
 
 
+class Row(msgspec.Struct, frozen=True):
+    """Panels under a heading; collapsed ones are asked for only when somebody opens them."""
+
+    heading: str
+    panels: Sequence[Builder[Panel]]
+    collapsed: bool = False
+
+
 class Board(msgspec.Struct, frozen=True, kw_only=True):
     """A dashboard: panels in rows under headings, with the time that it shows at first.
 
@@ -58,7 +77,7 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     text: str
     since: str
-    rows: Rows
+    rows: Sequence[Row]
     hidden: Sequence[str] = ()
 
 
@@ -75,33 +94,93 @@ def build(board: Board) -> Dashboard:
         .refresh("1m")
         .variables([_source(), *_variables(board.hidden)])
         .link(_link())
-        .annotation(_alerts())
     )
-    for heading, panels in board.rows.items():
-        frame.with_row(builders.Row(heading))
-        for panel in panels:
-            frame.with_panel(panel)
+    for annotation in _annotations():
+        frame.annotation(annotation)
+    for row in board.rows:
+        _add(row, frame)
     return _finished(frame.build())
 
 
 def encode(model: Dashboard) -> str:
     """The JSON that Grafana imports; the same for the same dashboard."""
-    return JSONEncoder(sort_keys=True, indent=2, ensure_ascii=False).encode(model) + "\n"
+    dashboard = json.loads(JSONEncoder(sort_keys=True).encode(model))
+    # Grafana 13 knows none of these; the builders write them for earlier versions.
+    for variable in dashboard["templating"]["list"]:
+        for name in ("auto", "auto_count", "auto_min"):
+            variable.pop(name, None)
+    for panel in _flat(dashboard["panels"]):
+        panel.get("options", {}).pop("footer", None)
+    dashboard |= {"__inputs": [_input()], "__requires": _requires(dashboard)}
+    return json.dumps(dashboard, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
+
+
+def _add(row: Row, frame: builders.Dashboard) -> None:
+    heading = builders.Row(row.heading)
+    if row.collapsed:
+        for panel in row.panels:
+            heading.with_panel(panel)
+        frame.with_row(heading.collapsed(True))
+        return
+    frame.with_row(heading)
+    for panel in row.panels:
+        frame.with_panel(panel)
 
 
 def _finished(model: Dashboard) -> Dashboard:
     """The model with what the builders leave out, and without what they put in of their own."""
     model.schema_version = SCHEMA
-    for number, panel in enumerate(model.panels or (), 1):
-        panel.id_val = number
+    number = hidden = 0
+    for panel in model.panels or ():
+        inner = panel.panels if isinstance(panel, RowPanel) else []
+        for one in (panel, *inner):
+            number += 1
+            one.id_val = number
+            # What stands below a collapsed row moves up; the builders leave the space of its panels.
+            _cell(one).y -= hidden
+        top = _cell(panel).y + 1
+        hidden += max((_cell(one).y + _cell(one).h - top for one in inner), default=0)
     # Links and annotations would be put into a menu, out of sight.
     for shown in (*(model.links or ()), *(model.annotations.list_val or () if model.annotations else ())):
         shown.placement = None
     return model
 
 
+def _cell(panel: Panel | RowPanel) -> GridPos:
+    assert panel.grid_pos is not None  # the builders have laid it out
+    return panel.grid_pos
+
+
+def _flat(panels: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for panel in panels:
+        yield panel
+        yield from panel.get("panels", ())
+
+
+def _input() -> dict[str, str]:
+    return {
+        "name": _INPUT,
+        "label": "Prometheus",
+        "description": "The Prometheus that scrapes cloud-browser-exporter.",
+        "type": "datasource",
+        "pluginId": "prometheus",
+        "pluginName": "Prometheus",
+    }
+
+
+def _requires(dashboard: Mapping[str, Any]) -> list[dict[str, str]]:
+    kinds = sorted({panel["type"] for panel in _flat(dashboard["panels"])} - {"row"})
+    return [
+        {"type": "grafana", "id": "grafana", "name": "Grafana", "version": _GRAFANA},
+        {"type": "datasource", "id": "prometheus", "name": "Prometheus", "version": "1.0.0"},
+        *({"type": "panel", "id": kind, "name": _KINDS[kind], "version": ""} for kind in kinds),
+    ]
+
+
 def _source() -> Builder[VariableModel]:
-    return builders.DatasourceVariable("datasource").label("Data source").type("prometheus")
+    variable = builders.DatasourceVariable("datasource").label("Data source").type("prometheus")
+    chosen = f"${{{_INPUT}}}"
+    return variable.current(VariableOption(selected=True, text=chosen, value=chosen))
 
 
 def _variables(hidden: Sequence[str]) -> Iterator[Builder[VariableModel]]:
@@ -121,7 +200,19 @@ def _link() -> Builder[DashboardLink]:
     return link.include_vars(True).keep_time(True)
 
 
-def _alerts() -> Builder[AnnotationQuery]:
-    query = builders.AnnotationQuery().name("Alerts").datasource(SOURCE).enable(True).icon_color("red")
-    query.expr(ALERTS).step(SCRAPE_INTERVAL).tag_keys("severity")
-    return query.title_format("{{alertname}}").text_format("{{provider}} {{account}} {{region}}")
+def _annotations() -> Iterator[Builder[AnnotationQuery]]:
+    account, before = "{{provider}} {{account}}", once(f"{series(UP)} offset 2m")
+    alerts = _annotation("Alerts", "red", ALERTS, "{{alertname}}", f"{account} {{{{region}}}}")
+    yield alerts.tag_keys("severity")
+    started = f"time() - ({of_exporters(BEGUN)}) < bool 120"
+    yield _annotation("Restarts", "blue", started, "The exporter was started", "{{instance}}")
+    down = f"{gauge(UP)} == bool 0"
+    yield _annotation("Outages", "orange", down, "The account could not be read", account)
+    again = f"{gauge(UP)} == 1 and on (provider, account) {before} == 0"
+    late = "Read again: what was missed is counted now"
+    yield _annotation("Catch-up", "purple", again, late, account)
+
+
+def _annotation(name: str, colour: str, expression: str, title: str, text: str) -> builders.AnnotationQuery:
+    query = builders.AnnotationQuery().name(name).datasource(SOURCE).enable(True).icon_color(colour)
+    return query.expr(expression).step(SCRAPE_INTERVAL).title_format(title).text_format(text)

@@ -2,7 +2,6 @@
 
 from exporter.metrics.definitions import (
     BUILD,
-    LAST_SUCCESS,
     LATENCY,
     RATE_LIMIT,
     RELOADED,
@@ -12,15 +11,31 @@ from exporter.metrics.definitions import (
     TOOK,
     WRITE_ERRORS,
 )
-from grafana.board import Board
-from grafana.limits import ANY, SCARCE, SLOW, STALE, WHETHER, Limits
-from grafana.panels import UNWATCHED, About, Query, graph, number, table
-from grafana.promql import BEGUN, CPU, MEMORY, a_minute, increase, legend, quantile, rate, series, total
+from grafana.board import Board, Row
+from grafana.limits import ANY, SCARCE, SHARE, STALE, WHETHER, Limits
+from grafana.panels import UNRULED, UNWATCHED, About, Query, graph, line, number, query
+from grafana.promql import (
+    BEGUN,
+    CPU,
+    MEMORY,
+    TARGET,
+    a_minute,
+    gauge,
+    legend,
+    limit,
+    of_exporters,
+    quantile,
+    series,
+    total,
+)
+from grafana.records import DEADLINE_RATIO, LAST_READ, STATE
+from grafana.tables import names
 
 _PROVIDER = ("provider",)
 _ACCOUNT = ("provider", "account")
 _CODE = ("provider", "code")
 _INSTANCE = ("instance",)
+_TARGET = ("instance", *_ACCOUNT)
 _VERSION = ("job", "instance", "version", "revision", "python_version")
 
 
@@ -31,7 +46,7 @@ def _small(title: str, text: str, unit: str = "none", limits: Limits = (), none:
 _STATE = (
     number(
         _small("Running for", "Time since the exporter was last started.", "s"),
-        f"time() - max({series(BEGUN)})",
+        query(f"time() - max({of_exporters(BEGUN)})"),
     ),
     number(
         _small(
@@ -41,24 +56,31 @@ _STATE = (
             "bool_yes_no",
             WHETHER,
         ),
-        f"min({series(RELOADED)})",
+        query(f"min({series(RELOADED)})"),
     ),
     number(
         _small(
             "Last read",
-            "Time since an account was last read and recorded, of that account where it is longest ago.",
+            "Time since an account was last read and recorded, of that account where it is longest ago; and "
+            "how many accounts were never read.",
             "s",
             STALE,
-            "No account was read yet",
+            UNRULED,
         ),
-        f"time() - min({series(LAST_SUCCESS)})",
+        query(f"time() - min({series(LAST_READ)})", "ago"),
+        Query(
+            expression=f"count({series(STATE)} == 2) or 0 * count({series(STATE)})",
+            legend="never read",
+            unit="none",
+            limits=ANY,
+        ),
     ),
     number(
         _small(
             "History to import",
             "Sessions that the first import has still to read. Until it is 0 the account has no counters.",
         ),
-        total(series(REMAINING)),
+        query(total(gauge(REMAINING))),
     ),
     number(
         _small(
@@ -67,7 +89,7 @@ _STATE = (
             "for a file that is not the exporter's.",
             limits=ANY,
         ),
-        total(increase(WRITE_ERRORS)),
+        query(total(f"increase({series(WRITE_ERRORS)}[$__range])")),
     ),
     number(
         _small(
@@ -76,34 +98,46 @@ _STATE = (
             limits=SCARCE,
             none="No provider says",
         ),
-        f"min({series(RATE_LIMIT)})",
+        query(f"min({series(RATE_LIMIT)})"),
     ),
 )
 
 _PULLS = (
     graph(
         About(
-            title="Scrape time",
-            text="How long reading an account took in a scrape. An account that is not read by the deadline "
-            "fails with the reason timeout. The deadline is scrape_timeout less half a second: 14.5 s, the "
-            "red line, with a scrape_timeout of 15 s. Above the yellow line an alert fires.",
-            unit="s",
-            none=UNWATCHED,
-            width=12,
-            limits=SLOW,
+            title="Scrape time against the deadline",
+            text="How much of its deadline a scrape took to read an account. The deadline is Prometheus's "
+            "scrape_timeout less half a second. An account that is not read by then fails with the reason "
+            "timeout; above the dashed line an alert fires.",
+            unit="percentunit",
+            none=UNRULED,
+            width=8,
+            limits=SHARE,
         ),
-        Query(series(TOOK), legend(_ACCOUNT)),
+        query(series(DEADLINE_RATIO), legend(_TARGET)),
+        line(f"max({limit('scrape_deadline_ratio')})", "alert"),
     ),
     graph(
         About(
-            title="Requests by code",
+            title="Scrape time",
+            text="How long a collector took to read an account in a scrape.",
+            unit="s",
+            none=UNWATCHED,
+            width=8,
+        ),
+        query(series(TOOK), legend((*_TARGET, "collector"))),
+    ),
+    graph(
+        About(
+            title="Requests a minute by code",
             text="HTTP requests sent to the providers in a minute, those tried again included, by the "
             "status of their answer; error where none came.",
-            unit="cpm",
+            unit="none",
             none=UNWATCHED,
-            width=12,
+            width=8,
         ),
-        Query(a_minute(total(rate(REQUESTS), _CODE)), legend(_CODE)),
+        # Each replica sends its own.
+        query(a_minute(total(f"rate({series(REQUESTS)}[$__rate_interval])", _CODE)), legend(_CODE)),
         stacked=True,
     ),
     graph(
@@ -116,7 +150,7 @@ _PULLS = (
             width=12,
         ),
         *(
-            Query(quantile(rank / 100, LATENCY, _PROVIDER), legend(_PROVIDER, f"p{rank}"))
+            query(quantile(rank / 100, LATENCY, _PROVIDER), legend(_PROVIDER, f"p{rank}"))
             for rank in (50, 95, 99)
         ),
     ),
@@ -129,7 +163,7 @@ _PULLS = (
             none="No provider says",
             width=12,
         ),
-        Query(series(RATE_LIMIT), legend(_ACCOUNT)),
+        query(series(RATE_LIMIT), legend(_TARGET)),
     ),
 )
 
@@ -143,7 +177,7 @@ _WEIGHT = (
             none=UNWATCHED,
             width=12,
         ),
-        Query(series(ROWS), legend(_ACCOUNT)),
+        query(gauge(ROWS), legend(_ACCOUNT)),
         stacked=True,
     ),
     graph(
@@ -154,7 +188,7 @@ _WEIGHT = (
             none=UNWATCHED,
             width=12,
         ),
-        Query(series(MEMORY), legend(_INSTANCE)),
+        query(of_exporters(MEMORY), legend(_INSTANCE)),
     ),
     graph(
         About(
@@ -164,9 +198,12 @@ _WEIGHT = (
             none=UNWATCHED,
             width=12,
         ),
-        Query(rate(CPU), legend(_INSTANCE)),
+        query(
+            f"rate({series(CPU)}[$__rate_interval]) and on ({', '.join(TARGET)}) {series(BUILD)}",
+            legend(_INSTANCE),
+        ),
     ),
-    table(
+    names(
         About(
             title="Versions",
             text="The exporters that are scraped now, and what they run.",
@@ -174,9 +211,8 @@ _WEIGHT = (
             none=UNWATCHED,
             width=12,
         ),
-        series(BUILD),
         _VERSION,
-        None,
+        series(BUILD),
     ),
 )
 
@@ -186,5 +222,5 @@ BOARD = Board(
     text="Whether the exporter is in time, what it asks the providers for, and what it weighs.",
     since="now-6h",
     hidden=("project", "region"),
-    rows={"Now": _STATE, "Scrapes": _PULLS, "Weight": _WEIGHT},
+    rows=(Row("Now", _STATE), Row("Scrapes", _PULLS), Row("Weight", _WEIGHT, collapsed=True)),
 )

@@ -1,21 +1,22 @@
-"""From which values on a panel takes a colour: what people will want to change stands here, together.
+"""From which values on a panel takes a colour.
 
-Where `deploy/prometheus/rules` have a threshold for the same, an alert fires at a colour's change.
+What alerts compare with stands in the rules alone: panels draw it as a line, or show a share of it. So
+these are shares of a limit, and what has no alert.
 """
 
 Limits = tuple[tuple[float, str], ...]
 
-# Of the sessions that ended, the share that failed: worth a look, bad.
-FAILING: Limits = ((0.05, "yellow"), (0.2, "red"))
-# Seconds that a session has been open. Browserbase ends one after six hours, whatever the plan.
-OLD: Limits = ((3600, "yellow"), (5 * 3600, "red"))
-# Seconds of a scrape: the alert's threshold, and the deadline with a scrape_timeout of 15 s.
-SLOW: Limits = ((12, "yellow"), (14.5, "red"))
+# Of a limit at which an alert fires.
+SHARE: Limits = ((0, "green"), (0.8, "yellow"), (1, "red"))
+# Of the error budget, what is left.
+LEFT: Limits = ((-1e9, "red"), (0, "yellow"), (0.25, "green"))
+# How many times faster than the objective allows the error budget is used.
+BURNING: Limits = ((0, "green"), (1, "yellow"), (6, "red"))
 # Seconds since an account was read: several scrapes missed, an outage.
-STALE: Limits = ((300, "yellow"), (900, "red"))
+STALE: Limits = ((0, "green"), (300, "yellow"), (900, "red"))
 # Requests left until the provider refuses more.
 SCARCE: Limits = ((0, "red"), (10, "yellow"), (25, "green"))
 # Of what ought never to happen, once.
-ANY: Limits = ((1, "red"),)
+ANY: Limits = ((0, "green"), (1, "red"))
 # Of what ought to be 1.
 WHETHER: Limits = ((0, "red"), (1, "green"))

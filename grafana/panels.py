@@ -1,11 +1,11 @@
 """Panels: each kind in one look, made with Grafana's typed builders.
 
 A panel has a title, a description that says how to read it, a unit and a text for no data. Where it has
-limits, colours or dashed lines show them.
+limits, colours show them; a limit that an alert has is drawn as a dashed line.
 """
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from grafana_foundation_sdk.builders import bargauge, common, prometheus, stat, statetimeline, timeseries
@@ -17,7 +17,6 @@ from grafana_foundation_sdk.models.common import (
     BigValueColorMode,
     BigValueGraphMode,
     DataSourceRef,
-    GraphThresholdsStyleMode,
     LegendDisplayMode,
     LegendPlacement,
     SortOrder,
@@ -27,17 +26,18 @@ from grafana_foundation_sdk.models.common import (
     VizOrientation,
 )
 from grafana_foundation_sdk.models.dashboard import (
-    DataTransformerConfig,
+    DynamicConfigValue,
     FieldColorModeId,
+    MatcherConfig,
     Panel,
     Threshold,
     ThresholdsMode,
     ValueMap,
     ValueMappingResult,
 )
-from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from grafana.limits import Limits
+from grafana.links import Links
 
 SOURCE = DataSourceRef("prometheus", "${datasource}")
 # The longest pause between scrapes that rates put up with: $__rate_interval is four of it at least.
@@ -46,6 +46,9 @@ SCRAPE_INTERVAL = "1m"
 CALM = "5m"
 # Up to where an axis goes at least: of nothing but zeros Grafana makes one up to 100, and 10000% of ratios.
 _REACH, _REACH_OF_RATIOS = 1, 0.01
+# Of a number without a value: grey, for it is neither good nor bad.
+GREY = "#8e8e8e"
+STATES = {"0": ("down", "red"), "1": ("read", "green"), "2": ("never read", "orange")}
 
 Kind = TypeVar("Kind", bargauge.Panel, stat.Panel, statetimeline.Panel, tables.Panel, timeseries.Panel)
 
@@ -53,15 +56,17 @@ Kind = TypeVar("Kind", bargauge.Panel, stat.Panel, statetimeline.Panel, tables.P
 UNWATCHED = "No exporter"
 UNREAD = "No account is read"
 UNCOUNTED = "No counters yet"
-UNENDED = "No session ended"
+UNENDED = "Too few sessions ended"
+UNRULED = "No data, or the rules are not installed"
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
     """What a panel is.
 
     text: how to read it. none: what it says when there is no data. limits: values from which on it takes
-    a colour; below the first it is green. since: the time that it covers, if not the dashboard's range.
+    a colour; without a value it is grey. since: the time that it covers, if not the dashboard's range.
     width: of the 24 columns; height in the grid's rows of 30 pixels. pace: the least time between points.
+    links: where a click on a line or a value leads.
     """
 
     title: str
@@ -74,121 +79,165 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = ()
     since: str | None = None
     pace: str = SCRAPE_INTERVAL
+    links: Links = []
 
 
-class Query(msgspec.Struct, frozen=True):
-    """An expression, and the name of its series in the legend, with labels as `{{label}}`."""
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """An expression, and the name of its series in the legend, with labels as `{{label}}`.
+
+    unit, limits: where they differ from the panel's.
+    line: the colour of a limit that is drawn as a dashed line. exemplars: whether they are drawn.
+    """
 
     expression: str
-    legend: str
+    legend: str = ""
+    unit: str | None = None
+    limits: Limits = ()
+    line: str | None = None
+    exemplars: bool = False
 
 
-def number(about: About, expression: str) -> Builder[Panel]:
-    """One large number, for now or over the whole range."""
-    panel = _described(stat.Panel(), about).with_target(_instant(expression))
+def query(expression: str, legend: str = "") -> Query:
+    """A query of an expression and its legend."""
+    return Query(expression=expression, legend=legend)
+
+
+def line(expression: str, legend: str, colour: str = "red") -> Query:
+    """A limit, as a dashed line."""
+    return Query(expression=expression, legend=legend, line=colour)
+
+
+def number(about: About, *queries: Query) -> Builder[Panel]:
+    """One large number, or one for each query, for now or over the whole range."""
+    panel = described(stat.Panel(), about)
+    for name, one in _lettered(queries):
+        panel.with_target(instant(one.expression, name).legend_format(one.legend))
+        if one.unit or one.limits:
+            panel.override_by_query(name, _own(one))
+    panel.color_scheme(builders.FieldColor().mode(FieldColorModeId.THRESHOLDS))
     return (
-        _coloured(panel, about.limits)
-        .reduce_options(_last())
+        panel.thresholds(thresholds(about.limits or ((-1e9, "blue"),)))
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .graph_mode(BigValueGraphMode.NONE)
         .color_mode(BigValueColorMode.VALUE)
     )
 
 
 def graph(about: About, *queries: Query, stacked: bool = False) -> Builder[Panel]:
-    """Lines over time, or areas upon each other, from 0 up."""
-    panel = _described(timeseries.Panel(), about).min(0)
-    for place, query in enumerate(queries):
-        panel.with_target(_ranged(query, chr(ord("A") + place), about.pace))
+    """Lines over time, or areas upon each other, from 0 up. Series that are 0 all the time are not drawn."""
+    panel = described(timeseries.Panel(), about).min(0)
+    panel.with_override(
+        MatcherConfig("byValue", {"reducer": "allIsZero", "op": "gte", "value": 0}),
+        [DynamicConfigValue("custom.hideFrom", {"viz": False, "legend": True, "tooltip": True})],
+    )
+    for name, one in _lettered(queries):
+        panel.with_target(_ranged(one, name, about.pace))
+        if one.line:
+            panel.override_by_query(name, _dashed(one.line))
     if stacked:
         panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL))
-    if about.limits:
-        lines = common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED)
-        panel.thresholds(_thresholds(about.limits)).thresholds_style(lines)
     return (
         panel.fill_opacity(40 if stacked else 8)
         .axis_soft_max(_REACH_OF_RATIOS if about.unit == "percentunit" else _REACH)
         .color_scheme(builders.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC))
-        .show_points(VisibilityMode.NEVER)
+        .show_points(VisibilityMode.AUTO)
         .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING))
         .legend(_legend())
     )
 
 
-def bars(about: About, query: Query) -> Builder[Panel]:
-    """A bar for each series, over the whole range."""
-    target = _instant(query.expression).legend_format(query.legend)
-    panel = _described(bargauge.Panel(), about).with_target(target).min(0)
+def bars(about: About, one: Query, most: int = 15) -> Builder[Panel]:
+    """A bar for each series, over the whole range, the longest first."""
+    sorted_ = f"sort_desc(topk({most}, {one.expression}))"
+    target = instant(sorted_).legend_format(one.legend)
+    panel = described(bargauge.Panel(), about).with_target(target).min(0)
     return (
-        panel.color_scheme(builders.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC))
-        .reduce_options(_last())
+        panel.color_scheme(builders.FieldColor().mode(FieldColorModeId.FIXED).fixed_color("blue"))
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .orientation(VizOrientation.HORIZONTAL)
         .display_mode(BarGaugeDisplayMode.BASIC)
+        .text(common.VizTextDisplayOptions().title_size(13).value_size(15))
     )
 
 
-def states(about: About, query: Query) -> Builder[Panel]:
-    """A band over time for each series: green where it is 1, red where it is 0."""
-    names = {"0": ("down", "red"), "1": ("up", "green")}
-    mapping = ValueMap(
-        {value: ValueMappingResult(text=text, color=colour) for value, (text, colour) in names.items()}
-    )
-    panel = _described(statetimeline.Panel(), about).with_target(_ranged(query, "A", about.pace))
+def states(about: About, one: Query) -> Builder[Panel]:
+    """A band over time for each account: green while it is read, red while not, orange before it ever was."""
+    panel = described(statetimeline.Panel(), about).with_target(_ranged(one, "A", about.pace))
     return (
-        panel.mappings([mapping])
-        .thresholds(_thresholds(((1, "green"),), "red"))
+        panel.mappings([state_mapping()])
+        .thresholds(thresholds(((0, "red"), (1, "green"), (2, "orange"))))
         .color_scheme(builders.FieldColor().mode(FieldColorModeId.THRESHOLDS))
         .show_value(VisibilityMode.NEVER)
         .legend(_legend())
     )
 
 
-def table(about: About, expression: str, columns: Sequence[str], value: str | None) -> Builder[Panel]:
-    """A row for each series: its labels, and its value under a name, largest first, unless that is None."""
-    panel = _described(tables.Panel(), about).with_target(_instant(expression).format(PromQueryFormat.TABLE))
-    shown = [*columns, "Value"]
-    options = {
-        "excludeByName": {"Time": True} | ({"Value": True, "__name__": True} if value is None else {}),
-        "indexByName": {name: place for place, name in enumerate(shown)},
-        "renameByName": {} if value is None else {"Value": value},
-    }
-    panel.with_transformation(DataTransformerConfig(id_val="organize", options=options))
-    if value is not None:
-        panel.sort_by([common.TableSortByFieldState().display_name(value).desc(True)])
-    return panel
+def state_mapping() -> ValueMap:
+    """An account's state in words."""
+    return ValueMap(
+        {value: ValueMappingResult(text=text, color=colour) for value, (text, colour) in STATES.items()}
+    )
 
 
-def _described(panel: Kind, about: About) -> Kind:
+def described(panel: Kind, about: About) -> Kind:
+    """A panel with what all kinds have."""
     panel.title(about.title).description(about.text).datasource(SOURCE)
     panel.unit(about.unit).no_value(about.none).span(about.width).height(about.height)
     if about.decimals is not None:
         panel.decimals(about.decimals)
     if about.since is not None:
         panel.time_from(about.since)
+    if about.links:
+        panel.with_override(MatcherConfig("byType", "number"), [DynamicConfigValue("links", about.links)])
     return panel
 
 
-def _coloured(panel: stat.Panel, limits: Limits) -> stat.Panel:
-    panel.color_scheme(builders.FieldColor().mode(FieldColorModeId.THRESHOLDS))
-    return panel.thresholds(_thresholds(limits, "green" if limits else "blue"))
-
-
-def _thresholds(limits: Limits, below: str = "transparent") -> builders.ThresholdsConfig:
-    steps = [Threshold(None, below), *(Threshold(value, colour) for value, colour in limits)]
+def thresholds(limits: Limits) -> builders.ThresholdsConfig:
+    """Steps of colour, upon grey for no value."""
+    steps = [Threshold(None, GREY), *(Threshold(value, colour) for value, colour in limits)]
     return builders.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps)
 
 
-def _ranged(query: Query, name: str, pace: str) -> prometheus.Dataquery:
-    target = prometheus.Dataquery().expr(query.expression).range().legend_format(query.legend)
-    return target.ref_id(name).datasource(SOURCE).interval(pace)
+def steps(limits: Limits) -> dict[str, Any]:
+    """The same as an override's value."""
+    each = [{"color": GREY, "value": None}, *({"color": colour, "value": value} for value, colour in limits)]
+    return {"mode": "absolute", "steps": each}
 
 
-def _instant(expression: str) -> prometheus.Dataquery:
+def instant(expression: str, name: str = "A") -> prometheus.Dataquery:
+    """A query for one moment, or for a whole range at its end."""
     target = prometheus.Dataquery().expr(expression).instant()
-    return target.ref_id("A").datasource(SOURCE).interval(SCRAPE_INTERVAL)
+    return target.ref_id(name).datasource(SOURCE).interval(SCRAPE_INTERVAL)
 
 
-def _last() -> common.ReduceDataOptions:
-    return common.ReduceDataOptions().calcs(["lastNotNull"])
+def _lettered(queries: Sequence[Query]) -> list[tuple[str, Query]]:
+    return [(chr(ord("A") + place), one) for place, one in enumerate(queries)]
+
+
+def _own(one: Query) -> list[DynamicConfigValue]:
+    own: list[DynamicConfigValue] = []
+    if one.unit:
+        own += [DynamicConfigValue("unit", one.unit), DynamicConfigValue("decimals", 0)]
+    if one.limits:
+        own.append(DynamicConfigValue("thresholds", steps(one.limits)))
+    return own
+
+
+def _dashed(colour: str) -> list[DynamicConfigValue]:
+    return [
+        DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour}),
+        DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [8, 6]}),
+        DynamicConfigValue("custom.fillOpacity", 0),
+        DynamicConfigValue("custom.stacking", {"mode": "none", "group": "limit"}),
+        DynamicConfigValue("custom.hideFrom", {"viz": False, "legend": True, "tooltip": False}),
+    ]
+
+
+def _ranged(one: Query, name: str, pace: str) -> prometheus.Dataquery:
+    target = prometheus.Dataquery().expr(one.expression).range().legend_format(one.legend)
+    if one.exemplars:
+        target.exemplar(True)
+    return target.ref_id(name).datasource(SOURCE).interval(pace)
 
 
 def _legend() -> common.VizLegendOptions:

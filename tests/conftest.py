@@ -6,6 +6,8 @@ deadline, for no test depends on timing.
 
 import logging
 import os
+import shutil
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.support.postgres import Cluster, running
+from tests.support.tools import TOOLS
 
 for name, examples in (("dev", 10), ("ci", 100)):
     settings.register_profile(
@@ -36,6 +39,18 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path}/ledger.db"
     cluster: Cluster = request.getfixturevalue("cluster")
     return cluster.empty()
+
+
+@pytest.fixture(autouse=True)
+def restored_signals() -> Iterator[None]:
+    """Signals are handled and blocked as before: programs that later tests start inherit it."""
+    numbers = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -61,6 +76,13 @@ def pytest_runtest_makereport(
     return report
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the slow tests: with several workers, those that wait run beside those that compute."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the slow tests: with several workers, those that wait run beside those that compute.
+
+    Where there is no Go, what needs a program built with it is left out: `.ci/run` says so.
+    """
+    if not TOOLS.is_dir() and not shutil.which("go"):
+        unbuilt = [item for item in items if item.get_closest_marker("go")]
+        config.hook.pytest_deselected(items=unbuilt)
+        items[:] = [item for item in items if item not in unbuilt]
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)

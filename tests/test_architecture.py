@@ -12,7 +12,9 @@ PACKAGE = Path(__file__).parents[1] / "exporter"
 MAY_IMPORT = {
     "__main__": {"cli"},
     "cli": {"app", "commands", "config", "demo", "ledger", "log", "providers"},
-    "commands": {"config", "ledger", "metrics", "model", "providers"},
+    "commands": {"accounts", "client", "clocks", "config", "history", "ledger", "log", "metrics", "model"}
+    | {"providers", "scrape", "threads"},
+    "history": {"client", "clocks", "labels", "ledger", "metrics", "model", "providers", "scrape"},
     "demo": {"app", "config", "providers", "simulator"},
     "app": {"accounts", "config", "ledger", "log", "metrics", "providers", "reload", "scrape", "web"},
     "accounts": {"client", "config", "ledger", "metrics", "model", "providers", "scrape"},

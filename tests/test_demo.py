@@ -108,6 +108,7 @@ def test_the_demo_has_an_account_of_every_registered_provider_that_is_simulated(
         "browserbase": "http://simulator",
         "browser_use": "http://simulator/api/v3",
     }
+    assert {account.metadata_labels for account in accounts} == {(("team", "team"),)}
     assert {account.provider: pricing_of(account.options) for account in accounts} == {
         "browserbase": PRICES,
         "browser_use": None,

@@ -13,6 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.labels import (
+    METADATA_VALUES,
     VALUES_PER_LABEL,
     SeenLabelValues,
     limit_cardinality,
@@ -162,6 +163,47 @@ def test_projects_beyond_a_hundred_are_other_and_stay_what_they_were() -> None:
     )
     assert later.sessions[0].series.project == "other"
     assert (later.listed, again) == (first.listed, words)
+
+
+def labelled(value: str, name: str = "team") -> Series:
+    return Series("p", "us-west-2", ((name, value),))
+
+
+def test_values_of_metadata_beyond_a_hundred_are_other_and_stay_what_they_were() -> None:
+    many = [f"t{n:03}" for n in range(METADATA_VALUES + 1)]
+    listed = {(labelled(value), "running"): 1 for value in many}
+    listed |= {(Series("p", "us-west-2"), "running"): 5}
+    rows = [session(id=value, series=labelled(value)) for value in many]
+    first, seen = limit_cardinality(listing(*rows, listed=listed), TRAITS[BROWSERBASE], SeenLabelValues())
+    shown = {series.metadata for series, _ in first.listed}
+    assert len(shown) == METADATA_VALUES + 2
+    assert first.listed[labelled(OTHER), "running"] == 1
+    assert first.listed[Series("p", "us-west-2"), "running"] == 5
+    assert [one.series for one in first.sessions[-2:]] == [labelled("t099"), labelled(OTHER)]
+    assert first.limited == {"team": 1}
+    assert len(seen.metadata) == METADATA_VALUES
+    later, again = limit_cardinality(
+        listing(session(series=labelled("a")), session(id="s2", series=labelled("t007"))),
+        TRAITS[BROWSERBASE],
+        seen,
+    )
+    assert [one.series for one in later.sessions] == [labelled(OTHER), labelled("t007")]
+    assert (later.limited, again) == ({"team": 1}, seen)
+
+
+def test_a_hundred_values_are_shown_and_each_label_has_its_own() -> None:
+    many = [f"t{n:03}" for n in range(METADATA_VALUES - 1)] + [UNKNOWN]
+    series = [Series("p", "us-west-2", (("run", value), ("team", value))) for value in many]
+    plain = listing(listed={(one, "running"): 1 for one in [*series, labelled(OTHER)]})
+    shown, seen = limit_cardinality(plain, TRAITS[BROWSERBASE], SeenLabelValues())
+    assert shown == plain
+    assert len(seen.metadata) == 2 * METADATA_VALUES
+
+
+def test_values_that_are_limited_are_counted_by_their_label() -> None:
+    odd = {(Series(f"p{n:03}", f"r{n:03}"), f"st{n:03}"): 1 for n in range(120)}
+    shown, _ = limit_cardinality(listing(listed=odd), TRAITS[BROWSERBASE], SeenLabelValues())
+    assert shown.limited == {"project": 20, "region": 70, "status": 70}
 
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"

@@ -141,11 +141,11 @@ def _merged(sessions: Iterable[Session]) -> dict[str, Session]:
     merged: dict[str, Session] = {}
     for session in sessions:
         twin = merged.get(session.id)
-        merged[session.id] = session if twin is None else _merge(twin, session)
+        merged[session.id] = session if twin is None else merge(twin, session)
     return merged
 
 
-def _merge(one: Session, other: Session) -> Session:
+def merge(one: Session, other: Session) -> Session:
     """Returns the reading with an end, best one that the provider gives; of equals, the highest figures."""
     ranks = [(session.ended is not None, session.end_is_known) for session in (one, other)]
     if ranks[0] != ranks[1]:
@@ -167,8 +167,9 @@ def _new_row(
     # The provider's clock has whole seconds: this one had ended in the second in which the ledger began.
     if is_stale or (session.ended is not None and session.ended < progress.began + SECOND):
         return None
-    usage = highest(session.usage, Usage())
-    return msgspec.structs.replace(row, high=usage, billed=billable(session, usage.time, policy))
+    usage, has_started = highest(session.usage, Usage()), session.start_latency is not None
+    billed = billable(session, usage.time, policy)
+    return msgspec.structs.replace(row, high=usage, billed=billed, start_counted=has_started)
 
 
 def _may_have_settled(

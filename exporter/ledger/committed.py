@@ -13,6 +13,7 @@ from exporter.ledger.accounting import (
     Row,
     apply_listing,
 )
+from exporter.ledger.last_sessions import last_sessions
 from exporter.ledger.queries import MOST, AccountKey, AccountState, deletes_before, is_deletable
 from exporter.model import Listing
 
@@ -101,6 +102,7 @@ class Committed(msgspec.Struct, frozen=True):
             words=_union(self.state.words, recorded.shown),
             rows=self.state.rows + _new(known, update) if rows is None else len(rows),
             last_success=recorded.at,
+            last_sessions=last_sessions(update.changed, self.state.last_sessions),
         )
         return Committed(key, state, rows, rejected)
 
@@ -131,9 +133,8 @@ def _new(known: Collection[str], update: LedgerUpdate) -> int:
 
 
 def _union(one: SeenLabelValues, other: SeenLabelValues) -> SeenLabelValues:
-    return SeenLabelValues(
-        one.statuses | other.statuses, one.regions | other.regions, one.projects | other.projects
-    )
+    fields = zip(msgspec.structs.astuple(one), msgspec.structs.astuple(other), strict=True)
+    return SeenLabelValues(*(values | others for values, others in fields))
 
 
 def _is_stale(known: AccountProgress | None, progress: AccountProgress | None) -> bool:

@@ -2,6 +2,7 @@
 
 LedgerError             the ledger is unavailable: the disk is full, the database is down ...
 +-- LedgerRefusedError  it is not a ledger, is damaged, or is a later version's; never modified
+    +-- NoLedgerError   there is none yet
 """
 
 
@@ -11,3 +12,7 @@ class LedgerError(Exception):
 
 class LedgerRefusedError(LedgerError):
     """The database is not a ledger, is damaged, or is a later version's; it was not touched."""
+
+
+class NoLedgerError(LedgerRefusedError):
+    """There is no ledger where one was to be read."""

@@ -22,6 +22,7 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    text,
 )
 
 from exporter.ledger.schema import metadata, migrations
@@ -152,9 +153,37 @@ def _add_import_position(db: Connection) -> None:
     db.exec_driver_sql("ALTER TABLE accounts ADD COLUMN position VARCHAR")
 
 
+def _add_start_latency(db: Connection) -> None:
+    """Add whether a session's start was counted, and buckets for durations of 1 and 5 seconds.
+
+    Sessions of up to 10 seconds were counted in one bucket. Those whose rows are kept move to the new ones;
+    of the others only that bucket is known.
+    """
+    db.exec_driver_sql("ALTER TABLE sessions ADD COLUMN start_counted BOOLEAN NOT NULL DEFAULT FALSE")
+    for bucket, above, most in (("1", -1, 1_000_000), ("5", 1_000_000, 5_000_000)):
+        for account, series, count in db.execute(_COUNT_ENDS, {"above": above, "most": most}).all():
+            moved = {"account": account, "series": series, "count": count}
+            db.execute(_TAKE_FROM_10_SECONDS, moved)
+            db.execute(_ADD_BUCKET, {**moved, "bucket": bucket})
+
+
+_COUNT_ENDS = text(
+    "SELECT account, series, count(*) FROM sessions"
+    " WHERE ending IS NOT NULL AND time > :above AND time <= :most GROUP BY account, series"
+)
+_TAKE_FROM_10_SECONDS = text(
+    "UPDATE totals SET value = value - :count"
+    " WHERE account = :account AND series = :series AND counter = 'duration' AND detail = '10'"
+)
+_ADD_BUCKET = text(
+    "INSERT INTO totals (account, series, counter, detail, value)"
+    " VALUES (:account, :series, 'duration', :bucket, :count)"
+)
+
 # In the order in which they are applied; a name, once released, keeps its place and its meaning.
 MIGRATIONS: Mapping[str, Callable[[Connection], None]] = {
     "1-tables": _create_tables,
     "2-rejected-rows": _add_rejected_rows,
     "3-import-position": _add_import_position,
+    "4-start-latency": _add_start_latency,
 }

@@ -21,14 +21,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from exporter.labels import SeenLabelValues
 from exporter.ledger.accounting import AccountingPolicy, AccountProgress, LedgerUpdate, Rejection, Row
+from exporter.ledger.label_values import from_pairs, to_pairs
 from exporter.ledger.schema import accounts, migrations, rejected, sessions, totals, words
-from exporter.metrics.counters import CounterKey
+from exporter.metrics.counters import STARTED, CounterKey, LastSession
 from exporter.model import HOUR, Account, Listing, ReadWindow, Series, Usage
 
 IDS_PER_QUERY = 1000
 MOST = 2**63 - 1  # beyond it SQLite would make a float of a sum
 FAR_FUTURE = 2**62  # later than any session
-LABELS = ("status", "region", "project")  # under which `words` keeps SeenLabelValues' fields, in their order
 RETENTION = 31 * 24 * HOUR  # as long as a provider lists a session at most
 
 _ACCOUNT: BindParameter[int] = bindparam("account")
@@ -109,6 +109,7 @@ class AccountState(msgspec.Struct, frozen=True):
     rejected: ids of rows that were never usable. rows: how many sessions are kept.
     last_success: when a listing was last recorded, in seconds since 1970 by the exporter's clock. It is
     written with the next change only: after a restart it may be that of an earlier listing.
+    last_sessions: the last session that totals of ends counted. It is kept in memory alone.
     """
 
     progress: AccountProgress | None = None
@@ -119,6 +120,12 @@ class AccountState(msgspec.Struct, frozen=True):
     words: SeenLabelValues = SeenLabelValues()
     rows: int = 0
     last_success: float | None = None
+    last_sessions: Mapping[CounterKey, LastSession] = {}
+
+    @property
+    def started(self) -> int:
+        """How many sessions have been counted."""
+        return sum(value for key, value in self.totals.items() if key.counter == STARTED)
 
     def window(self, policy: AccountingPolicy) -> ReadWindow:
         """Returns what the next scrape has to read."""
@@ -209,7 +216,9 @@ def _series(text: str) -> Series:
 
 @lru_cache(maxsize=4096)
 def _text(series: Series) -> str:
-    return msgspec.json.encode(series).decode()
+    """Returns the series as JSON, in the same form as ledgers had it before there was metadata."""
+    parts = (series.project, series.region, series.metadata)
+    return msgspec.json.encode(parts if series.metadata else parts[:2]).decode()
 
 
 def load_rejected(db: Connection, key: AccountKey | None) -> dict[str, Rejection]:
@@ -294,8 +303,7 @@ def add_to_totals(db: Connection, key: int, added: Mapping[CounterKey, int]) -> 
 
 def add_label_values(db: Connection, key: int, shown: SeenLabelValues) -> None:
     """Keep the label values shown; none is ever removed."""
-    labels = zip(LABELS, msgspec.structs.astuple(shown), strict=True)
-    rows = [{"account": key, "label": label, "value": value} for label, values in labels for value in values]
+    rows = [{"account": key, "label": label, "value": value} for label, value in to_pairs(shown)]
     if rows:
         db.execute(UPSERTS[db.dialect.name].add_label_value, rows)
 
@@ -306,16 +314,13 @@ def load(db: Connection, key: AccountKey | None) -> AccountState:
         return AccountState()
     account = {"account": key.id}
     progress, last_success = load_progress(db, key)
-    shown = db.execute(LABEL_VALUES, account).all()
     return AccountState(
         progress=progress,
         totals={CounterKey(_series(one.series), *one[1:3]): one.value for one in db.execute(TOTALS, account)},
         unsettled={found.id: found.created for found in db.execute(UNSETTLED, account)},
         departed=frozenset(db.scalars(DEPARTED, account)),
         rejected=frozenset(load_rejected(db, key)),
-        words=SeenLabelValues(
-            *(frozenset(value for label, value in shown if label == kind) for kind in LABELS)
-        ),
+        words=from_pairs((label, value) for label, value in db.execute(LABEL_VALUES, account)),
         rows=db.scalar(COUNT_ROWS, account) or 0,
         last_success=last_success,
     )

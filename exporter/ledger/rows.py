@@ -7,10 +7,12 @@ An addition is always the rise of one session's highest figure, and is never neg
 - The time of an open session is the exporter's own sum: it stops a minute after the session's expiry.
 - The browser cost of an open session counts for nothing, for it may be charged upfront and refunded: it
   counts from the first reading that shows the end, or as last seen when a session without one is closed.
+- How long a session took to start counts once, as first read.
 """
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Sequence
 
 import msgspec
 
@@ -23,6 +25,9 @@ from exporter.metrics.counters import (
     ENDED,
     PROXY_BYTES,
     REVISIONS,
+    START,
+    START_BUCKETS,
+    START_SUM,
     TIME,
     CounterKey,
 )
@@ -62,6 +67,7 @@ class Row(msgspec.Struct, frozen=True):
     missing: since when no usable row of it has been listed, or none with all figures after it has settled.
     settled: whether its usage is final.
     open_cost: its browser cost as last read while it was open, which has not been counted.
+    start_counted: whether its start has been counted, or is not to be.
     """
 
     id: str
@@ -75,6 +81,7 @@ class Row(msgspec.Struct, frozen=True):
     missing: int | None = None
     settled: bool = False
     open_cost: int = 0
+    start_counted: bool = False
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -157,11 +164,10 @@ def billable(session: Session, time: int, policy: AccountingPolicy) -> int:
     return max(time, policy.minimum) if session.started is not None else 0
 
 
-def bucket(duration: int) -> str:
+def bucket(duration: int, bounds: Sequence[float] = DURATION_BUCKETS) -> str:
     """Returns the upper bound, in seconds, of the bucket that a duration falls into."""
-    bounds = [bound * SECOND for bound in DURATION_BUCKETS]
-    place = bisect_left(bounds, duration)
-    return str(DURATION_BUCKETS[place]) if place < len(bounds) else "+Inf"
+    place = bisect_left(bounds, duration / SECOND)
+    return str(bounds[place]) if place < len(bounds) else "+Inf"
 
 
 def _figures(row: Row, session: Session) -> Usage:
@@ -213,8 +219,23 @@ def _count(row: Row, session: Session, figures: Usage, tally: Tally) -> Row:
             _add_end(row.series, ending, high.time, tally)
     open_cost = session.usage.browser_cost if ended is None else 0
     return msgspec.structs.replace(
-        row, high=high, billed=billed, ended=ended, ending=ending, open_cost=open_cost
+        row,
+        high=high,
+        billed=billed,
+        ended=ended,
+        ending=ending,
+        open_cost=open_cost,
+        start_counted=_count_start(row, session, tally),
     )
+
+
+def _count_start(row: Row, session: Session, tally: Tally) -> bool:
+    """Add how long the session took to start, if that is known now; returns whether it has been counted."""
+    if row.start_counted or session.start_latency is None:
+        return row.start_counted
+    tally.added[CounterKey(row.series, START, bucket(session.start_latency, START_BUCKETS))] += 1
+    tally.added[CounterKey(row.series, START_SUM)] += session.start_latency
+    return True
 
 
 def _has_settled(ended: int | None, tally: Tally) -> bool:

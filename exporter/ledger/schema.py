@@ -52,6 +52,7 @@ sessions = Table(
     Column("missing", BigInteger),
     Column("settled", Boolean, nullable=False),
     Column("open_cost", BigInteger, nullable=False),
+    Column("start_counted", Boolean, nullable=False),
     sqlite_with_rowid=False,
 )
 # A first import holds every session of the history, few of them unsettled.

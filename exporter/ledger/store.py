@@ -12,12 +12,14 @@ a listing adds is computed while the account is locked, or was computed from the
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection
 
 from exporter.ledger.accounting import AccountingPolicy, LedgerUpdate
 from exporter.ledger.committed import Committed, RecordedListing
 from exporter.ledger.database import BUSY_SECONDS, Database, database_at
 from exporter.ledger.errors import LedgerError, LedgerRefusedError
+from exporter.ledger.last_sessions import last_sessions
 from exporter.ledger.migrations import ForeignDatabaseError, check, migrate
 from exporter.ledger.queries import (
     FIND_ALL,
@@ -111,7 +113,7 @@ class Ledger:
         with self._database.reading(seconds) as db:
             key = find(db, account)
             if committed is None or committed.key != key:
-                committed = self._committed[account] = _load(db, key)
+                committed = self._committed[account] = _load(db, key, committed)
         return committed
 
     def record(
@@ -161,10 +163,13 @@ class _Keys:
         return keys
 
 
-def _load(db: Connection, key: AccountKey | None) -> Committed:
+def _load(db: Connection, key: AccountKey | None, before: Committed | None) -> Committed:
+    """Returns an account as it is in the database; what is kept in memory alone is that of before."""
     state = load(db, key)
     is_complete = state.progress is not None and state.progress.complete
     rows = load_all_rows(db, key) if key is not None and is_complete else None
+    last = last_sessions((rows or {}).values(), None if before is None else before.state.last_sessions)
+    state = msgspec.structs.replace(state, last_sessions=last)
     return Committed(key, state, rows, load_rejected(db, key))
 
 
@@ -179,7 +184,7 @@ def _write(  # noqa: PLR0913, PLR0917 - all that is known when one listing is wr
     """Write what a listing changes: `update`, if the account has not changed since `before`."""
     key = lock(db, account)
     if before.key != key:
-        before, update = _load(db, key), None
+        before, update = _load(db, key, before), None
     rows = before.rows
     if rows is None:
         rows = load_rows(db, key, before.state.progress, recorded.listing)
@@ -190,6 +195,5 @@ def _write(  # noqa: PLR0913, PLR0917 - all that is known when one listing is wr
     save_rejected(db, written.id, update)
     add_to_totals(db, written.id, update.added)
     add_label_values(db, written.id, recorded.shown)
-    if before.rows is None and update.progress.complete:
-        return _load(db, written)
-    return before.after(written, rows, update, recorded)
+    after = before.after(written, rows, update, recorded)
+    return _load(db, written, after) if before.rows is None and update.progress.complete else after

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from sqlalchemy import Connection, inspect, select
 
 from exporter.ledger.database import database_at
-from exporter.ledger.errors import LedgerRefusedError
+from exporter.ledger.errors import LedgerRefusedError, NoLedgerError
 from exporter.ledger.migrations import ForeignDatabaseError, check
 from exporter.ledger.queries import AccountState, find, load
 from exporter.ledger.schema import accounts
@@ -23,12 +23,13 @@ def reading(url: str) -> Iterator[tuple[str, Connection]]:
     """Yields the name of a ledger, without its password, and a transaction that reads it.
 
     Raises:
+        NoLedgerError: where there is none.
         LedgerRefusedError: for a database that is no ledger of this version.
         LedgerError: when it cannot be read.
     """
     with closing(database_at(url)) as database:
         if not database.exists():
-            raise LedgerRefusedError(f"{database}: there is no ledger")
+            raise NoLedgerError(f"{database}: there is no ledger")
         with database.reading(READ_SECONDS) as db:
             database.verify(db)
             _refuse_others(db, str(database))
@@ -41,7 +42,7 @@ def _refuse_others(db: Connection, name: str) -> None:
     except ForeignDatabaseError as error:
         raise LedgerRefusedError(f"{name}: {error}") from error
     if not inspect(db).has_table(accounts.name):
-        raise LedgerRefusedError(f"{name}: there is no ledger")
+        raise NoLedgerError(f"{name}: there is no ledger")
     if not is_current:
         raise LedgerRefusedError(f"{name}: an earlier version made it; start the exporter on it once")
 

@@ -13,6 +13,11 @@ class Spec(msgspec.Struct, frozen=True):
     text: str
     labels: tuple[str, ...] = ()
 
+    def labels_with(self, metadata: tuple[str, ...]) -> tuple[str, ...]:
+        """Returns its labels; those of a series are followed by those of sessions' metadata."""
+        others = self.labels[len(_L) :]
+        return (*_L, *metadata, *others) if self.labels[: len(_L)] == _L else self.labels
+
 
 # Labels of metrics of an account, labels of metrics of a series, prefix of the exporter's own metrics.
 _A = ("provider", "account")
@@ -39,6 +44,12 @@ STARTS = Spec("cloud_browser_sessions_started_total", "counter", "Sessions seen 
 ENDS = Spec("cloud_browser_sessions_ended_total", "counter", "Sessions that reached an end.", (*_L, "status"))
 DURATIONS = Spec(
     "cloud_browser_session_duration_seconds", "histogram", "How long ended sessions had run.", _L
+)
+START_LATENCY = Spec(
+    "cloud_browser_session_start_seconds",
+    "histogram",
+    "How long sessions took from their creation until they ran.",
+    _L,
 )
 SECONDS = Spec(
     "cloud_browser_session_seconds_total", "counter", "Time that sessions have run, open ones included.", _L
@@ -132,6 +143,12 @@ DEADLINE = Spec(
     _X + "scrape_deadline_seconds",
     "gauge",
     "The time that this scrape had: Prometheus's timeout less the offset.",
+)
+LIMITED = Spec(
+    _X + "label_values_limited",
+    "gauge",
+    "Distinct values of a label in the list that are shown as other.",
+    (*_A, "label"),
 )
 ROWS = Spec(_X + "ledger_sessions", "gauge", "Sessions that the ledger keeps: recent ones only.", _A)
 LOWERED = Spec(

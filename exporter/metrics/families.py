@@ -20,12 +20,12 @@ from exporter.metrics.definitions import (
     TOOK,
     UP,
 )
-from exporter.metrics.listed import add_listed, add_open, add_open_ages, open_sessions
+from exporter.metrics.listed import add_limited, add_listed, add_open, add_open_ages, open_sessions
 from exporter.metrics.parts import Part
 from exporter.metrics.reported import add_reported
 from exporter.metrics.results import AccountDescription, AccountResult
-from exporter.metrics.samples import Families, all_series, merged
-from exporter.model import Account, Listing
+from exporter.metrics.samples import Families, SeriesLabels, all_series, merged
+from exporter.model import Account, Series
 
 
 def families(
@@ -37,13 +37,23 @@ def families(
         results: account by account.
         descriptions: what is known in advance of each of these accounts.
     """
-    parts = (part for result in results for part in account_parts(result, descriptions[result.account]))
-    return merged(part.make() for part in parts)
+    return merged(part.make() for part in page_parts(results, descriptions))
 
 
-def account_parts(result: AccountResult, description: AccountDescription) -> Iterator[Part]:
-    """Yields an account's part of a page, in parts: what changes at each scrape is apart from the rest."""
-    account, listing, totals = result.account, result.listing, result.totals
+def page_parts(
+    results: Iterable[AccountResult], descriptions: Mapping[Account, AccountDescription]
+) -> Iterator[Part]:
+    """Yields the same in parts: what changes at each scrape is apart from the rest."""
+    # A family has one set of labels: accounts without one of them have it empty.
+    names = tuple(sorted({name for one in descriptions.values() for name in one.metadata_labels}))
+    for result in results:
+        yield from _account_parts(result, descriptions[result.account], names)
+
+
+def _account_parts(
+    result: AccountResult, description: AccountDescription, names: tuple[str, ...]
+) -> Iterator[Part]:
+    account, listing = result.account, result.listing
     if SESSIONS_COLLECTOR in description.collectors:
         health = _health(result)
         yield _part(account, "health", health, partial(_add_health, account, health))
@@ -55,32 +65,44 @@ def account_parts(result: AccountResult, description: AccountDescription) -> Ite
         took = partial(_add_took, account, ACCOUNT_COLLECTOR, reported.seconds)
         yield _part(account, "report's time", reported.seconds, took)
     yield _part(account, "configured", description, partial(add_configured, account, description))
+    at = SeriesLabels(account, names, description.metadata_labels)
+    for name, figures, add in _series_parts(result, description, at):
+        yield _part(account, name, (figures, names), add, names)
     if listing is not None:
-        yield from _listing_parts(account, listing, description)
-    if totals is not None:
-        shown = () if listing is None else {series for series, _ in listing.listed}
-        for name, figures, add in parts_of_totals(account, totals, shown, description):
-            yield _part(account, name, figures, add)
+        limited = listing.limited, description.metadata_labels
+        yield _part(account, "limited", limited, partial(add_limited, account, *limited))
 
 
-def _listing_parts(account: Account, listing: Listing, description: AccountDescription) -> Iterator[Part]:
-    listed, traits = listing.listed, description.traits
-    yield _part(account, "listed", (traits, listed), partial(add_listed, account, listed, traits))
-    series = all_series(traits, (series for series, _ in listed))
-    still_open = open_sessions(listing)
-    add = partial(add_open, account, series, still_open, traits)
-    yield _part(account, "open", (traits, series, still_open), add)
-    # Of no open session the ages stay the same.
-    ages = traits, series, still_open, listing.time if still_open else None
-    yield _part(account, "ages", ages, partial(add_open_ages, account, listing, traits))
+def _series_parts(
+    result: AccountResult, description: AccountDescription, at: SeriesLabels
+) -> Iterator[tuple[str, object, Callable[[Families], None]]]:
+    """Yields the parts that have the labels of series: the name, the figures, what adds them."""
+    listing, traits = result.listing, description.traits
+    listed: Mapping[tuple[Series, str], int] = {} if listing is None else listing.listed
+    seen = {series for series, _ in listed}
+    if listing is not None:
+        yield "listed", (traits, listed), partial(add_listed, at, listed, traits)
+        every, still_open = all_series(traits, seen), open_sessions(listing)
+        yield "open", (traits, every, still_open), partial(add_open, at, every, still_open, traits)
+        # Of no open session the ages stay the same.
+        ages = traits, every, still_open, listing.time if still_open else None
+        yield "ages", ages, partial(add_open_ages, at, listing, traits)
+    if result.totals is not None:
+        yield from parts_of_totals(result.totals, result.last_sessions, seen, description, at)
 
 
-def _part(account: Account, name: str, figures: object, add: Callable[[Families], None]) -> Part:
-    return Part(account, name, figures, partial(_made, add))
+def _part(
+    account: Account,
+    name: str,
+    figures: object,
+    add: Callable[[Families], None],
+    metadata: tuple[str, ...] = (),
+) -> Part:
+    return Part(account, name, figures, partial(_made, add, metadata))
 
 
-def _made(add: Callable[[Families], None]) -> Sequence[Metric]:
-    made = Families()
+def _made(add: Callable[[Families], None], metadata: tuple[str, ...]) -> Sequence[Metric]:
+    made = Families(metadata)
     add(made)
     return made.families()
 

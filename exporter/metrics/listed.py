@@ -7,8 +7,8 @@ from itertools import accumulate
 
 import msgspec
 
-from exporter.metrics.definitions import EXPIRY, KEEP_ALIVE, OLDEST, OPEN_AGES, OPEN_COSTS, SESSIONS
-from exporter.metrics.samples import Families, all_series, series_labels
+from exporter.metrics.definitions import EXPIRY, KEEP_ALIVE, LIMITED, OLDEST, OPEN_AGES, OPEN_COSTS, SESSIONS
+from exporter.metrics.samples import Families, SeriesLabels, all_series
 from exporter.model import NANO_USD, SECOND, Account, Listing, ProviderTraits, Series
 
 # Upper bounds in seconds: 5 and 15 minutes, 1, 2, 4, 6 and 12 hours, a day.
@@ -45,18 +45,18 @@ def open_sessions(listing: Listing) -> dict[str, OpenSession]:
 
 
 def add_listed(
-    account: Account, listed: Mapping[tuple[Series, str], int], traits: ProviderTraits, made: Families
+    at: SeriesLabels, listed: Mapping[tuple[Series, str], int], traits: ProviderTraits, made: Families
 ) -> None:
     """Adds how many sessions are listed."""
     statuses = (*traits.open_statuses, *traits.ended_statuses)
     every = all_series(traits, (series for series, _ in listed))
     counts = {(series, status): 0 for series in every for status in statuses} | dict(listed)
     for (series, status), count in sorted(counts.items()):
-        made.add(SESSIONS, (*series_labels(account, series), status), count)
+        made.add(SESSIONS, (*at.of(series), status), count)
 
 
 def add_open(
-    account: Account,
+    at: SeriesLabels,
     every: Iterable[Series],
     still_open: Mapping[str, OpenSession],
     traits: ProviderTraits,
@@ -67,7 +67,7 @@ def add_open(
     for session in still_open.values():
         grouped[session.series].append(session)
     for series in every:
-        labels, sessions = series_labels(account, series), grouped[series]
+        labels, sessions = at.of(series), grouped[series]
         _add_times(made, labels, sessions)
         if traits.keep_alive:
             made.add(KEEP_ALIVE, labels, sum(one.keep_alive for one in sessions))
@@ -76,7 +76,7 @@ def add_open(
             made.add(OPEN_COSTS, (*labels, "proxy"), sum(one.proxy_cost for one in sessions) / NANO_USD)
 
 
-def add_open_ages(account: Account, listing: Listing, traits: ProviderTraits, made: Families) -> None:
+def add_open_ages(at: SeriesLabels, listing: Listing, traits: ProviderTraits, made: Families) -> None:
     """Adds the ages of the open sessions, by the provider's time; they change from scrape to scrape.
 
     Those known in advance stand at 0 without `keep_alive`; with it, a series appears with its first session.
@@ -92,9 +92,15 @@ def add_open_ages(account: Account, listing: Listing, traits: ProviderTraits, ma
         counts[key][bisect_left(_AGE_BOUNDS, age)] += 1
         sums[key] += age
     for key in sorted(counts):
-        labels = (*series_labels(account, key[0]), "true" if key[1] else "false")
+        labels = (*at.of(key[0]), "true" if key[1] else "false")
         buckets = list(zip(_AGE_NAMES, accumulate(counts[key]), strict=True))
         made.add(OPEN_AGES, labels, buckets, sums[key] / SECOND)
+
+
+def add_limited(account: Account, limited: Mapping[str, int], labels: Iterable[str], made: Families) -> None:
+    """Adds how many values of each label are shown as `other`."""
+    for label in ("project", "region", "status", *labels):
+        made.add(LIMITED, (account.provider, account.name, label), limited.get(label, 0))
 
 
 def _add_times(made: Families, labels: tuple[str, ...], sessions: Collection[OpenSession]) -> None:

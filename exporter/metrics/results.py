@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from exporter.metrics.counters import CounterKey
+from exporter.metrics.counters import CounterKey, LastSession
 from exporter.metrics.definitions import SESSIONS_COLLECTOR
 from exporter.model import Account, AccountReport, Listing, ProviderTraits
 
@@ -32,6 +32,7 @@ class AccountResult(msgspec.Struct, frozen=True):
     rejected_held: the number of rejected rows that the ledger remembers.
     totals_at: when the ledger was asked for the totals, or later, on the scraper's clock.
     reported: what was found beside the sessions; None where that is not collected.
+    last_sessions: the last session that totals of ends counted.
     """
 
     account: Account
@@ -45,6 +46,7 @@ class AccountResult(msgspec.Struct, frozen=True):
     rejected_held: int | None = None
     totals_at: float = math.inf
     reported: ReportResult | None = None
+    last_sessions: Mapping[CounterKey, LastSession] = {}
     detail: str = ""
 
 
@@ -55,6 +57,7 @@ class AccountDescription(msgspec.Struct, frozen=True):
     prices: in USD, by unit: `hour` of browser, `gb` of proxy traffic.
     limits: what it should not exceed, in base units, by name.
     collectors: what is read of it: `sessions`, `account`.
+    metadata_labels: the names of the labels of its sessions' metadata.
     """
 
     traits: ProviderTraits
@@ -62,3 +65,4 @@ class AccountDescription(msgspec.Struct, frozen=True):
     prices: Mapping[str, float] = {}
     limits: Mapping[str, float] = {}
     collectors: tuple[str, ...] = (SESSIONS_COLLECTOR,)
+    metadata_labels: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
 """What the rest of the exporter knows of a provider: one value of `Provider` for each."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Annotated, Any, Protocol, TypeAlias, runtime_checkable
 
@@ -8,13 +8,18 @@ import msgspec
 
 from exporter.client.api import Api
 from exporter.client.errors import ApiError
-from exporter.config.loader import printable
+from exporter.config.loader import parsed_by, printable
 from exporter.config.settings import NoOptions, Pricing
 from exporter.model import AccountReport, Listing, ProviderTraits, ReadWindow
 
 # Sent with each request for a list, so that only matching sessions are listed. A provider that takes some
 # texts only adds what parses them: `Annotated[Query, parsed_by(...)]`.
-Query: TypeAlias = Annotated[str | None, printable(2000)]
+Query: TypeAlias = Annotated[str | None, printable(2000, "only sessions that match are listed")]
+
+# Prices, of a provider whose API reports no cost.
+Prices: TypeAlias = Annotated[
+    Pricing | None, parsed_by(Pricing, "prices that estimate the cost, which the API does not report")
+]
 
 
 class AccountReading(msgspec.Struct, frozen=True):
@@ -69,7 +74,8 @@ class Provider(msgspec.Struct, frozen=True):
         base_url: where its API is, unless an account says otherwise.
         key_header: the request header that carries the API key.
         endpoints: the paths that are requested: the `endpoint` label of request metrics.
-        open: makes an account's reader, of the account's API and options.
+        open: makes an account's reader, of the account's API, its options, and the labels of its sessions'
+            metadata: pairs of a label's name and the key.
         open_account: makes the reader of what there is beside sessions; None where there is none.
         account_endpoints: the paths that it requests, or their templates.
         options: the configuration keys that only this provider takes. A field `pricing` holds a `Pricing`.
@@ -83,7 +89,7 @@ class Provider(msgspec.Struct, frozen=True):
     base_url: str
     key_header: str
     endpoints: tuple[str, ...]
-    open: Callable[[Api, Any], SessionReader]
+    open: Callable[[Api, Any, Sequence[tuple[str, str]]], SessionReader]
     options: type[msgspec.Struct] = NoOptions
     requests_per_second: int | None = None
     open_account: Callable[[Api], AccountReader] | None = None

@@ -59,6 +59,10 @@ FAULT = Failure(INTERNAL, "a fault of the exporter, please report it")
 UNKNOWN_STATE = "the ledger could be read only after the provider was; the next scrape counts"
 
 
+def _ignore(_: AccountResult) -> None:
+    pass
+
+
 class AccountScraper:
     """Scrapes one account, and owns what is known of it: it lives as long as the process, across reloads.
 
@@ -100,11 +104,14 @@ class AccountScraper:
         self._asked = -math.inf
         self._reason: str | None = None
 
-    def scrape(self, target: AccountTarget, deadline: float) -> AccountResult:
+    def scrape(
+        self, target: AccountTarget, deadline: float, sessions_read: Callable[[AccountResult], None] = _ignore
+    ) -> AccountResult:
         """Wait until no other thread reads the account, which ends an import; then read and record it.
 
         Failures are in the result. An account that was read after the deadline is counted as a timeout,
-        but its result is good: a later scrape may show it.
+        but its result is good: a later scrape may show it. `sessions_read` is given the result as it is for
+        those who do not wait for what is beside the sessions.
         """
         with self.turn.scrape():
             begun = self._clock()
@@ -113,10 +120,12 @@ class AccountScraper:
                 self._reports.begin(reader, begun + READING_SHARE * (deadline - begun))
             listing, failure = self._scrape_sessions(target, begun, deadline)
             seconds = self._clock() - begun
-            reported = None
-            if reader is not None:
-                reported = self._reports.finish(reader, begun, begun + LEDGER_SHARE * (deadline - begun))
-            return self._result(target, listing, failure, seconds, reported)
+            result = self._result(target, listing, failure, seconds, _no_report(target, TIMEOUT, seconds))
+            if reader is None:
+                return result
+            sessions_read(result)
+            reported = self._reports.finish(reader, begun, begun + LEDGER_SHARE * (deadline - begun))
+            return msgspec.structs.replace(result, reported=reported)
 
     def _scrape_sessions(
         self, target: AccountTarget, begun: float, deadline: float
@@ -158,6 +167,12 @@ class AccountScraper:
             except Exception:  # the thread's outermost edge: nobody else would report it
                 log.exception("import failed", **self._labels())
                 self._report_import(FAULT)
+
+    @property
+    def imported(self) -> tuple[int, bool]:
+        """How many sessions have been counted so far, and whether the history has been read to its end."""
+        state = self._known() or AccountState()
+        return state.started, state.progress is not None and state.progress.complete
 
     def timed_out(self, target: AccountTarget, seconds: float) -> AccountResult:
         """Return the result of a scrape that ends before this account's; `scrape` counts the timeout."""
@@ -269,6 +284,7 @@ class AccountScraper:
             seconds=seconds,
             totals_at=asked,
             reported=reported,
+            last_sessions={} if state is None else state.last_sessions,
         )
 
     def _report(self, failure: Failure | None) -> None:

@@ -32,12 +32,16 @@ class ScrapeResult(msgspec.Struct, frozen=True):
 
 
 class AccountScrape(msgspec.Struct, frozen=True):
-    """One account's part of a scrape: what is read, since when, with a timeout of so many seconds."""
+    """One account's part of a scrape: what is read, since when, with a timeout of so many seconds.
+
+    sessions: has the result once the sessions are read, while what is beside them is still being read.
+    """
 
     target: AccountTarget
     begun: float
     seconds: float
     future: Future[AccountResult]
+    sessions: Future[AccountResult] = msgspec.field(default_factory=Future)
 
     def can_serve(self, target: AccountTarget, seconds: float) -> bool:
         """Whether a scrape of this target with a timeout of so many seconds can share the result."""

@@ -146,13 +146,14 @@ class Scraper:
             return before
         account = self._account(target.account)
         name = f"{target.account.provider}/{target.account.name}"
-        call = partial(_scrape_after, before, account, target, now + seconds)
+        sessions: Future[AccountResult] = Future()
+        call = partial(_scrape_after, before, account, target, now + seconds, sessions)
         try:
             account.turn.allow_import()
             future = in_thread(name, call, self._start_thread, then=account.go_on_importing)
         except RuntimeError as error:  # not kept: the scrape before may still be in its thread
             return AccountScrape(target, now, seconds, _done(account.not_started(target, error)))
-        begun = self._scrapes[target.account] = AccountScrape(target, now, seconds, future)
+        begun = self._scrapes[target.account] = AccountScrape(target, now, seconds, future, sessions)
         return begun
 
     def _account(self, account: Account) -> AccountScraper:
@@ -190,11 +191,17 @@ class Scraper:
         scrape = in_flight.scrapes[account]
         if scrape.future.done():
             return scrape.future.result()
+        if scrape.sessions.done():
+            return scrape.sessions.result()
         return self._accounts[account].timed_out(scrape.target, self._clock() - in_flight.begun)
 
 
 def _scrape_after(
-    before: AccountScrape | None, account: AccountScraper, target: AccountTarget, deadline: float
+    before: AccountScrape | None,
+    account: AccountScraper,
+    target: AccountTarget,
+    deadline: float,
+    sessions: Future[AccountResult],
 ) -> AccountResult:
     """In the account's thread: return the result of the scrape before if it can serve; else scrape after it.
 
@@ -204,7 +211,7 @@ def _scrape_after(
         result = before.future.result()
         if before.same_request(target) and result.error != TIMEOUT:
             return result
-    return account.scrape(target, deadline)
+    return account.scrape(target, deadline, sessions.set_result)
 
 
 def _done(result: AccountResult) -> Future[AccountResult]:

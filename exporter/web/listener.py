@@ -56,6 +56,13 @@ async def listen(host: str, port: int) -> list[socket.socket]:
         raise OSError(f"cannot listen on {host}:{port}: {reason}; see --web.listen-address") from error
 
 
+def tune(listener: socket.socket) -> None:
+    """Set what the sockets inherit that a listening socket accepts."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it, macOS has not
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, ACKNOWLEDGE_MS)
+
+
 def base_url(listener: socket.socket, *, secure: bool) -> str:
     """Where a listening socket is reached, without a slash at the end: by its address, or as localhost."""
     host, port = listener.getsockname()[:2]
@@ -95,7 +102,5 @@ def _listener(family: int, address: str, port: int) -> socket.socket:
         dualstack_ipv6=family == socket.AF_INET6 and not address,
         backlog=BACKLOG,
     )
-    # Accepted sockets inherit these.
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
-    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, ACKNOWLEDGE_MS)
+    tune(opened)
     return opened

@@ -11,7 +11,7 @@ import msgspec
 from prometheus_client.core import GaugeMetricFamily
 
 from exporter.metrics.definitions import DEADLINE
-from exporter.metrics.families import account_parts
+from exporter.metrics.families import page_parts
 from exporter.metrics.parts import Part
 from exporter.model import Account
 from exporter.scrape.inflight import ScrapeResult
@@ -74,7 +74,7 @@ class Pages:
 
     def _parts(self, result: ScrapeResult) -> Iterator[Part]:
         """Yields the metrics of a scrape, then the exporter's own."""
-        yield from _account_parts(result)
+        yield from page_parts(result.results, result.plan.descriptions)
         yield from self._own.of_process()
         yield from self._own.of_accounts(one.account for one in result.results)
 
@@ -92,14 +92,9 @@ class Pages:
         self, result: ScrapeResult, encode: Encoder, content_type: str, *, zipped: bool
     ) -> bytes:
         own = self._own.of_accounts(one.account for one in result.results)
-        body = self._texts.page(encode, content_type, chain(_account_parts(result), own))
+        shown = page_parts(result.results, result.plan.descriptions)
+        body = self._texts.page(encode, content_type, chain(shown, own))
         return gzip.compress(body, compresslevel=GZIP_LEVEL) if zipped else body
-
-
-def _account_parts(result: ScrapeResult) -> Iterator[Part]:
-    descriptions = result.plan.descriptions
-    for one in result.results:
-        yield from account_parts(one, descriptions[one.account])
 
 
 def _deadline(seconds: float) -> Part:

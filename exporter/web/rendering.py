@@ -19,7 +19,7 @@ from exporter.model import Account
 
 Encoder: TypeAlias = Callable[[Any], bytes]
 Key: TypeAlias = tuple[Account | None, str, str]  # a part's owner and name, and a content type
-Shape: TypeAlias = tuple[str, ...]  # the names of families and samples, and the values of labels
+Shape: TypeAlias = tuple[str, ...]  # names of families, samples and labels, and labels' values
 
 _BEGINNING = re.compile(r"^(?=# HELP )", re.MULTILINE)
 _COMMENTS = re.compile(r"(?:#[^\n]*\n)*")
@@ -41,7 +41,7 @@ class RenderedPart(msgspec.Struct, frozen=True):
     """A part's text."""
 
     figures: object
-    shape: Shape
+    shape: Shape | None
     sections: Sequence[Section]
 
 
@@ -57,7 +57,7 @@ class TextCache:
     def page(self, encode: Encoder, content_type: str, parts: Iterable[Part]) -> bytes:
         """Returns the page of the parts' families, each name once; `encode` makes this content type.
 
-        Their samples have neither timestamps nor exemplars.
+        Their samples have no timestamps.
         """
         texts: dict[bytes, list[bytes]] = {}
         for part in parts:
@@ -73,10 +73,13 @@ class TextCache:
             return known
         families = [*part.make()]
         shape = _shape(families)
-        is_alike = known is not None and known.shape == shape
-        sections = known.sections if known is not None and is_alike else _sections(encode, families)
-        values = [_value(sample.value) for family in families for sample in family.samples]
-        sections = [_with_values(section, values) for section in sections]
+        if known is None or shape is None or known.shape != shape:
+            sections = _sections(encode, families, as_numbers=shape is not None)
+        else:
+            sections = known.sections
+        if shape is not None:
+            values = [_value(sample.value) for family in families for sample in family.samples]
+            sections = [_with_values(section, values) for section in sections]
         rendered = self._rendered[key] = RenderedPart(part.figures, shape, sections)
         return rendered
 
@@ -94,21 +97,24 @@ def _value(value: float) -> str:
     return text
 
 
-def _shape(families: Iterable[Metric]) -> Shape:
-    """Returns what a text is made of, but for values; the names of a family's labels never change."""
+def _shape(families: Iterable[Metric]) -> Shape | None:
+    """Returns what a text is made of, but for values. None if exemplars stand behind them."""
     shape: list[str] = []
     for family in families:
         shape.append(family.name)
-        for sample in family.samples:
+        for number, sample in enumerate(family.samples):
+            if sample.exemplar is not None:
+                return None
             shape.append(sample.name)
-            shape += sample.labels.values()
+            shape += sample.labels.values() if number else chain(*sample.labels.items())
     return tuple(shape)
 
 
-def _sections(encode: Encoder, families: Iterable[Metric]) -> list[Section]:
-    """Returns the families' text, with numbers from 0 in place of the values."""
-    text = encode(_Given(_numbered(families))).removesuffix(encode(_Given([]))).decode()
-    return [_section(family) for family in _BEGINNING.split(text)[1:]]
+def _sections(encode: Encoder, families: Iterable[Metric], *, as_numbers: bool) -> Sequence[Section]:
+    """Returns the families' text, which may have numbers from 0 in place of the values."""
+    families = _numbered(families) if as_numbers else families
+    text = encode(_Given(families)).removesuffix(encode(_Given([]))).decode()
+    return [_section(family, as_numbers=as_numbers) for family in _BEGINNING.split(text)[1:]]
 
 
 def _numbered(families: Iterable[Metric]) -> Iterable[Metric]:
@@ -119,12 +125,13 @@ def _numbered(families: Iterable[Metric]) -> Iterable[Metric]:
         yield numbered
 
 
-def _section(text: str) -> Section:
-    """Returns a numbered family. A line that begins with `#` is a comment: no sample's does."""
+def _section(text: str, *, as_numbers: bool) -> Section:
+    """Returns a family's section. A line that begins with `#` is a comment: no sample's does."""
     comments = _COMMENTS.match(text)
     assert comments is not None  # it matches the empty text
     samples = text[comments.end() :]
-    order = tuple(int(float(line.rpartition(" ")[2])) for line in samples.split("\n")[:-1])
+    lines = samples.split("\n")[:-1] if as_numbers else []
+    order = tuple(int(float(line.rpartition(" ")[2])) for line in lines)
     return Section(comments[0].encode(), samples.encode(), order)
 
 

@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -34,10 +35,12 @@ def test_all_parts_come_up_and_all_end() -> None:
     program("prometheus", "prometheus")
     program("prometheus-alertmanager", "prometheus-alertmanager")
     environ = {"PYTHONPATH": str(ROOT)}
-    with Process(*STACK, "--ports", "free", environ=environ, capture="stdout", grace=TIMEOUT) as stack:
+    with Process(
+        *STACK, "--ports", "free", "--history", "1", environ=environ, capture="stdout", grace=TIMEOUT
+    ) as stack:
         stack.wait_for_log("leaves no files behind")
         pages = dict(re.findall(r"^  (\w+) +(http://localhost:\d+)", stack.log, re.MULTILINE))
-        assert pages.keys() >= {"exporter", "simulator", "Prometheus", "Alertmanager"}
+        assert pages.keys() >= {"exporter", "production", "staging", "Prometheus", "Alertmanager"}
         api = f"{pages['Prometheus']}/api/v1"
         targets = wait_until(lambda: scraped(f"{api}/targets"), "a first scrape")
         assert [one["labels"]["job"] for one in targets] == ["cloud-browser-exporter"]
@@ -45,6 +48,8 @@ def test_all_parts_come_up_and_all_end() -> None:
         assert {group["name"] for group in groups} >= {"cloud-browser-thresholds", "cloud-browser-sums"}
         managers = wait_until(lambda: active(f"{api}/alertmanagers"), "Alertmanager to be discovered")
         assert [one["url"] for one in managers] == [f"{pages['Alertmanager']}/api/v2/alerts"]
+        wait_until(lambda: hours_of_history(api) > 12, "history")
+        wait_until(lambda: youngest(api) > 0, "counters of all accounts")
         stack.signal(signal.SIGINT)
         assert stack.wait() == 0
     assert not [page for page in pages.values() if in_use(int(page.rpartition(":")[2]))]
@@ -54,6 +59,21 @@ def scraped(url: str) -> list[dict[str, Any]]:
     """Prometheus's targets, once all of them have been scraped."""
     targets: list[dict[str, Any]] = answer(url)["data"]["activeTargets"]
     return targets if all(one["health"] == "up" for one in targets) else []
+
+
+def hours_of_history(api: str) -> float:
+    """How many hours of spending Prometheus knows, of a time before it was there."""
+    query = 'max(count_over_time(cloud_browser_cost_usd_total{account="production"}[1d:1h]))'
+    found = answer(f"{api}/query?query={quote(query)}")["data"]["result"]
+    return float(found[0]["value"][1]) if found else 0
+
+
+def youngest(api: str) -> float:
+    """The least age of the accounts' oldest open sessions, in seconds: nothing is begun in the future."""
+    metric = "cloud_browser_oldest_open_session_start_timestamp_seconds"
+    query = f"min(time() - min by (provider, account) ({metric}))"
+    found = answer(f"{api}/query?query={quote(query)}")["data"]["result"]
+    return float(found[0]["value"][1]) if found else 0
 
 
 def active(url: str) -> list[dict[str, Any]]:

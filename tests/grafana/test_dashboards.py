@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from itertools import combinations, pairwise, product
-from math import prod
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,10 @@ import requests
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from grafana import limits
+from exporter.metrics.definitions import Spec
+from grafana import records
 from grafana.build import FOLDER, files
-from grafana.promql import VARIABLES
+from grafana.promql import REPLICAS, VARIABLES
 from tests.support.expressions import (
     DASHBOARDS,
     RANGE,
@@ -42,14 +42,17 @@ UNITS = {
     "percentunit": "Percent (0.0-1.0)",
     "currencyUSD": "Dollars ($)",
     "s": "seconds (s)",
-    "cpm": "counts/min (cpm)",
+    "h": "hours (h)",
     "bytes": "bytes(IEC)",
     "decbytes": "bytes(SI)",
-    "Bps": "bytes/sec(SI)",
     "bool_yes_no": "Yes / No",
 }
 # What a panel may cover beside the dashboard's range: Grafana knows these by name, "today so far" and so on.
-SINCE = {"now/d", "now/M"}
+SINCE = {"now/d", "now/M", "14d"}
+# Labels that the configuration names: `metadata_labels`.
+METADATA = frozenset({"team"})
+RECORDED = {spec.name: frozenset(spec.labels) for spec in vars(records).values() if isinstance(spec, Spec)}
+RECORDED |= {spec.name: frozenset(spec.labels) for spec in records.BURN_RATES.values()}
 
 Exposed = Mapping[str, frozenset[str]]
 
@@ -75,17 +78,27 @@ def test_a_dashboard_keeps_its_address_and_leads_to_the_others(path: Path) -> No
 
 @each_dashboard
 def test_panels_are_numbered_and_stand_beside_each_other_on_the_grid(path: Path) -> None:
-    every = load(path)["panels"]
-    numbers = [panel["id"] for panel in every]
+    top = load(path)["panels"]
+    numbers = [panel["id"] for one in top for panel in (one, *one.get("panels", ()))]
     assert len(set(numbers)) == len(numbers)
     assert min(numbers) > 0
-    for panel in every:
-        cell = panel["gridPos"]
-        assert cell["x"] >= 0 < cell["w"]
-        assert cell["x"] + cell["w"] <= 24
-    assert not [
-        (one["title"], other["title"]) for one, other in combinations(every, 2) if overlap(one, other)
-    ]
+    for group in (top, *(row["panels"] for row in top if row.get("collapsed"))):
+        for panel in group:
+            cell = panel["gridPos"]
+            assert cell["x"] >= 0 < cell["w"]
+            assert cell["x"] + cell["w"] <= 24
+        assert not [
+            (one["title"], other["title"]) for one, other in combinations(group, 2) if overlap(one, other)
+        ]
+
+
+@each_dashboard
+def test_what_stands_below_a_collapsed_row_follows_it(path: Path) -> None:
+    for one, other in pairwise(load(path)["panels"]):
+        if one["type"] == "row":
+            assert other["gridPos"]["y"] == one["gridPos"]["y"] + 1
+            assert bool(one["panels"]) is one.get("collapsed", False)
+            assert all(panel["gridPos"]["y"] > one["gridPos"]["y"] for panel in one["panels"])
 
 
 def overlap(one: Json, other: Json) -> bool:
@@ -100,12 +113,14 @@ def cells(panel: Json) -> set[tuple[int, int]]:
 
 @each_dashboard
 def test_every_line_of_the_grid_is_full(path: Path) -> None:
-    lines: dict[int, list[Json]] = {}
-    for panel in load(path)["panels"]:
-        lines.setdefault(panel["gridPos"]["y"], []).append(panel["gridPos"])
-    for cells in lines.values():
-        assert sum(cell["w"] for cell in cells) == 24
-        assert len({cell["h"] for cell in cells}) == 1
+    top = load(path)["panels"]
+    for group in (top, *(row["panels"] for row in top if row.get("collapsed"))):
+        lines: dict[int, list[Json]] = {}
+        for panel in group:
+            lines.setdefault(panel["gridPos"]["y"], []).append(panel["gridPos"])
+        for cells in lines.values():
+            assert sum(cell["w"] for cell in cells) == 24
+            assert len({cell["h"] for cell in cells}) == 1
 
 
 @each_dashboard
@@ -121,31 +136,75 @@ def test_every_panel_says_what_it_is_how_to_read_it_and_what_no_data_means(path:
 
 
 @each_dashboard
-def test_limits_rise(path: Path) -> None:
+def test_limits_rise_from_grey_which_is_the_colour_of_no_value(path: Path) -> None:
     for panel in panels(load(path)):
-        base, *steps = panel["fieldConfig"]["defaults"].get("thresholds", {"steps": [{"value": None}]})[
-            "steps"
-        ]
-        assert base["value"] is None
-        assert all(one["value"] < other["value"] for one, other in pairwise(steps))
+        own = panel["fieldConfig"]["defaults"].get("thresholds")
+        others = [one["value"] for one in overridden(panel) if one["id"] == "thresholds"]
+        for one in ([own] if own else []) + others:
+            base, *steps = one["steps"]
+            assert (base["value"], base["color"]) == (None, "#8e8e8e")
+            assert all(lower["value"] < higher["value"] for lower, higher in pairwise(steps))
+        assert panel["type"] != "stat" or own, "Grafana's own first step is green"
 
 
-def test_colours_change_where_alerts_fire() -> None:
-    groups = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules" / "cloud-browser.yml").read_text())
-    rules = {rule.get("record"): rule["expr"] for group in groups["groups"] for rule in group["rules"]}
-    for name, steps in {
-        "session_errors": limits.FAILING,
-        "session_timeouts": limits.FAILING,
-        "session_age_seconds": limits.OLD,
-        "pull_seconds": limits.SLOW,
-    }.items():
-        factors = re.fullmatch(r"vector\(([\d.* ]+)\)", rules[f"cloud_browser:{name}:threshold"])
-        assert factors
-        assert prod(map(float, factors[1].split("*"))) in dict(steps)
+def overridden(panel: Json) -> list[Json]:
+    return [one for override in panel["fieldConfig"]["overrides"] for one in override["properties"]]
+
+
+@each_dashboard
+def test_a_tables_cells_without_text_are_blank(path: Path) -> None:
+    """Grafana shows the text for no data in a cell whose label is empty, too."""
+    for panel in panels(load(path)):
+        if panel["type"] == "table":
+            (every,) = (
+                one for one in panel["fieldConfig"]["overrides"] if one["matcher"]["options"] == "/.*/"
+            )
+            assert every["properties"] == [{"id": "noValue", "value": ""}]
+
+
+@each_dashboard
+def test_links_say_where_they_lead_and_lead_to_a_dashboard(path: Path) -> None:
+    found = [
+        link
+        for panel in panels(load(path))
+        for one in overridden(panel)
+        if one["id"] == "links"
+        for link in one["value"]
+    ]
+    for link in found:
+        uid, chosen = re.fullmatch(r"/d/([\w-]+)\?(.+)", link["url"]).groups()  # type: ignore[union-attr]
+        assert uid in UIDS
+        assert uid != path.stem
+        assert set(re.findall(r"var-(\w+)=", chosen)) <= {"datasource", *VARIABLES}
+        assert link["title"].endswith("of this account")
+    assert path.stem == "cloud-browser-exporter" or found
+
+
+@each_dashboard
+def test_columns_that_links_are_filled_from_are_there(path: Path) -> None:
+    for panel in panels(load(path)):
+        (organize,) = [one for one in panel.get("transformations", []) if one["id"] == "organize"] or [None]
+        links = [link for one in overridden(panel) if one["id"] == "links" for link in one["value"]]
+        for link in links if organize else []:
+            columns = organize["options"]["renameByName"].values()
+            assert set(re.findall(r'fields\["(.+?)"\]', link["url"])) <= set(columns)
+
+
+@each_dashboard
+def test_an_importer_is_asked_for_the_data_source_and_told_what_is_needed(path: Path) -> None:
+    dashboard = load(path)
+    (asked,) = dashboard["__inputs"]
+    assert (asked["type"], asked["pluginId"]) == ("datasource", "prometheus")
+    assert dashboard["templating"]["list"][0]["current"]["value"] == f"${{{asked['name']}}}"
+    needed = {(one["type"], one["id"]) for one in dashboard["__requires"]}
+    kinds = {("panel", panel["type"]) for panel in panels(dashboard)}
+    assert needed == {("grafana", "grafana"), ("datasource", "prometheus"), *kinds}
 
 
 def test_units_are_grafanas() -> None:
-    used = {panel["fieldConfig"]["defaults"]["unit"] for path in DASHBOARDS for panel in panels(load(path))}
+    every = [panel for path in DASHBOARDS for panel in panels(load(path))]
+    used = {panel["fieldConfig"]["defaults"]["unit"] for panel in every}
+    used |= {one["value"] for panel in every for one in overridden(panel) if one["id"] == "unit"}
     assert used == set(UNITS)
 
 
@@ -181,7 +240,7 @@ def test_variables_that_no_panel_has_the_labels_of_are_hidden(path: Path) -> Non
 
 
 def mentioned(query: Query) -> set[str]:
-    return set(re.findall(r'"\$(\w+)"', query.expr))
+    return set(re.findall(r'~"\$(\w+)"', query.expr))
 
 
 def variables(dashboard: Json) -> list[Json]:
@@ -196,12 +255,13 @@ def offered(variable: Json) -> tuple[str, str]:
 
 
 @each_dashboard
-def test_alerts_are_marked(path: Path) -> None:
-    (annotation,) = load(path)["annotations"]["list"]
-    (selector,) = selectors(annotation["expr"])
-    assert selector.metric == "ALERTS"
-    assert selector.labels == {"alertstate", "alertname", "provider", "account"}
-    assert "placement" not in annotation, "Grafana would hide it in a menu"
+def test_alerts_restarts_outages_and_what_is_counted_after_them_are_marked(path: Path) -> None:
+    marked = load(path)["annotations"]["list"]
+    assert [one["name"] for one in marked] == ["Alerts", "Restarts", "Outages", "Catch-up"]
+    metrics = [{selector.metric for selector in selectors(one["expr"])} for one in marked]
+    start = {"process_start_time_seconds", "cloud_browser_exporter_build_info"}
+    assert metrics == [{"ALERTS"}, start, {"cloud_browser_up"}, {"cloud_browser_up"}]
+    assert all("placement" not in one for one in marked), "Grafana would hide it in a menu"
 
 
 @each_query
@@ -209,23 +269,52 @@ def test_an_expression_is_promql(query: Query) -> None:
     parsed(query.expr)
 
 
+def test_the_recorded_series_are_those_of_the_rules() -> None:
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "rules" / "cloud-browser.yml").read_text())
+    recorded = {rule.get("record") for group in rules["groups"] for rule in group["rules"]}
+    assert RECORDED.keys() <= recorded
+
+
+def test_the_limits_are_those_of_the_rules() -> None:
+    rules = (ROOT / "deploy" / "prometheus" / "rules" / "cloud-browser.yml").read_text()
+    for query in queries():
+        for limit in re.findall(r'limit="(\w+)"', query.expr):
+            assert re.search(rf"limit: \W?{limit}\b", rules), limit
+
+
 @each_query
 def test_every_selector_is_filtered_by_all_variables_that_it_has(query: Query, exposed: Exposed) -> None:
     for selector in selectors(query.expr):
         own = {f'{name}=~"${name}"' for name in VARIABLES if name in exposed[selector.metric]}
-        assert own <= set(selector.matchers)
-        assert {'job=~"$job"', 'instance=~"$instance"'} <= own
+        assert own - optional(selector.metric) <= set(selector.matchers)
+        assert selector.metric in {"ALERTS", *RECORDED} or {'job=~"$job"', 'instance=~"$instance"'} <= own
+
+
+def optional(metric: str) -> set[str]:
+    """Alerts that are of no account have no such label, so that their matchers are others."""
+    return {f'{name}=~"${name}"' for name in VARIABLES} if metric == "ALERTS" else set()
+
+
+@each_query
+def test_replicas_are_taken_as_one(query: Query) -> None:
+    """Of what is about sessions; processes are shown each by itself, and so is what they send."""
+    for selector in selectors(query.expr):
+        if query.dashboard != "cloud-browser-exporter" and selector.metric not in {"ALERTS", *RECORDED}:
+            assert selector.once, f"{selector.metric} doubles with a second replica"
+    for dropped in re.findall(r"without \((.+?)\)", query.expr):
+        assert dropped == ", ".join(REPLICAS)
 
 
 @each_query
 def test_counters_are_read_through_rate_or_increase_over_grafanas_windows(query: Query) -> None:
+    read = {(None, None), ("rate", RATE_INTERVAL), ("increase", RANGE), ("increase", RATE_INTERVAL)}
     for selector in selectors(query.expr):
+        if selector.function == "last_over_time":
+            assert selector.metric == "cloud_browser_project_info"
+            continue
         counter = re.search(r"_(total|bucket|count|sum)$", selector.metric)
-        windows = {None: None, "rate": RATE_INTERVAL, "increase": RANGE}
-        function = selector.function if selector.window else None
-        assert function in windows
-        assert selector.window == windows[function]
-        assert bool(counter) == (function is not None)
+        assert (selector.function if selector.window else None, selector.window) in read
+        assert bool(counter) == (selector.window is not None)
 
 
 @each_query
@@ -242,26 +331,28 @@ def exposed() -> Exposed:
     with Process(COMMAND, "demo", *flags, environ={}, grace=TIMEOUT) as demo:
         port = demo.wait_for_log(r"msg=serving .*port=(\d+)")[1]
         page = requests.get(f"http://{LOCAL}:{port}/metrics", timeout=60).text
-    return {
+    scraped = {
         sample.name: frozenset({*sample.labels, "job", "instance"})
         for family in text_string_to_metric_families(page)
         for sample in family.samples
     }
+    alerts = frozenset({"alertname", "alertstate", "severity", "provider", "account", "region"})
+    return {**scraped, **RECORDED, "ALERTS": alerts}
 
 
 @each_query
 def test_an_expression_uses_what_the_exporter_exposes(query: Query, exposed: Exposed) -> None:
     for selector in selectors(query.expr):
         assert selector.metric in exposed
-        assert selector.labels <= exposed[selector.metric]
-    has = set().union(*(exposed[selector.metric] for selector in selectors(query.expr)))
+        assert selector.labels - METADATA <= exposed[selector.metric]
+    has = set().union(*(exposed[selector.metric] for selector in selectors(query.expr)), METADATA)
     assert all(labels <= has for labels in grouped(query.expr))
 
 
 @each_query
 def test_a_legend_names_labels_that_its_series_have(query: Query, exposed: Exposed) -> None:
-    kept = list(grouped(query.expr)) or [exposed[selector.metric] for selector in selectors(query.expr)]
-    assert all(set(re.findall(r"{{(\w+)}}", query.legend)) <= labels for labels in kept)
+    kept = frozenset().union(*grouped(query.expr), *(exposed[one.metric] for one in selectors(query.expr)))
+    assert set(re.findall(r"{{(\w+)}}", query.legend)) <= kept
 
 
 @each_dashboard

@@ -5,7 +5,17 @@ import pytest
 from hypothesis import HealthCheck
 
 from exporter.ledger.accounting import AccountingPolicy, AccountProgress, LedgerUpdate, apply_listing, bucket
-from exporter.metrics.counters import COST, ENDED, PROXY_BYTES, REVISIONS, STARTED, TIME, CounterKey
+from exporter.metrics.counters import (
+    COST,
+    ENDED,
+    PROXY_BYTES,
+    REVISIONS,
+    START,
+    START_SUM,
+    STARTED,
+    TIME,
+    CounterKey,
+)
 from exporter.model import HOUR, SECOND, Listing, Series, Usage
 from tests.support.accounting_machine import Memory, World
 from tests.support.examples import examples
@@ -113,7 +123,8 @@ def test_the_watermark_never_moves_back_and_never_on_a_partial_listing() -> None
 
 
 @pytest.mark.parametrize(
-    ("duration", "bound"), [(0, "10"), (10, "10"), (11, "30"), (21600, "21600"), (21601, "+Inf")]
+    ("duration", "bound"),
+    [(0, "1"), (1, "1"), (2, "5"), (10, "10"), (11, "30"), (21600, "21600"), (21601, "+Inf")],
 )
 def test_a_bucket_holds_its_upper_bound(duration: int, bound: str) -> None:
     assert bucket(duration * SECOND) == bound
@@ -135,3 +146,46 @@ def test_an_end_before_the_last_reading_is_no_revision() -> None:
     one = apply_listing(None, {}, listing(session(usage=Usage(MINUTE))), RULES)
     done = session(status="error", ending="error", ended=T0 + MINUTE - 1, usage=Usage(MINUTE - 1))
     assert CounterKey(Series("", ""), REVISIONS) not in after(one, listing(done)).added
+
+
+def started(update: LedgerUpdate) -> dict[str, int]:
+    """What a listing adds to the starts, by bucket and in sum."""
+    return {
+        key.label or key.counter: n for key, n in update.added.items() if key.counter in {START, START_SUM}
+    }
+
+
+def test_how_long_a_session_took_to_start_counts_once() -> None:
+    pending = session(status="pending", started=None)
+    one = apply_listing(None, {}, listing(pending), RULES)
+    assert started(one) == {}
+    running = session(start_latency=1_500_000)
+    two = after(one, listing(running))
+    assert started(two) == {"2": 1, "start_sum": 1_500_000}
+    later = msgspec.structs.replace(running, start_latency=9 * SECOND, ended=T0 + MINUTE, ending="completed")
+    assert started(after(two, listing(later, time=T0 + HOUR))) == {}
+
+
+def test_a_start_that_is_first_seen_with_the_end_counts() -> None:
+    ended = session(start_latency=120 * SECOND + 1, ended=T0 + MINUTE, ending="error")
+    assert started(apply_listing(None, {}, listing(ended, time=T0 + HOUR), RULES)) == {
+        "+Inf": 1,
+        "start_sum": 120 * SECOND + 1,
+    }
+
+
+def test_a_start_before_the_ledger_began_does_not_count_where_history_is_skipped() -> None:
+    running, pending = session(start_latency=SECOND), session(id="s2", status="pending", started=None)
+    one = apply_listing(None, {}, listing(running, pending, time=T0 + MINUTE), SKIP)
+    assert started(one) == {}
+    now_running = msgspec.structs.replace(pending, started=T0, start_latency=SECOND, status="running")
+    two = after(one, listing(running, now_running, time=T0 + 2 * MINUTE), SKIP)
+    assert started(two) == {"1": 1, "start_sum": SECOND}
+
+
+def test_a_session_keeps_the_labels_under_which_it_was_first_counted() -> None:
+    labelled = Series("p1", "us-west-2", (("team", "checkout"),))
+    one = apply_listing(None, {}, listing(session(series=labelled)), RULES)
+    moved = session(series=Series("p1", "us-west-2", (("team", "other team"),)), usage=Usage(2 * MINUTE))
+    two = after(one, listing(moved, time=T0 + 2 * MINUTE))
+    assert {key.series for key in two.added} == {labelled}

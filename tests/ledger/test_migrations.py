@@ -11,9 +11,9 @@ from sqlalchemy import Connection, insert, inspect, select, text
 from exporter.ledger.database import database_at
 from exporter.ledger.migrations import MIGRATIONS, ForeignDatabaseError, check, migrate
 from exporter.ledger.queries import AccountState
-from exporter.ledger.schema import metadata, migrations
+from exporter.ledger.schema import metadata, migrations, sessions, totals
 from exporter.ledger.store import Ledger, LedgerRefusedError
-from exporter.model import HOUR, Account, Usage
+from exporter.model import HOUR, SECOND, Account, Usage
 from tests.support.listings import MINUTE, T0, listing, session
 from tests.support.recording import record
 
@@ -193,6 +193,54 @@ def test_a_session_of_an_older_ledger_that_was_counted_and_deleted_never_counts_
     with closing(Ledger(f"sqlite:///{path}")) as ledger:
         later = record(ledger, listing(old, time=T0), account=OURS)
     assert shown(later)["started", ""] == before["started", ""]
+
+
+def test_the_durations_of_an_older_ledger_are_moved_to_shorter_buckets_where_they_are_known(
+    db: Connection,
+) -> None:
+    migrations.create(db)
+    names = [*MIGRATIONS]
+    for name in names[: names.index("4-start-latency")]:
+        MIGRATIONS[name](db)
+        db.execute(insert(migrations).values(name=name))
+    for statement in (OLD_ACCOUNT, OLD_TOTALS, *(OLD_ROW.format(*row) for row in OLD_ROWS)):
+        db.execute(text(statement))
+    migrate(db)
+    assert check(db)
+    found = db.execute(select(totals.c.series, totals.c.detail, totals.c.value).order_by(totals.c.series))
+    assert sorted(tuple(row) for row in found) == [
+        ('["p1","east"]', "1", 1),
+        ('["p1","east"]', "10", 0),
+        ('["p1","west"]', "1", 2),
+        ('["p1","west"]', "10", 4),  # one that is kept, three that are not
+        ('["p1","west"]', "30", 1),
+        ('["p1","west"]', "5", 1),
+    ]
+    assert not any(db.scalars(select(sessions.c.start_counted)))
+
+
+OLD_ACCOUNT = (
+    "INSERT INTO accounts (id, provider, name, began, complete, listings, last_success)"
+    " VALUES (1, 'browserbase', 'ours', 1, TRUE, 1, 1.5)"
+)
+OLD_TOTALS = (
+    "INSERT INTO totals (account, series, counter, detail, value)"
+    """ VALUES (1, '["p1","west"]', 'duration', '10', 7), (1, '["p1","west"]', 'duration', '30', 1),"""
+    """ (1, '["p1","east"]', 'duration', '10', 1)"""
+)
+OLD_ROW = (
+    "INSERT INTO sessions (account, id, series, created, time, proxy_bytes, browser_cost, proxy_cost, billed,"
+    """ lowered, settled, ending) VALUES (1, '{0}', '["p1","{1}"]', 1, {2}, 0, 0, 0, 0, 0, TRUE, {3})"""
+)
+OLD_ROWS = (
+    ("at once", "west", 0, "'error'"),
+    ("1 s", "west", SECOND, "'error'"),
+    ("5 s", "west", 5 * SECOND, "'completed'"),
+    ("longer", "west", 5 * SECOND + 1, "'completed'"),
+    ("11 s", "west", 11 * SECOND, "'completed'"),
+    ("open", "west", SECOND, "NULL"),
+    ("east", "east", SECOND // 2, "'completed'"),
+)
 
 
 @pytest.mark.parametrize("name", MIGRATIONS)

@@ -6,7 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Exemplar, Timestamp
 
 from exporter.metrics import definitions as catalog
 from exporter.metrics.counters import (
@@ -17,13 +20,16 @@ from exporter.metrics.counters import (
     ENDED,
     PROXY_BYTES,
     REVISIONS,
+    START,
+    START_SUM,
     STARTED,
     TIME,
     CounterKey,
+    LastSession,
 )
 from exporter.metrics.definitions import Spec
-from exporter.metrics.families import account_parts, families
-from exporter.metrics.results import AccountResult
+from exporter.metrics.families import families, page_parts
+from exporter.metrics.results import AccountDescription, AccountResult
 from exporter.metrics.telemetry import Telemetry
 from exporter.model import SECOND, Account, Listing, Series, Usage
 from tests.support.listings import EAST, MINUTE, T0, WEST, listing, session
@@ -281,7 +287,7 @@ def test_rejected_rows_that_are_remembered_are_shown_where_that_is_known() -> No
 
 def figures(**changed: Any) -> dict[str, object]:
     """Those of each part of an account's page, by its name."""
-    return {part.name: part.figures for part in account_parts(result(**changed), DESCRIPTIONS[BB])}
+    return {part.name: part.figures for part in page_parts([result(**changed)], DESCRIPTIONS)}
 
 
 RUNNING = session(id="a", started=T0)
@@ -325,9 +331,176 @@ def test_what_changes_at_each_scrape_is_apart_from_what_seldom_does(
 )
 def test_parts_with_equal_figures_have_equal_families(changed: dict[str, Any]) -> None:
     before, after = (
-        {part.name: part for part in account_parts(one, DESCRIPTIONS[BB])}
-        for one in (result(), result(**changed))
+        {part.name: part for part in page_parts([one], DESCRIPTIONS)} for one in (result(), result(**changed))
     )
     same = {name for name, part in before.items() if part.figures == after[name].figures}
     assert all([*before[name].make()] == [*after[name].make()] for name in same)
     assert same != before.keys()
+
+
+TEAM, SQUAD = (("team", "Checkout"),), (("squad", "s1"),)
+
+
+def labelled(account: Account, *names: str) -> dict[Account, AccountDescription]:
+    return {**DESCRIPTIONS, account: msgspec.structs.replace(DESCRIPTIONS[account], metadata_labels=names)}
+
+
+def samples_of(
+    name: str, results: list[AccountResult], described: dict[Account, AccountDescription], **labels: str
+) -> dict[tuple[str, ...], float]:
+    """A metric's values by the values of the labels of metadata, of samples that have these labels."""
+    found: dict[tuple[str, ...], float] = {}
+    names = sorted({name for one in described.values() for name in one.metadata_labels})
+    for family in families(results, described):
+        for sample in (one for one in family.samples if one.name == name):
+            if labels.items() <= sample.labels.items():
+                key = tuple(sample.labels[label] for label in names)
+                assert key not in found
+                found[key] = sample.value
+    return found
+
+
+def test_metadata_is_in_the_labels_of_every_metric_of_a_series() -> None:
+    west = Series("p1", "us-west-2", TEAM)
+    totals = {
+        CounterKey(west, STARTED): 3,
+        CounterKey(west, COST, "browser"): 5,
+        CounterKey(WEST, STARTED): 1,
+    }
+    shown = listing(session(series=west), listed={(west, "running"): 1})
+    described = labelled(BB, "team")
+    results = [result(BB, totals=totals, listing=shown), result(BU)]
+    made = {family.name: family for family in families(results, described)}
+    for spec in catalog.TABLE:
+        family = made.get(spec.name.removesuffix("_total"))
+        for sample in family.samples if family else ():
+            assert ("team" in sample.labels) == ({"project", "region"} <= {*spec.labels}), sample
+            assert {*sample.labels} - {"le"} == {*spec.labels} | ({"team"} & {*sample.labels})
+    starts = "cloud_browser_sessions_started_total"
+    where = {"region": "us-west-2", "project": "p1", "provider": "browserbase"}
+    assert samples_of(starts, results, described, **where) == {("",): 1, ("Checkout",): 3}
+    # A value's other regions begin at 0, for increase().
+    where["region"] = "us-east-1"
+    assert samples_of(starts, results, described, **where) == {("",): 0, ("Checkout",): 0}
+    assert samples_of(starts, results, described, provider="browser_use", region="unknown") == {("",): 0}
+
+
+def test_totals_under_labels_that_are_not_configured_any_more_keep_their_sum() -> None:
+    series = [WEST, *(Series("p1", "us-west-2", pairs) for pairs in (TEAM, SQUAD, SQUAD + TEAM))]
+    totals = {CounterKey(one, STARTED): 10**n for n, one in enumerate(series)}
+    totals |= {CounterKey(one, DURATION, "30"): 1 for one in series}
+    results = [result(totals=totals, listing=None)]
+    started, bucket = "cloud_browser_sessions_started_total", "cloud_browser_session_duration_seconds_bucket"
+    west = {"region": "us-west-2", "project": "p1"}
+    expected: dict[tuple[str, ...], dict[tuple[str, ...], float]] = {
+        (): {(): 1111},
+        ("team",): {("",): 101, ("Checkout",): 1010},
+        ("squad",): {("",): 11, ("s1",): 1100},
+        ("squad", "team"): {("", ""): 1, ("", "Checkout"): 10, ("s1", ""): 100, ("s1", "Checkout"): 1000},
+        ("new",): {("",): 1111},
+    }
+    for names, values in expected.items():
+        described = labelled(BB, *names)
+        assert samples_of(started, results, described, **west) == values
+        counts = samples_of(bucket, results, described, le="30.0", **west)
+        assert sum(counts.values()) == 4
+
+
+def test_figures_are_others_when_another_account_has_other_labels() -> None:
+    kept = [
+        {part.name: part.figures for part in page_parts([result(BB)], labelled(BU, *names))}
+        for names in ((), ("team",), ("squad", "team"))
+    ]
+    of_series = "listed", "open", "ages", "usage", "counts"
+    assert all(len({str(one[name]) for one in kept}) == 3 for name in of_series)
+
+
+def test_values_that_are_shown_as_other_are_counted_for_each_label() -> None:
+    shown = listing(limited={"team": 7, "region": 2})
+    described = labelled(BB, "team")
+    (family,) = [
+        one
+        for one in families([result(listing=shown)], described)
+        if one.name == "cloud_browser_exporter_label_values_limited"
+    ]
+    counts = {sample.labels["label"]: sample.value for sample in family.samples}
+    assert counts == {"project": 0, "region": 2, "status": 0, "team": 7}
+
+
+def test_how_long_sessions_took_to_start_is_shown_of_providers_that_say_it() -> None:
+    totals = {CounterKey(WEST, START, "0.5"): 2, CounterKey(WEST, START, "5"): 1}
+    totals |= {CounterKey(WEST, START, "+Inf"): 1, CounterKey(WEST, START_SUM): 500 * SECOND}
+    samples, west = page(result(totals=totals), result(BU)), "project=p1,region=us-west-2"
+    name = "cloud_browser_session_start_seconds"
+    bounds = ("0.5", "1.0", "2.0", "5.0", "10.0", "30.0", "60.0", "120.0", "+Inf")
+    assert [samples[f"{name}_bucket{{le={bound},{west}}}"] for bound in bounds] == [2, 2, 2, *[3] * 5, 4]
+    assert (samples[f"{name}_sum{{{west}}}"], samples[f"{name}_count{{{west}}}"]) == (500, 4)
+    assert samples[f"{name}_count{{project=p1,region=us-east-1}}"] == 0
+    assert not [one for one in page(result(BU)) if name in one]
+
+
+LAST = LastSession("5e1b0c42-7d0f-4c8e-9f63", 20 * SECOND, T0 + MINUTE)
+
+
+def openmetrics(*results: AccountResult) -> tuple[str, dict[str, dict[str, Exemplar]]]:
+    """The page, and the exemplars by name of the sample and its status or bucket."""
+    registry = CollectorRegistry()
+    registry.collect = lambda: iter(families(results, DESCRIPTIONS))  # type: ignore[method-assign]  # a registry of one page
+    text = generate_openmetrics(registry).decode()  # type: ignore[no-untyped-call]  # the library's
+    found: dict[str, dict[str, Exemplar]] = {}
+    for family in parse_openmetrics(text):  # type: ignore[no-untyped-call]  # the library's own omission
+        for sample in family.samples:
+            if sample.exemplar is not None:
+                label = sample.labels.get("status") or sample.labels["le"]
+                found.setdefault(sample.name, {})[label] = sample.exemplar
+    return text, found
+
+
+def test_the_last_session_is_an_exemplar_of_failures_and_durations() -> None:
+    last = {CounterKey(WEST, ENDED, "error"): LAST, CounterKey(WEST, DURATION, "30"): LAST}
+    _, found = openmetrics(result(last_sessions=last))
+    ended, at = {"session_id": LAST.id}, LAST.ended / SECOND
+    assert found == {
+        "cloud_browser_sessions_ended_total": {"error": Exemplar(ended, 1.0, Timestamp(int(at), 0))},
+        "cloud_browser_session_duration_seconds_bucket": {
+            "30.0": Exemplar(ended, 20.0, Timestamp(int(at), 0))
+        },
+    }
+
+
+def test_the_text_format_is_the_same_with_exemplars_and_without() -> None:
+    last = {CounterKey(WEST, ENDED, "error"): LAST, CounterKey(WEST, DURATION, "30"): LAST}
+    assert page(result(last_sessions=last)) == page(result())
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        (CounterKey(WEST, ENDED, "timed_out"), LAST.id),  # of which none was counted
+        (CounterKey(WEST, DURATION, "60"), LAST.id),
+        (CounterKey(WEST, ENDED, "error"), "https://live.example.com/secret"),
+        (CounterKey(WEST, ENDED, "error"), "a b"),
+        (CounterKey(WEST, ENDED, "error"), 'a"} 1 # {x="y'),
+        (CounterKey(WEST, ENDED, "error"), "\n"),
+        (CounterKey(EAST, ENDED, "error"), LAST.id),
+    ],
+)
+def test_what_was_not_counted_and_what_may_be_no_id_is_no_exemplar(key: CounterKey, name: str) -> None:
+    text, found = openmetrics(result(last_sessions={key: msgspec.structs.replace(LAST, id=name)}))
+    assert found == {}
+    assert "live.example" not in text
+
+
+def test_the_longest_id_is_an_exemplar() -> None:
+    last = {CounterKey(WEST, ENDED, "error"): msgspec.structs.replace(LAST, id="x" * 100)}
+    _, found = openmetrics(result(last_sessions=last))
+    assert len(found["cloud_browser_sessions_ended_total"]["error"].labels["session_id"]) == 100
+
+
+def test_series_that_are_shown_as_one_have_the_later_exemplar() -> None:
+    team = Series("p1", "us-west-2", TEAM)
+    later = LastSession("later", SECOND, LAST.ended + 1)
+    last = {CounterKey(team, ENDED, "error"): later, CounterKey(WEST, ENDED, "error"): LAST}
+    for some in (last, dict(reversed(last.items()))):
+        _, found = openmetrics(result(last_sessions=some))
+        assert found["cloud_browser_sessions_ended_total"]["error"].labels == {"session_id": "later"}

@@ -1,5 +1,6 @@
 """The account collector: beside the sessions, in a thread that it keeps, and never in their way."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,10 +14,20 @@ from exporter.ledger.store import Ledger
 from exporter.model import AccountReport
 from exporter.providers.base import AccountReading
 from exporter.scrape.account import AccountScraper
-from exporter.scrape.plan import AccountTarget
+from exporter.scrape.inflight import ScrapeResult
+from exporter.scrape.plan import AccountTarget, ScrapePlan
 from exporter.scrape.report import ReportScraper
+from exporter.scrape.scraper import Scraper
 from tests.support.listings import listing, session
-from tests.support.scripted_provider import LONG, ONE, HistoryProvider, Provider, Tally, Threads
+from tests.support.scripted_provider import (
+    LONG,
+    ONE,
+    HistoryProvider,
+    Provider,
+    Tally,
+    Threads,
+    of,
+)
 
 BOTH = ("sessions", "account")
 
@@ -167,6 +178,33 @@ def test_a_reading_that_hangs_keeps_the_sessions_no_longer_than_the_scrape(tmp_p
     assert (result.error, result.listing) == (None, provider.answers[0]), "in time"
     assert result.reported is not None
     assert result.reported.error == "timeout"
+
+
+def test_who_cannot_wait_for_what_hangs_gets_the_sessions(tmp_path: Path, tally: Tally) -> None:
+    """A client that shares the scrape with a shorter timeout, and everybody when the exporter stops."""
+    provider, reader = Provider(listing(session())), Reader()
+    reader.gate.clear()
+    with closing(Ledger(f"sqlite:///{tmp_path}/ledger.db")) as ledger:
+        scraper = Scraper(ScrapePlan((target(reader, provider),)), ledger, tally)
+
+        async def course() -> list[ScrapeResult]:
+            patient = asyncio.ensure_future(scraper.scrape(LONG))
+            await asyncio.to_thread(reader.asked.wait)
+            hasty = await scraper.scrape(0.05)
+            for _ in range(1000):
+                if of(hasty, ONE).listing is None:  # not recorded yet
+                    hasty = await scraper.scrape(0.05)
+            scraper.cancel_waiters()
+            return [hasty, await patient]
+
+        results = [of(one, ONE) for one in asyncio.run(course())]
+        reader.gate.set()
+        scraper.close()
+    for result in results:
+        assert (result.error, result.listing) == (None, provider.answers[0])
+        assert result.reported is not None
+        assert result.reported.error == "timeout"
+    assert (len(provider.windows), tally.failures) == (1, {})
 
 
 def test_its_deadline_leaves_time_to_show_what_was_read_by_then(tmp_path: Path) -> None:

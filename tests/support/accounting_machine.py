@@ -30,6 +30,9 @@ from exporter.metrics.counters import (
     ENDED,
     PROXY_BYTES,
     REVISIONS,
+    START,
+    START_BUCKETS,
+    START_SUM,
     STARTED,
     TIME,
     CounterKey,
@@ -38,6 +41,8 @@ from exporter.model import HOUR, SECOND, UNKNOWN, Listing, ReadWindow, Series, S
 from tests.support.listings import EAST, MINUTE, RULES, SETTLE, T0, WEST, session
 
 NEVER = T0 - 1000 * HOUR
+TEAM = Series("p1", "us-west-2", (("team", "checkout"),))
+LATENCIES = st.sampled_from([None, 0, 700_000, 3 * SECOND, 500 * SECOND])
 STATUSES = st.sampled_from(["completed", "error", "timed_out", "releasing"])
 
 
@@ -108,6 +113,7 @@ class Known:
     series: Series
     usage: Usage
     open_cost: int = 0
+    start: int | None = None
     ended: int | None = None
     ending: tuple[str, int] | None = None
     absent: int | None = None
@@ -120,6 +126,7 @@ class Known:
             self.settled = False
             return
         self.usage = highest(self.usage, self.figures(one))
+        self.start = one.start_latency if self.start is None else self.start
         if one.ended is None:
             self.open_cost = one.usage.browser_cost
             self.settled = False
@@ -218,10 +225,20 @@ class World(RuleBasedStateMachine):
                      usage=Usage(0, 100 * age, 5 * age, age))  # fmt: skip
 
     @rule(
-        series=st.sampled_from([WEST, EAST, Series("p2", "unknown")]), lives=st.sampled_from([None, 5, 120])
+        series=st.sampled_from([WEST, EAST, TEAM, Series("p2", "unknown")]),
+        lives=st.sampled_from([None, 5, 120]),
+        latency=LATENCIES,
     )
-    def start(self, series: Series, lives: int | None) -> None:
-        self.add(series, self.now, expires=lives and self.now + lives * MINUTE)
+    def start(self, series: Series, lives: int | None, latency: int | None) -> None:
+        expires = lives and self.now + lives * MINUTE
+        self.add(series, self.now, expires=expires, start_latency=latency)
+
+    @rule(data=st.data(), latency=LATENCIES)
+    def tell_or_change_the_start(self, data: st.DataObject, latency: int | None) -> None:
+        """How long a session took to start is told late, told otherwise, or not told any more."""
+        if self.changeable():
+            name = data.draw(st.sampled_from(self.changeable()))
+            self.live[name] = msgspec.structs.replace(self.live[name], start_latency=latency)
 
     @rule(age=st.integers(0, 40), length=st.integers(0, 40))
     def list_late(self, age: int, length: int) -> None:
@@ -279,7 +296,7 @@ class World(RuleBasedStateMachine):
             self.live[name] = msgspec.structs.replace(self.live[name], usage=grown)
             self.scrape_all(data)
 
-    @rule(data=st.data(), series=st.sampled_from([WEST, EAST]))
+    @rule(data=st.data(), series=st.sampled_from([WEST, EAST, TEAM]))
     def relabel(self, data: st.DataObject, series: Series) -> None:
         if self.live:
             name = data.draw(st.sampled_from(sorted(self.live)))
@@ -399,6 +416,9 @@ class World(RuleBasedStateMachine):
             sums[CounterKey(one.series, PROXY_BYTES)] += one.usage.proxy_bytes
             sums[CounterKey(one.series, COST, "browser")] += one.usage.browser_cost
             sums[CounterKey(one.series, COST, "proxy")] += one.usage.proxy_cost
+            if one.start is not None:
+                sums[CounterKey(one.series, START, bucket(one.start, START_BUCKETS))] += 1
+                sums[CounterKey(one.series, START_SUM)] += one.start
             if one.ending is not None:
                 status, duration = one.ending
                 sums[CounterKey(one.series, ENDED, status)] += 1

@@ -17,9 +17,10 @@ NANO = 10**9
 USD_PER_HOUR, USD_PER_GB = Decimal("0.12"), Decimal(12)  # as configured
 
 BOUNDS = (
-    *("10.0", "30.0", "60.0", "120.0", "300.0", "600.0", "900.0"),
+    *("1.0", "5.0", "10.0", "30.0", "60.0", "120.0", "300.0", "600.0", "900.0"),
     *("1800.0", "3600.0", "7200.0", "14400.0", "21600.0", "+Inf"),
 )
+START_BOUNDS = ("0.5", "1.0", "2.0", "5.0", "10.0", "30.0", "60.0", "120.0", "+Inf")
 COUNTERS = (
     "cloud_browser_sessions_started_total",
     "cloud_browser_sessions_ended_total",
@@ -27,6 +28,9 @@ COUNTERS = (
     "cloud_browser_session_duration_seconds_count",
     "cloud_browser_session_duration_seconds_sum",
     "cloud_browser_session_duration_seconds_bucket",
+    "cloud_browser_session_start_seconds_count",
+    "cloud_browser_session_start_seconds_sum",
+    "cloud_browser_session_start_seconds_bucket",
     "cloud_browser_proxy_bytes_total",
     "cloud_browser_cost_usd_total",
 )
@@ -68,7 +72,7 @@ def expected(fleet: Fleet, t: int) -> dict[Key, float]:
                 cost = partial(at, "cost_usd_total", source="reported")
                 shown[cost(kind="browser")] = total.browser_cost / NANO
                 shown[cost(kind="proxy")] = total.proxy_cost / NANO
-    return nonzero(shown | _buckets(fleet, t) | _estimates(fleet, t))
+    return nonzero(shown | _buckets(fleet, t) | _starts(fleet, t) | _estimates(fleet, t))
 
 
 def _sessions(fleet: Fleet, provider: str, t: int) -> Iterator[SimulatedSession]:
@@ -88,6 +92,20 @@ def _buckets(fleet: Fleet, t: int) -> dict[Key, float]:
                 if session.ended <= t and session.ended - session.started <= float(bound) * SECOND:
                     counts[at("session_duration_seconds_bucket", le=bound)] += 1
     return dict(counts)
+
+
+def _starts(fleet: Fleet, t: int) -> dict[Key, float]:
+    """How long Browserbase's sessions took to start; the sums are exact in whole milliseconds."""
+    counts, sums = Counter[Key](), Counter[Key]()
+    for session in _sessions(fleet, BROWSERBASE, t):
+        if session.started <= t:
+            at = partial(named, provider=BROWSERBASE, project=session.project, region=session.region)
+            latency = session.started - session.created
+            counts[at("session_start_seconds_count")] += 1
+            sums[at("session_start_seconds_sum")] += latency
+            fitting = (bound for bound in START_BOUNDS if latency <= float(bound) * SECOND)
+            counts.update(at("session_start_seconds_bucket", le=bound) for bound in fitting)
+    return dict(counts) | {name: total / SECOND for name, total in sums.items()}
 
 
 def _estimates(fleet: Fleet, t: int) -> dict[Key, float]:

@@ -13,7 +13,7 @@ import promql_parser as promql
 DASHBOARDS = sorted((Path(__file__).parents[2] / "grafana" / "dashboards").glob("*.json"))
 # Windows of lengths that nobody writes, to be known again in a parsed expression.
 RATE_INTERVAL, RANGE = timedelta(seconds=243), timedelta(seconds=21_607)
-WINDOWS = {"__rate_interval": "243s", "__range": "21607s", "__range_s": "21607"}
+WINDOWS = {"__rate_interval": "243s", "__range": "21607s", "__interval": "61s"}
 
 Json = dict[str, Any]
 
@@ -32,13 +32,17 @@ class Query(msgspec.Struct, frozen=True):
 
 
 class Selector(msgspec.Struct, frozen=True):
-    """A selector: its metric, its matchers as they are written, the function around it, and its window."""
+    """A selector: its metric, its matchers as they are written, its window, and the function of that window.
+
+    once: whether replicas are taken as one by an aggregation around it.
+    """
 
     metric: str
     matchers: tuple[str, ...]
     labels: frozenset[str]
     function: str | None
     window: timedelta | None
+    once: bool
 
 
 def load(path: Path) -> Json:
@@ -48,8 +52,9 @@ def load(path: Path) -> Json:
 
 
 def panels(dashboard: Json) -> list[Json]:
-    """A dashboard's panels, without the headings of rows."""
-    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    """A dashboard's panels, those of collapsed rows included, without the headings of rows."""
+    every = [one for panel in dashboard["panels"] for one in (panel, *panel.get("panels", ()))]
+    return [panel for panel in every if panel["type"] != "row"]
 
 
 def queries() -> list[Query]:
@@ -94,24 +99,34 @@ def selectors(expression: str) -> list[Selector]:
 
 
 def _selector(node: promql.VectorSelector, path: list[promql.Expr | None]) -> Selector:
-    window = path[-1].range if isinstance(path[-1], promql.MatrixSelector) else None
-    around = path[-1] if window is None else path[-2]
+    windows = [one for one in path if isinstance(one, promql.MatrixSelector | promql.SubqueryExpr)]
+    around = path[path.index(windows[-1]) - 1] if windows else None
     return Selector(
         metric=node.name or "",
         matchers=tuple(str(matcher) for matcher in node.matchers.matchers),
         labels=frozenset(matcher.name for matcher in node.matchers.matchers),
         function=around.func.name if isinstance(around, promql.Call) else None,
-        window=window,
+        window=windows[-1].range if windows else None,
+        once=any(_takes_once(one) for one in path),
     )
 
 
+def _takes_once(node: promql.Expr | None) -> bool:
+    """Whether it is a maximum or minimum, or a group, in which replicas do not add up."""
+    return isinstance(node, promql.AggregateExpr) and str(node.op) in {"max", "min", "group", "topk"}
+
+
 def grouped(expression: str) -> list[frozenset[str]]:
-    """The labels that each sum and other aggregation of an expression keeps."""
+    """The labels that each sum and other aggregation of an expression keeps, where it names them."""
     found: list[frozenset[str]] = []
 
     def enter(node: promql.Expr) -> None:
-        if isinstance(node, promql.AggregateExpr):
+        if isinstance(node, promql.AggregateExpr) and not _drops(node):
             found.append(frozenset(node.modifier.labels if node.modifier else ()))
 
     promql.walk(parsed(expression), enter)
     return found
+
+
+def _drops(node: promql.AggregateExpr) -> bool:
+    return node.modifier is not None and node.modifier.type == promql.AggModifierType.Without

@@ -31,7 +31,9 @@ def program(name: str, package: str) -> str:
     return path
 
 
-def run(*command: str | Path, environ: Mapping[str, str] = KEYS, given: str = "") -> tuple[int, str, str]:
+def run(
+    *command: str | Path, environ: Mapping[str, str] = KEYS, given: str = "", seconds: float = TIMEOUT
+) -> tuple[int, str, str]:
     """Run a program from its start to its end; returns its exit code, output and errors."""
     done = subprocess.run(
         command,
@@ -39,7 +41,7 @@ def run(*command: str | Path, environ: Mapping[str, str] = KEYS, given: str = ""
         input=given,
         capture_output=True,
         text=True,
-        timeout=TIMEOUT,
+        timeout=seconds,
         check=False,
     )
     return done.returncode, done.stdout, done.stderr

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from exporter.simulator.fleet import Fleet
 from exporter.simulator.server import Server, create_app
@@ -16,6 +17,7 @@ BROWSERBASE, BROWSER_USE = "browserbase", "browser_use"
 BESIDE = "/v1/projects", "/api/v3/billing/account"
 FLEET = Fleet(origin=ORIGIN, history=60, rate=60)
 BOTH = ("sessions", "account")
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
 class Providers:
@@ -98,6 +100,44 @@ def test_the_lists_retry_after_holds_for_it_too(tmp_path: Path) -> None:
             assert page.sum(provider, "collector_success", collector=collector) == 0
         assert page.sum(provider, "exporter_errors_total", collector="sessions", reason="rate_limited") == 2
         assert page.sum(provider, "exporter_errors_total", collector="account", reason="rate_limited") >= 1
+
+
+HOSTILE = 'Pl4ntedName \u202e"\\\n{}é'
+PROJECT = {"id": "Pl4ntedId/..", "name": HOSTILE, "concurrency": 7}
+BILLING = {"projectId": "Pl4ntedId", "name": HOSTILE, "planInfo": {"planName": HOSTILE}}
+
+
+@pytest.mark.parametrize("usage", [b'{"proxyBytes": 5}', b"Pl4ntedWords", 500, 302])
+def test_names_and_ids_are_shown_as_labels_and_never_in_a_log(tmp_path: Path, usage: bytes | int) -> None:
+    lists = Providers()
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == BESIDE[0]:
+            return web.json_response([PROJECT])
+        if request.path == BESIDE[1]:
+            return web.json_response(BILLING)
+        if not request.path.startswith(BESIDE[0]):
+            return await lists.answer(request)
+        if isinstance(usage, int):
+            return web.Response(status=usage, text=HOSTILE, headers={"Location": "/Pl4ntedPlace"})
+        return web.Response(body=usage)
+
+    with Server(answer) as server:
+        file = configuration(tmp_path, server.url, BOTH)
+        with exporter("--config.file", file, "--log.level", "debug") as command:
+            page = Page(command.get())
+            strict = {one.name for one in parse_openmetrics(command.get(Accept=OPENMETRICS).text)}  # type: ignore[no-untyped-call]  # the library's own omission
+            command.get("/")
+            log = command.log
+    assert page.sum(BROWSERBASE, "project_info", project="Pl4ntedId/..", project_name=SHOWN) == 1
+    assert page.sum(BROWSER_USE, "account_info", plan=SHOWN) == 1
+    assert "cloud_browser_project_info" in strict
+    assert page.sum(BROWSERBASE, "up") == page.sum(BROWSER_USE, "up") == 1
+    assert ("account collector failed" in log) == (usage != b'{"proxyBytes": 5}')
+    assert "Pl4nted" not in log
+
+
+SHOWN = 'Pl4ntedName "\\{}é'
 
 
 def test_alone_it_reads_no_list_and_says_nothing_of_sessions(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 from prometheus_client.core import GaugeHistogramMetricFamily, GaugeMetricFamily, Metric
 
-from exporter.metrics.families import account_parts, families
+from exporter.metrics.counters import ENDED, CounterKey, LastSession
+from exporter.metrics.families import families, page_parts
 from exporter.metrics.parts import Part, given
 from exporter.metrics.results import AccountResult
 from exporter.metrics.telemetry import Telemetry
@@ -91,7 +92,7 @@ def test_a_page_of_cached_parts_is_that_of_the_library(accept: str, changed: dic
     encode, content_type = negotiate(accept)
     cache = TextCache()
     for shown in (results(), results(**changed)):
-        parts = [part for one in shown for part in account_parts(one, DESCRIPTIONS[one.account])]
+        parts = [*page_parts(shown, DESCRIPTIONS)]
         whole = encode(Given([*families(shown, DESCRIPTIONS)]))
         assert cache.page(encode, content_type, parts) == whole
 
@@ -144,3 +145,26 @@ def odd(*values: float, label: str = "%s {} 7.0\n# HELP 8\r\u2028\\") -> Part:
         yield family
 
     return Part(ONE, "odd", (values, label), made)
+
+
+LAST = LastSession("5e1b0c42", 20_000_000, 1_800_000_000_000_000)
+
+
+@pytest.mark.parametrize("accept", FORMS)
+def test_exemplars_are_shown_as_the_library_writes_them(accept: str) -> None:
+    encode, cache = Counted(accept), TextCache()
+    errors = CounterKey(EAST, ENDED, "error")
+    last = [{}, {errors: LAST}, {errors: msgspec.structs.replace(LAST, id="other")}, {}]
+    for number, one in enumerate(last):
+        shown = results(totals={errors: 7 + number}, last_sessions=one)
+        whole = negotiate(accept)[0](Given([*families(shown, DESCRIPTIONS)]))
+        assert cache.page(encode, encode.content_type, page_parts(shown, DESCRIPTIONS)) == whole
+        assert whole.count(b"session_id") == (len(one) if "openmetrics" in accept else 0)
+
+
+def test_labels_of_another_name_are_rendered_anew() -> None:
+    encode, cache = Counted(), TextCache()
+    for name in ("team", "squad"):
+        described = {**DESCRIPTIONS, TWO: msgspec.structs.replace(DESCRIPTIONS[TWO], metadata_labels=(name,))}
+        text = cache.page(encode, encode.content_type, page_parts(results(), described))
+        assert text == negotiate("")[0](Given([*families(results(), described)]))

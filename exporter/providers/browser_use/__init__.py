@@ -4,13 +4,16 @@ from typing import Annotated
 
 import msgspec
 
-from exporter.config.loader import parsed_by
+from exporter.config.loader import parsed_by, quote
 from exporter.model import UNKNOWN, ProviderTraits
 from exporter.providers.base import Provider, Query
 from exporter.providers.browser_use.account import ACCOUNT_PATH, BrowserUseAccount
 from exporter.providers.browser_use.pages import PATH
 from exporter.providers.browser_use.reader import BrowserUse
 from exporter.providers.browser_use.wire import OPEN, STOPPED, TIMED_OUT
+from exporter.providers.metadata import MetadataLabels
+
+TERM = r"^[^=]*[^=\s][^=]*=.*\S"  # in the JSON Schema
 
 
 def metadata_term(text: str) -> str:
@@ -23,7 +26,9 @@ def metadata_term(text: str) -> str:
     """
     key, _, value = text.partition("=")
     if not (key.strip() and value.strip()):
-        raise ValueError("not a term of metadata; allowed: key=value, such as env=production")
+        raise ValueError(
+            f"{quote(text)} is not a term of metadata; allowed: key=value, such as env=production"
+        )
     return text
 
 
@@ -33,7 +38,7 @@ class Options(msgspec.Struct, frozen=True):
     query: a term `key=value`, sent as `metadata`.
     """
 
-    query: Annotated[Query, parsed_by(metadata_term)] = None
+    query: Annotated[Query, parsed_by(metadata_term, pattern=TERM)] = None
 
 
 PROVIDER = Provider(
@@ -50,7 +55,7 @@ PROVIDER = Provider(
     key_header="X-Browser-Use-API-Key",
     endpoints=(PATH,),
     requests_per_second=25,
-    open=lambda api, options: BrowserUse(api, options.query),
+    open=lambda api, options, metadata: BrowserUse(api, options.query, MetadataLabels(metadata)),
     options=Options,
     open_account=BrowserUseAccount,
     account_endpoints=(ACCOUNT_PATH,),

@@ -15,9 +15,8 @@ from exporter.providers.browser_use.wire import (
     OPEN,
     STOPPED,
     RawPage,
+    Rows,
     decode_page,
-    decode_row,
-    to_session,
 )
 from exporter.providers.rows import Rejections, RowError
 
@@ -53,8 +52,11 @@ class Pages:
         rejections: what was rejected.
     """
 
-    def __init__(self, api: Api, window: ReadWindow, deadline: float, metadata: str | None = None) -> None:
+    def __init__(
+        self, api: Api, window: ReadWindow, deadline: float, rows: Rows, metadata: str | None = None
+    ) -> None:
         self._filter = {"metadata": metadata} if metadata else {}
+        self._rows = rows
         self._api, self._window, self._deadline = api, window, deadline
         self._stop = api.clock() + READ_SHARE * (deadline - api.clock())
         self._pages_read, self._invalid_in_a_row = 0, 0
@@ -183,8 +185,7 @@ class Pages:
         """Yields the usable rows' sessions, and keeps those that the window includes."""
         for raw in items:
             try:
-                row, is_partial = decode_row(raw)
-                session = to_session(row, now)
+                session, is_partial = self._rows.session(raw, now)
             except RowError as error:
                 self.rejections.add(error)
                 continue

@@ -16,7 +16,8 @@ from exporter.model import Listing, ReadWindow, Session
 from exporter.providers.browser_use.pages import INVALID_PAGES, PAGE_SECONDS, FilterError, Pages
 from exporter.providers.browser_use.pagination import PageCursor, begin, resume
 from exporter.providers.browser_use.prefetch import Prefetch
-from exporter.providers.browser_use.wire import OPEN, SERIES, STOPPED
+from exporter.providers.browser_use.wire import OPEN, SERIES, STOPPED, Rows
+from exporter.providers.metadata import MetadataLabels
 
 KNOWN = frozenset({OPEN, STOPPED})
 MAX_MISMATCHES = 3  # readings in a row: sessions that begin between two requests explain no more
@@ -33,11 +34,11 @@ class BrowserUse:
     """Reads an account's sessions.
 
     Keeps the position in a long walk, the order found of the list, and whether the filters hold. With a
-    query, only the sessions whose metadata match it are listed.
+    query, only the sessions whose metadata match it are listed. `labels` are those of their metadata.
     """
 
-    def __init__(self, api: Api, query: str | None = None) -> None:
-        self._api, self._query = api, query
+    def __init__(self, api: Api, query: str | None = None, labels: MetadataLabels | None = None) -> None:
+        self._api, self._query, self._rows = api, query, Rows(labels)
         self._committed: _Walk | None = None
         self._latest: _Walk | None = None
         self._ahead = Prefetch()  # pages of the walk
@@ -102,7 +103,7 @@ class BrowserUse:
         return self._listing(pages, cursor, window, hidden, complete=cursor.done)
 
     def _pages(self, window: ReadWindow, deadline: float) -> Pages:
-        return Pages(self._api, window, deadline, self._query)
+        return Pages(self._api, window, deadline, self._rows, self._query)
 
     def _resumed(self, walk: _Walk) -> PageCursor:
         """Returns the cursor to go on with: from further back, unless the next page has been requested."""
@@ -203,12 +204,14 @@ class BrowserUse:
         statuses |= {
             name: status for name, status in pages.statuses.items() if name in ended and status != OPEN
         }
-        listed = Counter(statuses.values())
-        listed[STOPPED] += max(0, cursor.total - len(pages.statuses))
+        series = {one.id: one.series for one in sessions}
+        listed = Counter((series.get(name, SERIES), status) for name, status in statuses.items())
+        # Most of the stopped ones are not read: all are counted without the labels of their metadata.
+        listed[SERIES, STOPPED] += max(0, cursor.total - len(pages.statuses))
         return Listing(
             time=pages.time,
             sessions=tuple(sessions),
-            listed={(SERIES, status): count for status, count in listed.items() if count},
+            listed={key: count for key, count in listed.items() if count},
             covers=cursor.begun if complete else None,
             missing=tuple(_missing(pages, cursor).keys() - found) if complete else (),
             remaining=cursor.remaining,

@@ -1,8 +1,7 @@
 """The rows of Browser Use's API, decoded to exact figures.
 
-    decode_page(body)       # a RawPage; raises PayloadError
-    decode_row(raw)         # a BrowserRow, and whether a field of it was taken as absent; raises RowError
-    to_session(row, now)    # the session at a server time; raises RowError
+    decode_page(body)               # a RawPage; raises PayloadError
+    Rows(labels).session(raw, now)  # an item's session at a server time; raises RowError
 
 Facts are from the OpenAPI page of List Browser Sessions and, where that is silent, from clients in the wild:
 an MB is 2^20 bytes; decimals have up to 28 digits and may be null. `liveUrl`, `cdpUrl` and `recordingUrl` are
@@ -17,7 +16,7 @@ from msgspec import Meta
 
 from exporter.client.errors import PayloadError
 from exporter.labels import sanitize_label
-from exporter.model import NANO_USD, SECOND, UNKNOWN, Series, Session, Usage, micros
+from exporter.model import NANO_USD, SECOND, UNKNOWN, MetadataPairs, Series, Session, Usage, micros
 from exporter.providers.decoding import (
     MAX_BYTES,
     MAX_CLOCK_NOISE,
@@ -25,6 +24,7 @@ from exporter.providers.decoding import (
     MAX_NANO_USD,
     repair_lone_surrogates,
 )
+from exporter.providers.metadata import MetadataLabels
 from exporter.providers.rows import UNREADABLE, Id, Moment, RowDecoder, RowError
 
 OPEN, STOPPED, TIMED_OUT = "active", "stopped", "timed_out"
@@ -59,7 +59,36 @@ class RawPage(msgspec.Struct, frozen=True, rename="camel"):
 
 
 _PAGE = msgspec.json.Decoder(RawPage)
-_ROW = RowDecoder(BrowserRow, needed={"finished_at", "proxy_used_mb", "proxy_cost", "browser_cost"})
+
+
+class Rows:
+    """Decodes the items of a page to sessions, with the metadata that is shown in labels.
+
+    Args:
+        labels: which that is.
+    """
+
+    def __init__(self, labels: MetadataLabels | None = None) -> None:
+        self._labels = labels or MetadataLabels()
+        row = self._labels.added_to(BrowserRow, "metadata")
+        self._row = RowDecoder(row, needed={"finished_at", "proxy_used_mb", "proxy_cost", "browser_cost"})
+
+    def decode(self, raw: bytes | msgspec.Raw) -> tuple[BrowserRow, bool]:
+        """Decodes one item. Returns it, and whether a field of it was taken as absent.
+
+        Raises:
+            RowError: if a needed field is missing or of another type.
+        """
+        return self._row.decode(raw)
+
+    def session(self, raw: bytes | msgspec.Raw, now: int) -> tuple[Session, bool]:
+        """Returns an item's session as of a server time, and whether a field was taken as absent.
+
+        Raises:
+            RowError: if the item cannot be used.
+        """
+        row, is_partial = self._row.decode(raw)
+        return to_session(row, now, self._labels.of(row)), is_partial
 
 
 def decode_page(body: bytes) -> RawPage:
@@ -76,17 +105,8 @@ def decode_page(body: bytes) -> RawPage:
         raise PayloadError("a page of browsers is not what the API describes; check base_url") from error
 
 
-def decode_row(raw: bytes | msgspec.Raw) -> tuple[BrowserRow, bool]:
-    """Decodes one item of a page. Returns it, and whether a field of it was taken as absent.
-
-    Raises:
-        RowError: if a needed field is missing or of another type.
-    """
-    return _ROW.decode(raw)
-
-
-def to_session(row: BrowserRow, now: int) -> Session:
-    """Returns the session as of a server time.
+def to_session(row: BrowserRow, now: int, metadata: MetadataPairs = ()) -> Session:
+    """Returns the session as of a server time; `metadata` are its labels.
 
     Raises:
         RowError: if a figure is out of range, or the session ends before it starts or runs for years.
@@ -102,7 +122,7 @@ def to_session(row: BrowserRow, now: int) -> Session:
         raise RowError("times", row.id)
     return Session(
         id=row.id,
-        series=SERIES,
+        series=Series(SERIES.project, SERIES.region, metadata) if metadata else SERIES,
         status=status,
         created=started,
         usage=Usage(

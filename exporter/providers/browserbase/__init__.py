@@ -1,16 +1,13 @@
 """Browserbase."""
 
-from typing import Annotated
-
 import msgspec
 
-from exporter.config.loader import parsed_by
-from exporter.config.settings import Pricing
 from exporter.model import UNKNOWN, ProviderTraits
-from exporter.providers.base import Provider, Query
+from exporter.providers.base import Prices, Provider, Query
 from exporter.providers.browserbase.account import PROJECTS_PATH, USAGE_PATH, BrowserbaseAccount
 from exporter.providers.browserbase.reader import PATH, BrowserbaseReader
 from exporter.providers.browserbase.wire import ENDED, OPEN
+from exporter.providers.metadata import MetadataLabels
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -20,7 +17,7 @@ class Options(msgspec.Struct, frozen=True):
     """
 
     query: Query = None
-    pricing: Annotated[Pricing | None, parsed_by(Pricing)] = None
+    pricing: Prices = None
 
 
 PROVIDER = Provider(
@@ -32,13 +29,14 @@ PROVIDER = Provider(
         regions=("us-west-2", "us-east-1", "eu-central-1", "ap-southeast-1"),
         cost_source="estimated",
         keep_alive=True,
+        start_latency=True,
         session_page="https://www.browserbase.com/sessions/{id}",
     ),
     title="Browserbase",
     base_url="https://api.browserbase.com",
     key_header="X-BB-API-Key",
     endpoints=(PATH,),
-    open=lambda api, options: BrowserbaseReader(api, options.query),
+    open=lambda api, options, metadata: BrowserbaseReader(api, options.query, MetadataLabels(metadata)),
     options=Options,
     open_account=BrowserbaseAccount,
     account_endpoints=(PROJECTS_PATH, USAGE_PATH),

@@ -1,7 +1,8 @@
 """The rows of Browserbase's API.
 
-    decode(body, rejections)                # all rows that can be used; raises PayloadError
-    usable_rows(rows, now, rejections)      # those whose values are plausible at a server time
+    rows = Rows(MetadataLabels())
+    rows.decode(body, rejections)           # all rows that can be used; raises PayloadError
+    rows.usable(decoded, now, rejections)   # those whose values are plausible at a server time
     to_session(row, now)                    # the session
 
 Facts are from the OpenAPI page of List Sessions and, where that is silent, from clients in the wild, which
@@ -17,8 +18,9 @@ from msgspec import Meta
 
 from exporter.client.errors import PayloadError
 from exporter.labels import sanitize_label, sanitize_project_id
-from exporter.model import Series, Session, Usage, micros, moment
+from exporter.model import MetadataPairs, Series, Session, Usage, micros, moment
 from exporter.providers.decoding import MAX_BYTES, MAX_CLOCK_NOISE, MAX_DURATION, repair_lone_surrogates
+from exporter.providers.metadata import MetadataLabels
 from exporter.providers.rows import EARLIEST, UNREADABLE, Id, Moment, Rejections, RowDecoder, RowError
 
 OPEN, ENDED = ("pending", "running"), ("error", "timed_out", "completed")
@@ -50,70 +52,80 @@ class SessionRow(msgspec.Struct, frozen=True, gc=False, rename="camel"):
         return self.started_at or self.created_at
 
 
-_ROWS = msgspec.json.Decoder(list[SessionRow])
-_ROW = RowDecoder(SessionRow, needed={"started_at", "ended_at", "proxy_bytes"})
 _RAW = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def decode(body: bytes, rejections: Rejections) -> list[SessionRow]:
-    """Returns the well-formed rows.
+class Rows:
+    """Decodes lists of sessions, with the metadata that is shown in labels.
 
-    Raises:
-        PayloadError: if the body is anything but an array.
+    Args:
+        labels: which that is.
     """
-    try:
-        return repair_lone_surrogates(lambda text: _rows(text, rejections), body)
-    except msgspec.ValidationError as error:
-        raise PayloadError("the list of sessions is not an array; check base_url") from error
-    except UNREADABLE as error:
-        raise PayloadError("the list of sessions is not JSON; check base_url") from error
 
+    def __init__(self, labels: MetadataLabels) -> None:
+        row = labels.added_to(SessionRow, "user_metadata")
+        self._rows: msgspec.json.Decoder[list[SessionRow]] = msgspec.json.Decoder(list[row])  # type: ignore[valid-type]  # made by the configuration
+        self._row = RowDecoder(row, needed={"started_at", "ended_at", "proxy_bytes"})
 
-def usable_rows(rows: list[SessionRow], now: int, rejections: Rejections) -> list[SessionRow]:
-    """Returns the rows whose values are plausible at a server time, implausible optional ones left out."""
-    at = moment(now)
-    usable = [row for row in rows if _is_plausible(row, at)]
-    if len(usable) == len(rows):
-        return usable
-    return list(_repaired(rows, at, rejections))
+    def decode(self, body: bytes, rejections: Rejections) -> list[SessionRow]:
+        """Returns the well-formed rows.
 
-
-def _rows(body: bytes, rejections: Rejections) -> list[SessionRow]:
-    """Decodes all rows at once, or one by one where one is malformed."""
-    try:
-        return _ROWS.decode(body)
-    except msgspec.ValidationError:
-        if body.count(b",") > MAX_FIELDS:
-            raise PayloadError(f"the list of sessions has over {MAX_FIELDS} fields; check base_url") from None
-        return list(_one_by_one(_RAW.decode(body), rejections))
-
-
-def _one_by_one(raws: Iterable[msgspec.Raw], rejections: Rejections) -> Iterator[SessionRow]:
-    for raw in raws:
+        Raises:
+            PayloadError: if the body is anything but an array.
+        """
         try:
-            row, is_partial = _ROW.decode(raw)
-        except RowError as error:
-            rejections.add(error)
-            if rejections.rows > MAX_MALFORMED:
-                raise PayloadError(MALFORMED) from error
-        else:
-            rejections.add_partial(is_partial=is_partial)
-            yield row
+            return repair_lone_surrogates(lambda text: self._decoded(text, rejections), body)
+        except msgspec.ValidationError as error:
+            raise PayloadError("the list of sessions is not an array; check base_url") from error
+        except UNREADABLE as error:
+            raise PayloadError("the list of sessions is not JSON; check base_url") from error
 
+    def usable(self, rows: list[SessionRow], now: int, rejections: Rejections) -> list[SessionRow]:
+        """Returns the rows that are plausible at a server time, implausible optional values left out."""
+        at = moment(now)
+        usable = [row for row in rows if _is_plausible(row, at)]
+        if len(usable) == len(rows):
+            return usable
+        return list(self._repaired(rows, at, rejections))
 
-def _repaired(rows: list[SessionRow], now: datetime, rejections: Rejections) -> Iterator[SessionRow]:
-    for row in rows:
-        if _is_plausible(row, now):
-            yield row
-            continue
+    def _decoded(self, body: bytes, rejections: Rejections) -> list[SessionRow]:
+        """Decodes all rows at once, or one by one where one is malformed."""
         try:
-            repaired, is_partial = _ROW.tidy(row)
-            _check(repaired, now)
-        except RowError as error:
-            rejections.add(error)
-        else:
-            rejections.add_partial(is_partial=is_partial)
-            yield repaired
+            return self._rows.decode(body)
+        except msgspec.ValidationError:
+            if body.count(b",") > MAX_FIELDS:
+                raise PayloadError(
+                    f"the list of sessions has over {MAX_FIELDS} fields; check base_url"
+                ) from None
+            return list(self._one_by_one(_RAW.decode(body), rejections))
+
+    def _one_by_one(self, raws: Iterable[msgspec.Raw], rejections: Rejections) -> Iterator[SessionRow]:
+        for raw in raws:
+            try:
+                row, is_partial = self._row.decode(raw)
+            except RowError as error:
+                rejections.add(error)
+                if rejections.rows > MAX_MALFORMED:
+                    raise PayloadError(MALFORMED) from error
+            else:
+                rejections.add_partial(is_partial=is_partial)
+                yield row
+
+    def _repaired(
+        self, rows: list[SessionRow], now: datetime, rejections: Rejections
+    ) -> Iterator[SessionRow]:
+        for row in rows:
+            if _is_plausible(row, now):
+                yield row
+                continue
+            try:
+                repaired, is_partial = self._row.tidy(row)
+                _check(repaired, now)
+            except RowError as error:
+                rejections.add(error)
+            else:
+                rejections.add_partial(is_partial=is_partial)
+                yield repaired
 
 
 def _is_plausible(row: SessionRow, now: datetime) -> bool:
@@ -159,15 +171,15 @@ def _estimated_end(row: SessionRow) -> datetime:
     return max(row.begun, end if row.expires_at is None else min(end, row.expires_at))
 
 
-def to_session(row: SessionRow, now: int) -> Session:
-    """Returns the session as of a server time."""
+def to_session(row: SessionRow, now: int, metadata: MetadataPairs = ()) -> Session:
+    """Returns the session as of a server time; `metadata` are its labels."""
     status, end, begun = sanitize_label(row.status), end_of(row), micros(row.begun)
     is_pending = status == "pending"  # it does not run yet, whatever its startedAt says
     ended = None if end is None else max(begun, micros(end))
     time = max(0, (now if ended is None else ended) - begun)
     return Session(
         id=row.id,
-        series=Series(sanitize_project_id(row.project_id), sanitize_label(row.region)),
+        series=Series(sanitize_project_id(row.project_id), sanitize_label(row.region), metadata),
         status=status,
         created=micros(row.created_at),
         usage=Usage(0 if is_pending else time, row.proxy_bytes or 0),
@@ -178,4 +190,12 @@ def to_session(row: SessionRow, now: int) -> Session:
         keep_alive=bool(row.keep_alive),
         end_is_known=ended is None or row.ended_at is not None,
         is_incomplete=row.proxy_bytes is None,
+        start_latency=None if is_pending else _start_latency(row),
     )
+
+
+def _start_latency(row: SessionRow) -> int | None:
+    """Returns how long a session that runs, or ran, took to start: at least 0, whatever two clocks say."""
+    if row.started_at is None:
+        return None
+    return max(0, micros(row.started_at) - micros(row.created_at))

@@ -8,10 +8,11 @@ import pytest
 
 from exporter.client.api import Api
 from exporter.client.errors import AnswerTimeoutError, PayloadError
-from exporter.model import HOUR, SECOND, ReadWindow, Session, Usage, micros
+from exporter.model import HOUR, SECOND, ReadWindow, Series, Session, Usage, micros
 from exporter.providers.browser_use.pages import MAX_INVALID_PAGES, PAGES_PER_SCRAPE
 from exporter.providers.browser_use.reader import BrowserUse
 from exporter.providers.browser_use.wire import MAX_ROWS, SERIES
+from exporter.providers.metadata import MetadataLabels
 from exporter.simulator.browser_use import FACTS
 from exporter.simulator.fleet import ORDERS, Fleet, session_at
 from exporter.simulator.server import Server, create_app
@@ -322,3 +323,21 @@ def test_a_query_lists_the_sessions_whose_metadata_match_alone() -> None:
     for listing in listings:
         assert ids(listing) == wanted
         assert sum(listing.listed.values()) == len(wanted)
+
+
+def test_open_sessions_are_listed_by_their_labels_and_ended_ones_without(cloud: Cloud) -> None:
+    cloud.account = BrowserUse(cloud.api, labels=MetadataLabels((("team", "team"),)))
+    cloud.active = [
+        row(id=f"a{n}", status="active", finishedAt=None, metadata={"team": "ab"[n % 2]}) for n in range(3)
+    ]
+    cloud.stopped = [row(id="s", metadata={"team": "a"}), row(id="t", metadata=None)]
+    listing = cloud.read()
+    of_a, of_b = (Series("", "unknown", (("team", team),)) for team in "ab")
+    assert listing.listed == {(of_a, "active"): 2, (of_b, "active"): 1, (SERIES, "stopped"): 2}
+    assert {one.id: one.series for one in listing.sessions} == {
+        "a0": of_a,
+        "a1": of_b,
+        "a2": of_a,
+        "s": of_a,
+        "t": SERIES,
+    }

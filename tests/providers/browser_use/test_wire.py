@@ -16,8 +16,8 @@ from exporter.providers.browser_use.wire import (
     MAX_PAGE_BYTES,
     MEGABYTE,
     BrowserRow,
+    Rows,
     decode_page,
-    decode_row,
     to_session,
 )
 from exporter.providers.decoding import MAX_DURATION
@@ -26,7 +26,7 @@ from tests.support.browser_use_rows import NOW, STARTED, at, row
 
 
 def decoded(**fields: Any) -> tuple[BrowserRow, bool]:
-    return decode_row(json.dumps(row(**fields)).encode())
+    return Rows().decode(json.dumps(row(**fields)).encode())
 
 
 def only(**fields: Any) -> Session:

@@ -113,6 +113,7 @@ def test_every_field_of_the_api_is_read() -> None:
         ending="completed",
         expires=micros(T0) + 3600 * SECOND,
         keep_alive=True,
+        start_latency=10 * SECOND,
     )
 
 
@@ -137,7 +138,7 @@ def test_a_listing_says_when_it_was_read_and_that_it_is_whole() -> None:
         ("region", {"series": Series("project", "unknown")}),
         ("proxyBytes", {"usage": Usage(60 * SECOND), "is_incomplete": True}),
         ("keepAlive", {"keep_alive": False}),
-        ("startedAt", {"started": micros(T0), "usage": Usage(70 * SECOND, 1234)}),
+        ("startedAt", {"started": micros(T0), "usage": Usage(70 * SECOND, 1234), "start_latency": None}),
         (
             "endedAt",
             {"ended": micros(T0) + 80 * SECOND, "usage": Usage(70 * SECOND, 1234), "end_is_known": False},

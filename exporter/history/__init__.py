@@ -1,0 +1,1 @@
+"""The sessions that providers still list, as samples of the time in which they ran."""
