@@ -6,7 +6,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,10 +14,12 @@ import msgspec
 from exporter import __version__
 from exporter import log as logs
 from exporter.app import Web, serve
-from exporter.commands import backfill
+from exporter.commands import backfill, check, sync
+from exporter.commands import config as configurations
 from exporter.commands import ledger as ledgers
 from exporter.commands.errors import CommandError
-from exporter.config.settings import ConfigError, default_ledger, from_environment, load
+from exporter.commands.flags import add_configuration, configuration_of, make_default_folder
+from exporter.config.settings import ConfigError
 from exporter.ledger.errors import LedgerError
 from exporter.providers import PROVIDERS
 from exporter.providers.base import Provider
@@ -31,11 +32,11 @@ Providers = Mapping[str, Provider]
 
 
 class Command(msgspec.Struct, frozen=True):
-    """A command: its help text, its flags, and what runs it."""
+    """A command: its help text, its flags, and what runs it, and may return an exit code."""
 
     text: str
     add_flags: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace, Providers], None]
+    run: Callable[[argparse.Namespace, Providers], int | None]
 
 
 def main(arguments: Sequence[str] | None = None, providers: Providers = PROVIDERS) -> int:
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None, providers: Providers = PROVIDER
     command, flags = parse(sys.argv[1:] if arguments is None else arguments, providers)
     logs.configure(flags.log_level, flags.log_format)
     try:
-        command.run(flags, providers)
+        code = command.run(flags, providers)
     except ConfigError as error:
         print(*error.faults, sep="\n", file=sys.stderr)
         return INVALID
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None, providers: Providers = PROVIDER
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
-    return OK
+    return OK if code is None else code
 
 
 def parse(arguments: Sequence[str], providers: Providers) -> tuple[Command, argparse.Namespace]:
@@ -114,7 +115,7 @@ def _main_parser(providers: Providers) -> _Parser:
     parser = _parser(NAME, COMMANDS["serve"], text)
     parser.usage = "%(prog)s [FLAGS] [COMMAND] [FLAGS]"
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    lines = (f"  {name:12} {command.text}" for name, command in COMMANDS.items())
+    lines = (f"  {name:14} {command.text}" for name, command in COMMANDS.items())
     parser.epilog = "\n".join(("commands:", *lines, "", "`COMMAND --help` shows a command's flags."))
     parser.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER, help="see below")
     return parser
@@ -147,22 +148,8 @@ def _parser(prog: str, command: Command, text: str) -> _Parser:
 
 
 def _add_serving(parser: argparse.ArgumentParser) -> None:
+    add_configuration(parser)
     add = parser.add_argument
-    add(
-        "--config.file",
-        dest="config",
-        type=Path,
-        metavar="FILE",
-        help="configuration in YAML; default: none, the accounts come from environment variables",
-    )
-    add(
-        "--ledger.url",
-        dest="ledger",
-        metavar="URL",
-        help="ledger's database, such as sqlite:////var/lib/ledger.db or postgresql://USER@HOST/DATABASE; "
-        "takes precedence over ledger.url in the configuration file; default: ledger.db in the user's state "
-        "directory",
-    )
     add(
         "--web.enable-lifecycle",
         dest="lifecycle",
@@ -238,22 +225,10 @@ def _web(flags: argparse.Namespace, *, lifecycle: bool = False) -> Web:
 
 def _serve(flags: argparse.Namespace, providers: Providers) -> None:
     environ = dict(os.environ)
-    read = partial(from_environment, providers, environ, flags.ledger)
-    if flags.config is not None:
-        read = partial(load, flags.config, providers, environ, flags.ledger)
-    config, default = read(), default_ledger(environ)
-    if (
-        config.ledger.url == default
-    ):  # only the default's folder is created: that of another ledger may be a typing error
-        _make_folder(Path(default.removeprefix("sqlite:///")).parent)
+    read = configuration_of(flags, providers, environ)
+    config = read()
+    make_default_folder(config, environ)
     serve(config, read, environ, _web(flags, lifecycle=flags.lifecycle), providers)
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"{path} cannot be made ({error.strerror}); name a ledger with --ledger.url") from error
 
 
 def _simulate(flags: argparse.Namespace, _: Providers) -> None:
@@ -270,15 +245,22 @@ def _demo(flags: argparse.Namespace, providers: Providers) -> None:
 
 COMMANDS: Mapping[str, Command] = {
     "serve": Command("serve the metrics (the default)", _add_serving, _serve),
+    "check": Command("validate the configuration, and ask each account once", check.add_flags, check.check),
+    "sync": Command("import the accounts' history into the ledger", sync.add_flags, sync.sync),
+    "backfill": Command(
+        "write what the providers list as history for Prometheus", backfill.add_flags, backfill.run
+    ),
     "simulate": Command("serve the providers' APIs from a seeded fleet", _add_simulate, _simulate),
     "demo": Command("simulator and exporter in one process; needs no key", _add_demo, _demo),
+    "config schema": Command(
+        "print the JSON Schema of a configuration file",
+        configurations.add_schema_flags,
+        configurations.print_schema,
+    ),
     "ledger show": Command(
         "print accounts, totals and rows of a ledger", ledgers.add_show_flags, ledgers.show
     ),
     "ledger copy": Command(
         "copy a ledger into an empty database", ledgers.add_copy_flags, ledgers.copy_ledger
-    ),
-    "backfill": Command(
-        "write what the providers list as history for Prometheus", backfill.add_flags, backfill.run
     ),
 }

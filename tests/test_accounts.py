@@ -69,6 +69,12 @@ def test_only_priced_accounts_of_browserbase_show_a_cost() -> None:
     }
 
 
+def test_the_labels_of_metadata_are_described_by_their_names() -> None:
+    labelled = replace(ONE, metadata_labels=(("env", "env"), ("team", "Team Name")))
+    described = wiring().plan(Config((labelled, TWO))).descriptions
+    assert [one.metadata_labels for one in described.values()] == [("env", "team"), ()]
+
+
 def test_times_become_the_plans() -> None:
     plan = wiring().plan(Config((ONE,), Scrape(timeout=90, timeout_offset=0.25, min_interval=5)))
     assert (plan.timeouts, plan.min_interval) == (TimeoutPolicy(90, 0.25), 5)
@@ -101,6 +107,7 @@ def test_the_way_to_an_account_is_kept_for_as_long_as_it_is_asked_the_same() -> 
         {"options": Options(query="x")},
         {"base_url": "http://127.0.0.2"},
         {"api_key_env": "OTHER"},
+        {"metadata_labels": (("team", "team"),)},
     ):
         before = wires.plan(Config((ONE,))).targets[0]
         after = wires.plan(Config((replace(ONE, **change),))).targets[0]
@@ -183,7 +190,7 @@ def test_a_bad_file_is_refused_at_a_signal_and_the_old_one_stays_in_force(tmp_pa
         assert (page.samples[VALID, frozenset()], page.sum(BROWSERBASE, "up")) == (1, 0)
     (line,) = [line for line in process.log.splitlines() if "not reloaded" in line]
     assert "scrape.timeout" in line
-    assert "accounts: not a list" in line
+    assert "accounts: an empty list; allowed: " in line
 
 
 def test_a_reload_over_http_names_the_faults_and_no_secret(tmp_path: Path) -> None:
@@ -193,7 +200,7 @@ def test_a_reload_over_http_names_the_faults_and_no_secret(tmp_path: Path) -> No
         rewrite(file, accounts=[misplaced | {"base_url": "https://u:bb-secret@h", "api_key": "bb-secret"}])
         answer = ask_to_reload(process)
         assert answer.status_code == 500
-        assert {line.split(": ")[1] for line in answer.text.splitlines()} == {
+        assert {line.split(": ")[2] for line in answer.text.splitlines()} == {
             "accounts[0].base_url",
             "accounts[0].api_key",
             "accounts[0].api_key_env",

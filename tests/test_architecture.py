@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "exporter"
 MAY_IMPORT = {
     "__main__": {"cli"},
     "cli": {"app", "commands", "config", "demo", "ledger", "log", "providers"},
-    "commands": {"accounts", "config", "history", "ledger", "metrics", "model", "providers"}
-    | {"scrape", "threads"},
+    "commands": {"accounts", "client", "clocks", "config", "history", "ledger", "log", "metrics", "model"}
+    | {"providers", "scrape", "threads"},
     "history": {"client", "clocks", "labels", "ledger", "metrics", "model", "providers", "scrape"},
     "demo": {"app", "config", "providers", "simulator"},
     "app": {"accounts", "config", "ledger", "log", "metrics", "providers", "reload", "scrape", "web"},

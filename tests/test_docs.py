@@ -18,7 +18,7 @@ from exporter.config.settings import (
     load,
     option_keys,
 )
-from exporter.config.web import TlsConfig, WebConfig
+from exporter.config.web import HttpConfig, TlsConfig, WebConfig
 from exporter.metrics.definitions import TABLE
 from exporter.metrics.telemetry import REASONS
 from exporter.model import REJECTIONS
@@ -31,7 +31,9 @@ DOCUMENTS = (
     *(README, CONTRIBUTING, ROOT / "SECURITY.md", ROOT / "grafana" / "README.md"),
     *sorted((ROOT / "docs").glob("*.md")),
 )
-COMMANDS = ("serve", "simulate", "demo", "backfill", "ledger show", "ledger copy")
+SERVING = "serve", "simulate", "demo"
+COMMANDS = (*SERVING, "check", "sync", "backfill", "config schema", "ledger show", "ledger copy")
+WITHOUT_FLAGS = {"config schema"}  # of their own
 
 each_document = pytest.mark.parametrize(
     "document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix()
@@ -113,8 +115,9 @@ def test_the_example_of_a_configuration_is_valid(document: Path, tmp_path: Path)
 
 def test_the_documented_web_configuration_keys_are_those_of_the_code() -> None:
     documented = {quoted(row[0])[0] for row in table(ROOT / "docs" / "web.md", "## TLS and passwords")}
-    assert documented == keys(TlsConfig, "tls_server_config.") | {"basic_auth_users"}
-    assert keys(WebConfig, "") == {"tls_server_config", "basic_auth_users"}
+    coded = keys(TlsConfig, "tls_server_config.") | keys(HttpConfig, "http_server_config.")
+    assert documented == coded | {"basic_auth_users"}
+    assert keys(WebConfig, "") == {"tls_server_config", "basic_auth_users", "http_server_config"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -122,7 +125,7 @@ def test_the_documented_flags_are_those_of_the_command(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = table(CONFIGURATION, "## Flags")
-    assert {name for row in rows for name in row[1].split(", ")} == {"all", *COMMANDS}
+    assert {name for row in rows for name in row[1].split(", ")} == {"all", *COMMANDS} - WITHOUT_FLAGS
     documented = {quoted(row[0])[0] for row in rows if row[1] == "all" or command in row[1].split(", ")}
     assert documented | {"--help"} == flags(command, capsys)
 

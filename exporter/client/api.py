@@ -96,6 +96,7 @@ class Api:
         max_bytes: the largest body, decompressed.
         telemetry: counts every request.
         requests_per_second: how many may be sent in any second; None for no limit of the exporter's own.
+        dated: called with the seconds by which an answer's `Date`, which has whole ones, is ahead of `wall`.
         beside: the `holds` of the account's main client. They hold here too, so that both together keep to
             the rate limit; what answers here ask for does not hold there.
         wall, clock, sleep: seconds since 1970, seconds for deadlines, and how to wait.
@@ -110,13 +111,14 @@ class Api:
         max_bytes: int,
         telemetry: RequestTelemetry,
         requests_per_second: int | None = None,
+        dated: Callable[[float], None] = lambda _: None,
         beside: Holds | None = None,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = boottime,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._base, self._header, self._key = base_url, header, key
-        self._max_bytes, self._telemetry = max_bytes, telemetry
+        self._max_bytes, self._telemetry, self._dated = max_bytes, telemetry, dated
         self._wall, self.clock, self._sleep = wall, clock, sleep
         self.holds = Holds(RetryAfterGate(), RateLimiter(requests_per_second, clock, sleep))
         self._beside, self._slots = beside, BoundedSemaphore(CONNECTIONS)
@@ -217,6 +219,8 @@ class Api:
                 url, params=params, headers={self._header: key}, timeout=seconds, stream=True
             ) as response:
                 date, wall = http_date(response.headers.get("date", "")), int(self._wall() * SECOND)
+                if date is not None:
+                    self._dated(float(date // SECOND - wall // SECOND))
                 self._check(response, wall if date is None else date)
                 return Answer(self._body(response), resolve_time(date, wall))
         except IdleConnectionError as error:

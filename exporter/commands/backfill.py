@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from exporter.accounts import AccountTargets
-from exporter.commands.history import Span, Told, ledger_states, read_histories
+from exporter.commands.history import ReadHistory, Span, ledger_states, read_histories
 from exporter.commands.interrupts import run_interruptibly
 from exporter.commands.output import summary, whole_file, write
 from exporter.commands.progress import Progress, progress
@@ -91,10 +91,10 @@ def run(flags: argparse.Namespace, providers: Mapping[str, Provider]) -> None:
     span = _span(flags, now)
     config = _config(flags, providers)
     with progress() as shown, whole_file(flags.output) as stream:
-        told = run_interruptibly(
+        histories = run_interruptibly(
             "backfill", partial(_backfill, config, providers, span, flags.labels, stream, shown)
         )
-    for line in summary(told, flags.output, now, skips=config.ledger.history == "skip"):
+    for line in summary(histories, flags.output, now, skips=config.ledger.history == "skip"):
         print(line)
 
 
@@ -105,13 +105,13 @@ def _backfill(  # noqa: PLR0913, PLR0917 - all that it takes
     labels: Mapping[str, str],
     stream: TextIO,
     shown: Progress,
-) -> Sequence[Told]:
+) -> Sequence[ReadHistory]:
     states = ledger_states(config.ledger.url)
     targets = AccountTargets(providers, os.environ, Telemetry()).plan(config).targets
     _check_labels(labels, targets)
-    told = read_histories(targets, states, span, labels, shown)
-    write(told, stream, shown)
-    return told
+    histories = read_histories(targets, states, span, labels, shown)
+    write(histories, stream, shown)
+    return histories
 
 
 def _check_labels(labels: Mapping[str, str], targets: Iterable[AccountTarget]) -> None:

@@ -7,9 +7,9 @@ import msgspec
 
 from exporter.commands.errors import CommandError
 from exporter.commands.progress import Progress
-from exporter.history.courses import HistoryPolicy, SeriesHistory, add_session
 from exporter.history.openmetrics import AccountHistory
 from exporter.history.reading import AccountError, ListedSessions, read_listed
+from exporter.history.series import HistoryPolicy, SeriesHistory, add_session
 from exporter.history.steps import steps_until
 from exporter.ledger.errors import NoLedgerError
 from exporter.ledger.queries import AccountState
@@ -39,7 +39,7 @@ class Span(msgspec.Struct, frozen=True):
         return self.until if began is None or self.exact else began - MARGIN
 
 
-class Told(msgspec.Struct, frozen=True):
+class ReadHistory(msgspec.Struct, frozen=True):
     """An account's history, and what is said of it.
 
     sessions: how many it has. first: when the first of them was created.
@@ -74,13 +74,13 @@ def read_histories(
     span: Span,
     labels: Mapping[str, str],
     progress: Progress,
-) -> Sequence[Told]:
+) -> Sequence[ReadHistory]:
     """Returns the history of each account whose sessions are collected.
 
     Raises:
         CommandError: with a line for each account that could not be read.
     """
-    pool: DaemonPool[Told | AccountError] = DaemonPool("history", ACCOUNTS_AT_ONCE)
+    pool: DaemonPool[ReadHistory | AccountError] = DaemonPool("history", ACCOUNTS_AT_ONCE)
     futures = [
         pool.submit(partial(_read, target, states.get(target.account), span, labels, progress))
         for target in targets
@@ -89,7 +89,7 @@ def read_histories(
     done = [future.result() for future in futures]
     if failed := [one for one in done if isinstance(one, AccountError)]:
         raise CommandError(*map(str, failed), "no file was written")
-    return [one for one in done if isinstance(one, Told)]
+    return [one for one in done if isinstance(one, ReadHistory)]
 
 
 def _read(
@@ -98,7 +98,7 @@ def _read(
     span: Span,
     labels: Mapping[str, str],
     progress: Progress,
-) -> Told | AccountError:
+) -> ReadHistory | AccountError:
     account = target.account
     show = _shows(progress, f"{account.provider}/{account.name}")
     seen = (state or AccountState()).words
@@ -106,16 +106,16 @@ def _read(
         listed = read_listed(target, seen, show)
     except AccountError as error:
         return error
-    return _told(listed, span.ends(state), span, state, labels)
+    return _history(listed, span.ends(state), span, state, labels)
 
 
 def _shows(progress: Progress, task: str) -> Callable[[int, int], None]:
     return lambda done, total: progress.show(task, done, total)
 
 
-def _told(
+def _history(
     listed: ListedSessions, until: int, span: Span, state: AccountState | None, labels: Mapping[str, str]
-) -> Told:
+) -> ReadHistory:
     target, steps = listed.target, steps_until(span.step, until)
     policy = HistoryPolicy(
         msgspec.structs.replace(target.policy, skip=False), target.description.traits, listed.time, steps.last
@@ -133,7 +133,7 @@ def _told(
     history = AccountHistory(
         account, description.cost_source, steps, own, series, description.metadata_labels
     )
-    return Told(history, count, first, began_before(span.until, state))
+    return ReadHistory(history, count, first, began_before(span.until, state))
 
 
 def _filled(value: str, account: Account) -> str:

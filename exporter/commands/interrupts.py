@@ -7,6 +7,7 @@ or a database itself: name look-ups and locks do not end early.
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import wait
 from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
@@ -16,6 +17,7 @@ from exporter.threads import in_thread
 Result = TypeVar("Result")
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+LONGEST_WAIT = 0.2  # seconds
 SIGNALLED = 128  # plus the signal's number: the exit code
 
 
@@ -36,6 +38,9 @@ def run_interruptibly(name: str, call: Callable[[], Result]) -> Result:
     try:
         future = in_thread(name, call)
         with accepting_interrupts():
+            # One that comes just before the wait does not end it: so each wait is short.
+            while not wait([future], LONGEST_WAIT).done:
+                pass
             return future.result()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

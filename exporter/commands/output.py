@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from exporter.commands.errors import CommandError
-from exporter.commands.history import Told
+from exporter.commands.history import ReadHistory
 from exporter.commands.progress import Progress
 from exporter.history.openmetrics import FAMILIES, text
 from exporter.model import HOUR, SECOND
@@ -57,29 +57,31 @@ def whole_file(path: Path) -> Iterator[TextIO]:
     if path.exists() and not path.is_file():
         raise CommandError(f"{path}: not a file; promtool reads none but files")
     partial = path.with_name(f".{path.name}.partial")
+    stream = partial.open("w", encoding="utf-8", buffering=BUFFER, newline="\n")
     try:
-        with partial.open("w", encoding="utf-8", buffering=BUFFER, newline="\n") as stream:
-            yield stream
+        yield stream
+        stream.close()
         partial.replace(path)
     except BaseException:
+        # It is not closed here: where a signal ends the command, a thread may be writing to it still.
         partial.unlink(missing_ok=True)
         raise
 
 
-def write(told: Sequence[Told], stream: TextIO, progress: Progress) -> None:
+def write(read: Sequence[ReadHistory], stream: TextIO, progress: Progress) -> None:
     """Write the histories as OpenMetrics."""
-    total = len(FAMILIES) * sum(len(one.history.series) for one in told)
-    parts = text(one.history for one in told)
+    total = len(FAMILIES) * sum(len(one.history.series) for one in read)
+    parts = text(one.history for one in read)
     for done, lines in enumerate(parts):
         stream.writelines(lines)
         progress.show("writing", min(done, total), total, "series")
     stream.flush()
 
 
-def summary(told: Sequence[Told], path: Path, now: int, *, skips: bool) -> Iterator[str]:
+def summary(read: Sequence[ReadHistory], path: Path, now: int, *, skips: bool) -> Iterator[str]:
     """Yields what is said of a file that was written, line by line."""
-    starts = [one.first for one in told if one.first is not None]
-    sessions, ends = sum(one.sessions for one in told), [one.history.steps.last for one in told]
+    starts = [one.first for one in read if one.first is not None]
+    sessions, ends = sum(one.sessions for one in read), [one.history.steps.last for one in read]
     if not starts:
         yield f"{path}: no session is listed from before the end of the history; there is nothing to import"
         return
@@ -87,7 +89,7 @@ def summary(told: Sequence[Told], path: Path, now: int, *, skips: bool) -> Itera
     size = path.stat().st_size / 1e6
     yield f"{path}: {sessions} sessions, from {_utc(start)} to {_utc(end)} UTC, {size:.1f} MB"
     yield SPREAD
-    yield from _notes(told)
+    yield from _notes(read)
     if skips:
         yield SKIPPED
     if now - start > RETENTION:
@@ -100,8 +102,8 @@ def summary(told: Sequence[Told], path: Path, now: int, *, skips: bool) -> Itera
     ).rstrip()
 
 
-def _notes(told: Sequence[Told]) -> Iterator[str]:
-    for one in told:
+def _notes(read: Sequence[ReadHistory]) -> Iterator[str]:
+    for one in read:
         account = f"{one.history.account.provider}/{one.history.account.name}"
         if one.began is None:
             continue

@@ -107,7 +107,9 @@ class _Lines:
         if not is_due or shown.finished:
             return
         shown.at, shown.finished = now, finished
-        print(_line(task, done, total, unit, _pace(shown, done, now)), file=self._stream, flush=True)
+        # In one piece: another task may be shown at the same time.
+        self._stream.write(f"{_line(task, done, total, unit, _pace(shown, done, now))}\n")
+        self._stream.flush()
 
 
 def _pace(shown: _Shown, done: int, now: float) -> float | None:

@@ -1,9 +1,13 @@
 """The URL of the ledger's database: which ones are allowed, and what of them may be shown."""
 
 import re
+from collections.abc import Mapping
+from pathlib import Path
 
 from exporter.config.loader import match_pattern
 
+_NAME = "cloud-browser-exporter"
+STATE_DIRECTORIES = {"STATE_DIRECTORY": ".", "XDG_STATE_HOME": _NAME, "HOME": f".local/state/{_NAME}"}
 _SQLITE = "sqlite:///(?!:memory:)[^?]*[^?/]"
 _CHAR = r"(?:[\w.~!$&'()*+,;=-]|%(?!00)[\da-fA-F]{2})"
 _HOST = rf"(?:{_CHAR}*|\[[\da-fA-F:.]+\])(?::\d{{1,5}})?"
@@ -42,3 +46,12 @@ def ledger_url_flag(text: str) -> str:
 def hide_password(url: str) -> str:
     """Returns a URL with `***` for each password in it."""
     return _PASSWORD_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))
+
+
+def default_ledger(environ: Mapping[str, str]) -> str | None:
+    """Returns the default ledger's URL; None if no variable names an absolute directory for it."""
+    for variable, rest in STATE_DIRECTORIES.items():
+        directory = environ.get(variable, "").partition(":")[0]
+        if directory.startswith("/"):  # XDG: a relative one is ignored
+            return f"sqlite:///{Path(directory, rest)}/ledger.db"
+    return None

@@ -1,35 +1,34 @@
-"""The configuration: a YAML file, or the environment, as frozen structs.
+"""The configuration: a YAML file, or the environment, read and checked as a whole.
 
-Times are whole microseconds unless called seconds, money is whole nano-dollars (10^-9 USD). It names where
-API keys are and holds none; an error quotes no value that could be one.
+It names where API keys are and holds none; an error quotes no value that could be one.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, TypeAlias
+from typing import Any
 
 import msgspec
 
 from exporter.config.amounts import Limits, Pricing
-from exporter.config.ledger_url import hide_password, ledger_url, ledger_url_flag
-from exporter.config.loader import (
-    DAY,
-    MINUTE,
-    SECOND,
-    ConfigError,
-    Validator,
-    duration,
-    match_pattern,
-    number,
-    one_of,
-    parsed_by,
-    printable,
-    quote,
-    read_yaml,
+from exporter.config.document import read_yaml
+from exporter.config.ledger_url import STATE_DIRECTORIES, default_ledger, ledger_url, ledger_url_flag
+from exporter.config.loader import ConfigError, Validator, quote
+from exporter.config.schema import (
+    COLLECTORS,
+    AccountConfig,
+    Config,
+    LedgerConfig,
+    NoOptions,
+    Providers,
+    Scrape,
+    api_url,
+    common_keys,
+    file_struct,
+    option_keys,
+    own_forms,
 )
-from exporter.config.metadata import label_name, metadata_key
-from exporter.config.secrets import KeyUnavailableError, Secret, key_in_environment, key_in_file, parse_key
+from exporter.config.secrets import key_in_environment, key_in_file, parse_key
 
 __all__ = [
     "AccountConfig",
@@ -37,108 +36,17 @@ __all__ = [
     "ConfigError",
     "LedgerConfig",
     "Limits",
+    "NoOptions",
     "Pricing",
+    "Providers",
     "Scrape",
+    "common_keys",
     "default_ledger",
     "from_environment",
     "load",
+    "load_ledger_url",
+    "option_keys",
 ]
-
-COLLECTORS = ("sessions", "account")
-_HOST = r"(?:\w[\w.-]*|\[[\da-fA-F:.]+\])"
-_PORT = r"(?::(?:[1-5]?\d{1,4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5]))?"
-_URL = rf"(?i:https?)://{_HOST}{_PORT}(?:/[\w./~%+:-]*)?"
-_NAME = "cloud-browser-exporter"
-_STATE_DIRECTORIES = {"STATE_DIRECTORY": ".", "XDG_STATE_HOME": _NAME, "HOME": f".local/state/{_NAME}"}
-
-
-def _seconds(least: str, text: str) -> float:
-    # A socket takes no timeout of more than 24 days.
-    if not duration(least) <= duration(text) <= DAY:
-        raise ValueError(f"{quote(text)} is out of range; allowed: {least} to 1d")
-    return duration(text) / SECOND
-
-
-def _base_url(text: str) -> str:
-    wanted = "http:// or https:// with a host, without user, password, query or fragment"
-    return match_pattern(_URL, wanted, text).rstrip("/")
-
-
-Seconds: TypeAlias = Annotated[float, parsed_by(partial(_seconds, "0s"))]
-
-
-class ConfigurableProvider(Protocol):
-    """What the configuration needs to know of a provider."""
-
-    @property
-    def base_url(self) -> str:
-        """Where its API is, unless an account says otherwise."""
-
-    @property
-    def options(self) -> type[msgspec.Struct]:
-        """The struct of the keys that only its accounts take."""
-
-
-Providers: TypeAlias = Mapping[str, ConfigurableProvider]
-
-
-class NoOptions(msgspec.Struct, frozen=True):
-    """The options of a provider that has none of its own."""
-
-
-class AccountConfig(msgspec.Struct, frozen=True):
-    """One account: `name` is unique for its provider, `base_url` has no slash at its end.
-
-    metadata_labels: pairs of a label's name and the key of its sessions' metadata, in the order of the names.
-    options: the keys that only its provider takes, as a struct of the provider's own.
-    """
-
-    name: Annotated[str, printable(100)]
-    provider: Annotated[str, printable(100)]
-    api_key_env: Annotated[str, printable(1000)] = ""
-    api_key_file: Annotated[str, printable(1000)] = ""
-    base_url: Annotated[str, parsed_by(_base_url)] = ""
-    limits: Annotated[Limits, parsed_by(Limits)] = Limits()
-    collectors: Annotated[tuple[str, ...], parsed_by([partial(one_of, COLLECTORS)])] = COLLECTORS
-    metadata_labels: Annotated[tuple[tuple[str, str], ...], parsed_by({label_name: metadata_key})] = ()
-    options: msgspec.Struct = msgspec.field(default_factory=NoOptions)
-
-    def key(self, environ: Mapping[str, str]) -> Secret:
-        """Returns the current API key; a file is read again at each call. Raises KeyUnavailableError."""
-        try:
-            if self.api_key_env:
-                return key_in_environment(self.api_key_env, environ)
-            return key_in_file(self.api_key_file)
-        except ValueError as error:
-            raise KeyUnavailableError(f"{self.api_key_env or self.api_key_file}: {error}") from error
-
-
-class Scrape(msgspec.Struct, frozen=True):
-    """Limits of a scrape; times in seconds."""
-
-    timeout: Annotated[float, parsed_by(partial(_seconds, "1ms"))] = 10.0
-    timeout_offset: Seconds = 0.5
-    min_interval: Seconds = 0.0
-    max_response_bytes: Annotated[int, parsed_by(partial(number, 1, 10**12, 0))] = 1 << 28
-
-
-class LedgerConfig(msgspec.Struct, frozen=True):
-    """The ledger's database URL, how its counters begin, how long an ended session is read again."""
-
-    url: Annotated[str, parsed_by(ledger_url)] = ""
-    history: Annotated[Literal["import", "skip"], parsed_by(partial(one_of, ("import", "skip")))] = "import"
-    settle_after: Annotated[int, parsed_by(duration)] = 15 * MINUTE
-
-    def __repr__(self) -> str:
-        return f"LedgerConfig({hide_password(self.url)!r}, {self.history!r}, {self.settle_after})"
-
-
-class Config(msgspec.Struct, frozen=True):
-    """A valid configuration: at least one account, every URL filled in."""
-
-    accounts: tuple[AccountConfig, ...]
-    scrape: Annotated[Scrape, parsed_by(Scrape)] = Scrape()
-    ledger: Annotated[LedgerConfig, parsed_by(LedgerConfig)] = LedgerConfig()
 
 
 def load(
@@ -148,11 +56,11 @@ def load(
 
     A key file's path is relative to the configuration file's directory, as in Prometheus.
     """
-    validator, names = Validator(), set[tuple[str, str]]()
-    values = validator.load(read_yaml(path, validator), str(path), _file_schema(providers), dot=": ") or {}
+    validator, names = Validator(str(path)), set[tuple[str, str]]()
+    values = validator.load(read_yaml(path), "", file_struct(providers)) or {}
     for index, account in enumerate(values.get("accounts") or ()):
         if account is not None:
-            at = f"{path}: accounts[{index}]"
+            at = f"accounts[{index}]"
             _check_unique(account, at, names, validator)
             _check_options(account, at, providers, validator)
             _check_key(account, at, path.parent, environ, validator)
@@ -172,7 +80,7 @@ def from_environment(
         key, url = f"{name.upper()}_API_KEY", f"{name.upper()}_BASE_URL"
         if environ.get(key):
             validator.load(environ[key], key, parse_key)
-            base_url = validator.load(environ.get(url) or provider.base_url, url, _base_url)
+            base_url = validator.load(environ.get(url) or provider.base_url, url, api_url)
             accounts.append({"name": "default", "provider": name, "api_key_env": key, "base_url": base_url})
     if not accounts:
         fault = "none is set; allowed: at least one, or --config.file; the command demo needs no key"
@@ -185,27 +93,18 @@ def load_ledger_url(path: Path, providers: Providers) -> str | None:
 
     The accounts' keys need not be there.
     """
-    validator = Validator()
-    values = validator.load(read_yaml(path, validator), str(path), _file_schema(providers), dot=": ") or {}
+    validator = Validator(str(path))
+    values = validator.load(read_yaml(path), "", file_struct(providers)) or {}
     if validator.faults:
         raise ConfigError(*validator.faults)
     ledger = values.get("ledger") or {}
     return str(ledger["url"]) if "url" in ledger else None
 
 
-def default_ledger(environ: Mapping[str, str]) -> str | None:
-    """Returns the default ledger's URL; None if no variable names an absolute directory for it."""
-    for variable, rest in _STATE_DIRECTORIES.items():
-        directory = environ.get(variable, "").partition(":")[0]
-        if directory.startswith("/"):  # XDG: a relative one is ignored
-            return f"sqlite:///{Path(directory, rest)}/ledger.db"
-    return None
-
-
 def _default_ledger(environ: Mapping[str, str], validator: Validator) -> str | None:
     url = default_ledger(environ)
     if url is None:
-        directories = ", ".join(_STATE_DIRECTORIES)
+        directories = ", ".join(STATE_DIRECTORIES)
         fault = f"no default without one of {directories}; allowed: sqlite:////absolute/path"
         validator.add_error("ledger.url", fault)
         return None
@@ -235,47 +134,9 @@ def _check_options(account: dict[str, Any], at: str, providers: Providers, valid
     for key in (key for key in account if key not in taken):
         takers = [other for other, provider in providers.items() if key in option_keys(provider)]
         validator.add_error(f"{at}.{key}", f"not for {name}; allowed: with provider {', '.join(takers)}")
-    for key, parser in own_forms(providers[name]):
-        if account.get(key) is not None:
-            account[key] = validator.load(account[key], f"{at}.{key}", parser)
-
-
-def own_forms(provider: ConfigurableProvider) -> Iterator[tuple[str, Any]]:
-    """Yields the options of which a provider takes its own form only, and what parses it."""
-    for field in msgspec.structs.fields(provider.options):
-        for form in field.type.__metadata__[1:]:  # the first is that of all providers with this key
-            yield field.encode_name, form.extra["by"]
-
-
-def common_keys() -> set[str]:
-    """Returns the keys that an account of any provider takes."""
-    return {field.encode_name for field in msgspec.structs.fields(AccountConfig)} - {"options"}
-
-
-def option_keys(provider: ConfigurableProvider) -> set[str]:
-    """Returns the keys that only accounts of this provider take."""
-    return {field.encode_name for field in msgspec.structs.fields(provider.options)}
-
-
-def _file_schema(providers: Providers) -> type[msgspec.Struct]:
-    """Returns the struct of a configuration file, in which an account may have any provider's keys."""
-    structs: list[type[msgspec.Struct]] = [AccountConfig, *(one.options for one in providers.values())]
-    keys = {field.encode_name: field for one in structs for field in msgspec.structs.fields(one)}
-    del keys["options"]
-    types = {name: field.type for name, field in keys.items()}
-    types["provider"] = Annotated[str, parsed_by(partial(one_of, tuple(providers)))]
-    account = msgspec.defstruct(
-        "AccountKeys",
-        [
-            (name, types[name]) if field.required else (name, types[name], None)
-            for name, field in keys.items()
-        ],
-    )
-    accounts = Annotated[list, parsed_by([account])]
-    rest = [field for field in msgspec.structs.fields(Config) if field.name != "accounts"]
-    return msgspec.defstruct(
-        "ConfigFile", [("accounts", accounts), *((field.name, field.type, None) for field in rest)]
-    )
+    for key, form in own_forms(providers[name]):
+        if account.get(key) is not None and form.extra:
+            account[key] = validator.load(account[key], f"{at}.{key}", form.extra["by"])
 
 
 def _account(values: Mapping[str, Any], providers: Providers) -> AccountConfig:
@@ -293,7 +154,8 @@ def _check_key(
 ) -> None:
     """Checks the account's key; resolves the key file's path against the configuration file's directory."""
     if ("api_key_env" in account) == ("api_key_file" in account):
-        validator.add_error(at, "needs exactly one of api_key_env, api_key_file")
+        found = "has both api_key_env and" if "api_key_env" in account else "has neither api_key_env nor"
+        validator.add_error(at, f"{found} api_key_file; allowed: exactly one of them")
     if variable := account.get("api_key_env"):
         validator.load(variable, f"{at}.api_key_env", partial(key_in_environment, environ=environ))
     if file := account.get("api_key_file"):
@@ -308,13 +170,13 @@ def _config(
     url: str | None,
     validator: Validator,
 ) -> Config:
-    ledger = values.get("ledger") or {}
+    ledger, outside = values.get("ledger") or {}, Validator()
     if url is not None:
-        ledger["url"] = validator.load(url, "--ledger.url", ledger_url_flag)
+        ledger["url"] = outside.load(url, "--ledger.url", ledger_url_flag)
     elif "url" not in ledger:
-        ledger["url"] = _default_ledger(environ, validator)
-    if validator.faults:
-        raise ConfigError(*validator.faults)
+        ledger["url"] = _default_ledger(environ, outside)
+    if faults := [*validator.faults, *outside.faults]:
+        raise ConfigError(*faults)
     accounts = tuple(_account(account, providers) for account in values["accounts"])
     scrape = msgspec.convert(values.get("scrape") or {}, Scrape)
     return Config(accounts, scrape, msgspec.convert(ledger, LedgerConfig))

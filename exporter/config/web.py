@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from exporter.config.document import read_yaml
 from exporter.config.loader import (
     ConfigError,
     Validator,
@@ -18,7 +19,6 @@ from exporter.config.loader import (
     one_of,
     parsed_by,
     printable,
-    read_yaml,
 )
 from exporter.config.secrets import Secret, parse_bcrypt_hash
 
@@ -27,10 +27,11 @@ VERSIONS = ("TLS12", "TLS13")
 VERIFIED = ("VerifyClientCertIfGiven", "RequireAndVerifyClientCert")
 UNVERIFIED = ("RequestClientCert", "RequireClientCert", "RequireAnyClientCert")
 
-# Of the toolkit's, at the top and in tls_server_config.
+# Of the toolkit's, at the top and in its sections.
 UNSUPPORTED = {
-    "": ("http_server_config", "rate_limit"),
-    "tls_server_config.": (
+    "": ("rate_limit",),
+    "http_server_config": ("headers",),
+    "tls_server_config": (
         "cert",
         "cipher_suites",
         "client_allowed_sans",
@@ -55,6 +56,16 @@ def _user(text: str) -> bytes:
     ).encode()
 
 
+def _boolean(text: str) -> bool:
+    return one_of(("true", "false"), text.lower()) == "true"
+
+
+class HttpConfig(msgspec.Struct, frozen=True):
+    """Accepted, for configurations that are shared with other exporters; HTTP/1.1 is served in any case."""
+
+    http2: Annotated[bool, parsed_by(_boolean)] = True
+
+
 class TlsConfig(msgspec.Struct, frozen=True):
     """How to serve TLS; paths are resolved. Without `client_ca_file` no client certificate is requested."""
 
@@ -67,61 +78,56 @@ class TlsConfig(msgspec.Struct, frozen=True):
 
 
 class WebConfig(msgspec.Struct, frozen=True):
-    """A valid file: TLS if it is to be served, and each user's bcrypt hash (a Secret) by the name's UTF-8."""
+    """A valid file: TLS if it is to be served, and each user's bcrypt hash (a Secret) by the name's UTF-8.
+
+    An empty file, and one without users, lets everybody in.
+    """
 
     tls_server_config: Annotated[TlsConfig | None, parsed_by(TlsConfig)] = None
     basic_auth_users: Annotated[Mapping[bytes, Secret], parsed_by({_user: parse_bcrypt_hash})] = (
         msgspec.field(default_factory=dict)
     )
+    http_server_config: Annotated[HttpConfig | None, parsed_by(HttpConfig)] = None
 
 
-def load(path: Path, check: Callable[[TlsConfig, str], None] = lambda _tls, _at: None) -> WebConfig:
+def load(
+    path: Path, check: Callable[[TlsConfig, Callable[[str], str]], None] = lambda _tls, _place: None
+) -> WebConfig:
     """Returns the web configuration in a YAML file; paths in it are relative to the file's folder.
 
-    `check` gets a valid TLS section and its place; if it raises ConfigError, the faults are the file's.
+    `check` gets a valid TLS section, and what returns the place of one of its keys; if it raises
+    ConfigError, the faults are the file's.
 
     Raises:
-        ConfigError: with a line for each fault, naming file and key; never a hash or a password.
+        ConfigError: with a line for each fault, naming file, line and key; never a hash or a password.
     """
-    validator = Validator()
-    raw = _supported(read_yaml(path, validator), f"{path}: ", validator)
-    values = validator.load(raw, str(path), WebConfig, dot=": ") or {}
-    tls = values.get("tls_server_config")
+    validator = Validator(str(path), UNSUPPORTED)
+    raw = read_yaml(path)
+    values = validator.load({} if raw is None else raw, "", WebConfig) or {}
+    tls, http = values.get("tls_server_config"), values.get("http_server_config")
     made = None if tls is None else _tls(tls, path, validator, check)
     if validator.faults:
         raise ConfigError(*validator.faults)
-    return WebConfig(made, values.get("basic_auth_users") or {})
+    served = None if http is None else msgspec.convert(http, HttpConfig)
+    return WebConfig(made, values.get("basic_auth_users") or {}, served)
 
 
 def _tls(
-    values: dict[str, Any], path: Path, validator: Validator, check: Callable[[TlsConfig, str], None]
+    values: dict[str, Any],
+    path: Path,
+    validator: Validator,
+    check: Callable[[TlsConfig, Callable[[str], str]], None],
 ) -> TlsConfig | None:
     """The TLS section, checked; None if it is not valid. Other sections' faults do not matter."""
-    at = f"{path}: tls_server_config"
-    _finish(values, at, path.parent, validator)
-    if any(fault.startswith(at) for fault in validator.faults):
+    _finish(values, "tls_server_config", path.parent, validator)
+    if validator.has_errors("tls_server_config"):
         return None
     made = msgspec.convert(values, TlsConfig)
     try:
-        check(made, at)
+        check(made, lambda key: validator.place(f"tls_server_config.{key}"))
     except ConfigError as error:
         validator.faults += error.faults
     return made
-
-
-def _supported(raw: object, at: str, validator: Validator, section: str = "") -> object:
-    """Returns the data without the toolkit's unsupported keys; adds an error for each."""
-    if not isinstance(raw, dict):
-        return raw
-    kept = {}
-    for key, value in raw.items():
-        if key in UNSUPPORTED[section]:
-            validator.add_error(f"{at}{section}{key}", "not supported by this exporter; remove it")
-        else:
-            kept[key] = value
-    if not section and "tls_server_config" in kept:
-        kept["tls_server_config"] = _supported(kept["tls_server_config"], at, validator, "tls_server_config.")
-    return kept
 
 
 def _finish(tls: dict[str, Any], at: str, home: Path, validator: Validator) -> None:

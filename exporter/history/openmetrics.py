@@ -9,8 +9,8 @@ from itertools import accumulate, chain
 
 import msgspec
 
-from exporter.history.courses import OPEN, SeriesHistory
-from exporter.history.steps import Change, Steps, counted, ramped, thinned, vectors
+from exporter.history.series import OPEN, SeriesHistory
+from exporter.history.steps import LONGEST_PAUSE, Change, Steps, counted, ramped, thinned, vectors
 from exporter.metrics.counted import bounds_of, le
 from exporter.metrics.counters import (
     COST,
@@ -40,6 +40,9 @@ from exporter.metrics.samples import SeriesLabels
 from exporter.model import NANO_USD, SECOND, Account, Series
 
 END = "# EOF\n"
+# A rate needs two samples in its window, which in the dashboards is four minutes long at least; that of a
+# histogram is twenty minutes long.
+PAUSE = LONGEST_PAUSE // 2
 
 
 class Plain(msgspec.Struct, frozen=True):
@@ -120,7 +123,7 @@ def _plain(family: Plain, place: "_Place") -> Iterator[str]:
     for label in place.sessions.names(family.counter):
         start = f"{spec.name}{{{place.labels(spec, *([label] if label else []), *source)}}}"
         changes = _changes(place.sessions, (family.counter, label), steps)
-        for at, value in thinned(changes, 0, steps):
+        for at, value in thinned(changes, 0, steps, PAUSE):
             yield f"{start} {value if unit == 1 else value / unit} {at // SECOND}\n"
 
 

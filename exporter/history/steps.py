@@ -14,9 +14,8 @@ Change = tuple[int, Value]
 Event = tuple[int, int]  # when, and by how much a value rises or falls
 Ramp = tuple[int, int, int]  # from when to when a value rises evenly, and by how much in all
 
-# Microseconds. Prometheus looks back five minutes for a series' last sample, and a rate needs two samples in
-# its window, which in the dashboards is four minutes long at least.
-LONGEST_PAUSE = 120_000_000
+# Microseconds: Prometheus looks back five minutes for a series' last sample.
+LONGEST_PAUSE = 240_000_000
 
 
 class Steps(msgspec.Struct, frozen=True):
@@ -72,13 +71,15 @@ def ramped(ramps: Iterable[Ramp], steps: Steps) -> Iterator[Change[int]]:
         yield at, done + sum(amount * (at - begin) // (end - begin) for begin, end, amount in rising)
 
 
-def thinned(changes: Iterable[Change[Value]], zero: Value, steps: Steps) -> Iterator[Change[Value]]:
+def thinned(
+    changes: Iterable[Change[Value]], zero: Value, steps: Steps, pause: int = LONGEST_PAUSE
+) -> Iterator[Change[Value]]:
     """Yields the samples of a series: none if it stays at zero.
 
     It begins at zero, one step before its first change, and ends at the last step. A sample that did not
-    change is left out where the next one follows within two minutes of the one before.
+    change is left out where the next one follows within a pause from the one before.
     """
-    longest = max(LONGEST_PAUSE // steps.step, 1) * steps.step
+    longest = max(pause // steps.step, 1) * steps.step
     shown, value = None, zero
     for at, new in changes:
         if new == value:

@@ -21,15 +21,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from exporter.labels import SeenLabelValues
 from exporter.ledger.accounting import AccountingPolicy, AccountProgress, LedgerUpdate, Rejection, Row
+from exporter.ledger.label_values import from_pairs, to_pairs
 from exporter.ledger.schema import accounts, migrations, rejected, sessions, totals, words
-from exporter.metrics.counters import CounterKey, LastSession
+from exporter.metrics.counters import STARTED, CounterKey, LastSession
 from exporter.model import HOUR, Account, Listing, ReadWindow, Series, Usage
 
 IDS_PER_QUERY = 1000
 MOST = 2**63 - 1  # beyond it SQLite would make a float of a sum
 FAR_FUTURE = 2**62  # later than any session
-LABELS = ("status", "region", "project")  # under which `words` keeps SeenLabelValues' fields, in their order
-METADATA = "metadata "  # before the name of a label of sessions' metadata
 RETENTION = 31 * 24 * HOUR  # as long as a provider lists a session at most
 
 _ACCOUNT: BindParameter[int] = bindparam("account")
@@ -119,6 +118,11 @@ class AccountState(msgspec.Struct, frozen=True):
     rows: int = 0
     last_success: float | None = None
     last_sessions: Mapping[CounterKey, LastSession] = {}
+
+    @property
+    def started(self) -> int:
+        """How many sessions have been counted."""
+        return sum(value for key, value in self.totals.items() if key.counter == STARTED)
 
     def window(self, policy: AccountingPolicy) -> ReadWindow:
         """Returns what the next scrape has to read."""
@@ -296,10 +300,7 @@ def add_to_totals(db: Connection, key: int, added: Mapping[CounterKey, int]) -> 
 
 def add_label_values(db: Connection, key: int, shown: SeenLabelValues) -> None:
     """Keep the label values shown; none is ever removed."""
-    labels = zip(LABELS, (shown.statuses, shown.regions, shown.projects), strict=True)
-    pairs = {(label, value) for label, values in labels for value in values}
-    pairs |= {(METADATA + name, value) for name, value in shown.metadata}
-    rows = [{"account": key, "label": label, "value": value} for label, value in sorted(pairs)]
+    rows = [{"account": key, "label": label, "value": value} for label, value in to_pairs(shown)]
     if rows:
         db.execute(UPSERTS[db.dialect.name].add_label_value, rows)
 
@@ -316,15 +317,7 @@ def load(db: Connection, key: AccountKey | None) -> AccountState:
         unsettled={found.id: found.created for found in db.execute(UNSETTLED, account)},
         departed=frozenset(db.scalars(DEPARTED, account)),
         rejected=frozenset(load_rejected(db, key)),
-        words=_seen([(label, value) for label, value in db.execute(LABEL_VALUES, account)]),
+        words=from_pairs((label, value) for label, value in db.execute(LABEL_VALUES, account)),
         rows=db.scalar(COUNT_ROWS, account) or 0,
         last_success=last_success,
     )
-
-
-def _seen(found: Collection[tuple[str, str]]) -> SeenLabelValues:
-    statuses, regions, projects = (
-        frozenset(value for label, value in found if label == kind) for kind in LABELS
-    )
-    metadata = {(label.removeprefix(METADATA), value) for label, value in found if label.startswith(METADATA)}
-    return SeenLabelValues(statuses, regions, projects, frozenset(metadata))

@@ -8,13 +8,18 @@ import msgspec
 
 from exporter.client.api import Api
 from exporter.client.errors import ApiError
-from exporter.config.loader import printable
+from exporter.config.loader import parsed_by, printable
 from exporter.config.settings import NoOptions, Pricing
 from exporter.model import AccountReport, Listing, ProviderTraits, ReadWindow
 
 # Sent with each request for a list, so that only matching sessions are listed. A provider that takes some
 # texts only adds what parses them: `Annotated[Query, parsed_by(...)]`.
-Query: TypeAlias = Annotated[str | None, printable(2000)]
+Query: TypeAlias = Annotated[str | None, printable(2000, "only sessions that match are listed")]
+
+# Prices, of a provider whose API reports no cost.
+Prices: TypeAlias = Annotated[
+    Pricing | None, parsed_by(Pricing, "prices that estimate the cost, which the API does not report")
+]
 
 
 class AccountReading(msgspec.Struct, frozen=True):

@@ -168,6 +168,12 @@ class AccountScraper:
                 log.exception("import failed", **self._labels())
                 self._report_import(FAULT)
 
+    @property
+    def imported(self) -> tuple[int, bool]:
+        """How many sessions have been counted so far, and whether the history has been read to its end."""
+        state = self._known() or AccountState()
+        return state.started, state.progress is not None and state.progress.complete
+
     def timed_out(self, target: AccountTarget, seconds: float) -> AccountResult:
         """Return the result of a scrape that ends before this account's; `scrape` counts the timeout."""
         return self._result(target, None, LATE, seconds, _no_report(target, TIMEOUT, seconds))

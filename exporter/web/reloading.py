@@ -9,6 +9,7 @@ incomplete, the previous ones stay in use, and one warning is logged.
 """
 
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self, TypeAlias
 
@@ -77,12 +78,14 @@ class ReloadingWebConfig:
         self._identities = {str(self._path): _file_identity(str(self._path))}
         contexts: list[ssl.SSLContext] = []
 
-        def use(files: TlsConfig, at: str) -> None:
+        def use(files: TlsConfig, place: Callable[[str], str]) -> None:
             for file in filter(None, (files.cert_file, files.key_file, files.client_ca_file)):
                 self._identities[file] = _file_identity(file)
-            contexts.append(tls.server_context(files, at))
+            contexts.append(tls.server_context(files, place))
 
         config = load(self._path, use)
+        if config.http_server_config is not None:
+            log.info("http_server_config.http2 has no effect, HTTP/1.1 is served", file=str(self._path))
         return config, contexts[0] if contexts else None
 
     def _refuse_downgrade(self, config: WebConfig) -> None:

@@ -37,25 +37,24 @@ def live_context(current: Callable[[], ssl.SSLContext]) -> LiveContext:
     return made
 
 
-def server_context(config: TlsConfig, at: str) -> ssl.SSLContext:
-    """Returns the context of these files as they are now.
+def server_context(config: TlsConfig, place: Callable[[str], str]) -> ssl.SSLContext:
+    """Returns the context of these files as they are now. `place` returns what names a key in an error.
 
     Raises:
-        ConfigError: with a line for each fault, beginning with `at`, naming key and file.
+        ConfigError: with a line for each fault, naming the key's place and the file.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[config.min_version]
     context.maximum_version = _VERSIONS[config.max_version]
     context.options |= ssl.OP_NO_RENEGOTIATION
     faults = [
-        f"{at}.{key}: {getattr(config, key)} {fault}"
+        f"{place(key)}: {getattr(config, key)} {fault}"
         for key in ("cert_file", "key_file", "client_ca_file")
         if getattr(config, key) and (fault := _unreadable(Path(getattr(config, key))))
     ]
     if not faults:
-        faults = [
-            f"{at}.{fault}" for fault in (_load_pair(context, config), _load_ca(context, config)) if fault
-        ]
+        found = (_load_pair(context, config), _load_ca(context, config))
+        faults = [f"{place(one[0])}: {one[1]}" for one in found if one]
     if faults:
         raise ConfigError(*faults)
     return context
@@ -72,34 +71,34 @@ def _unreadable(path: Path) -> str:
         return f"cannot be read ({error.strerror})"
 
 
-def _load_pair(context: ssl.SSLContext, config: TlsConfig) -> str:
-    """Loads certificate and key; returns what is wrong with them, or nothing."""
+def _load_pair(context: ssl.SSLContext, config: TlsConfig) -> tuple[str, str] | None:
+    """Loads certificate and key; returns the key of the file that is wrong, and how; or None."""
     if not _has_certificates(config.cert_file):
-        return f"cert_file: {config.cert_file} holds no certificate in PEM"
+        return "cert_file", f"{config.cert_file} holds no certificate in PEM"
     try:
         context.load_cert_chain(config.cert_file, config.key_file, _refuse_prompt)
     except _EncryptedError:
-        return f"key_file: {config.key_file} is encrypted; allowed: a key without a password"
+        return "key_file", f"{config.key_file} is encrypted; allowed: a key without a password"
     except OSError as error:
         reason = getattr(error, "reason", error.strerror)
         if reason in _WEAK:
-            return f"cert_file: {config.cert_file} is too weak for OpenSSL ({reason})"
+            return "cert_file", f"{config.cert_file} is too weak for OpenSSL ({reason})"
         fault = "is not the key of the certificate in cert_file"
         if reason != "KEY_VALUES_MISMATCH":
             fault = "holds no private key in PEM"
-        return f"key_file: {config.key_file} {fault}"
-    return ""
+        return "key_file", f"{config.key_file} {fault}"
+    return None
 
 
-def _load_ca(context: ssl.SSLContext, config: TlsConfig) -> str:
-    """Loads the authority of client certificates; returns what is wrong with it, or nothing."""
+def _load_ca(context: ssl.SSLContext, config: TlsConfig) -> tuple[str, str] | None:
+    """Loads the authority of client certificates; returns what is wrong with it, or None."""
     if not config.client_ca_file:
-        return ""
+        return None
     if not _has_certificates(config.client_ca_file):
-        return f"client_ca_file: {config.client_ca_file} holds no certificate in PEM"
+        return "client_ca_file", f"{config.client_ca_file} holds no certificate in PEM"
     context.load_verify_locations(config.client_ca_file)
     context.verify_mode = _VERIFY[config.client_auth_type]
-    return ""
+    return None
 
 
 def _has_certificates(file: str) -> bool:

@@ -370,6 +370,19 @@ def test_ctrl_c_on_a_terminal_ends_it_and_leaves_no_file(
     assert not any("history" in one.name for one in tmp_path.iterdir())
 
 
+def test_a_signal_while_the_file_is_written_leaves_none(tmp_path: Path) -> None:
+    now = time.time_ns() // 1000
+    with Server(create_app(fleet_of(now, days=20, history=600), lambda: now)) as simulator:
+        config = configuration(tmp_path, simulator.url)
+        with Process(*flags(tmp_path, config, "--step", "1s"), environ=KEYS) as process:
+            process.wait_for_log("writing: 0 of")
+            process.signal(signal.SIGINT)
+            assert process.wait() == 130
+    assert "Fatal" not in process.log
+    assert "Traceback" not in process.log
+    assert not any("history" in one.name for one in tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_and_leaves_the_file_of_before(
     silent: tuple[Server, Event], tmp_path: Path, number: signal.Signals, code: int

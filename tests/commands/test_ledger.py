@@ -129,14 +129,22 @@ def test_no_password_is_shown(cluster: Cluster, tmp_path: Path, capsys: pytest.C
     ("arguments", "code", "words"),
     [
         (["show", "--ledger.url", "sqlite:///nowhere.db"], 1, "nowhere.db: there is no ledger"),
-        (["show", "--ledger.url", "nowhere.db"], 2, "--ledger.url: not a file of SQLite; allowed:"),
+        (
+            ["show", "--ledger.url", "nowhere.db"],
+            2,
+            "--ledger.url: a text of 10 characters is not a file of SQLite; allowed:",
+        ),
         (
             ["copy", "--from", "sqlite:///nowhere.db"],
             2,
             "--from, --to: needs two ledgers; allowed: both flags",
         ),
         (["copy"], 2, "--from, --to: needs two ledgers; allowed: both flags"),
-        (["copy", "--from", "x", "--to", "y"], 2, "--from: not a file of SQLite; allowed:"),
+        (
+            ["copy", "--from", "x", "--to", "y"],
+            2,
+            "--from: a text of 1 character is not a file of SQLite; allowed:",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said(

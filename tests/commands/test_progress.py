@@ -8,7 +8,7 @@ import pytest
 
 from exporter.commands.interrupts import run_interruptibly
 from exporter.commands.progress import LINE_SECONDS, progress
-from tests.support.processes import Process
+from tests.support.processes import Process, run
 from tests.support.terminals import CTRL_C, Terminal
 
 WAITS = """
@@ -97,6 +97,18 @@ def test_signals_end_what_waits(number: signal.Signals, code: int) -> None:
         process.signal(number)
         assert process.wait() == code
     assert process.log == "copying: 1200 of 5000 sessions\nbegun\n"
+
+
+def test_a_signal_that_does_not_wake_the_main_thread_ends_what_waits() -> None:
+    """As one that comes just before it waits. This one comes to another thread."""
+    waits = WAITS.replace(
+        "    Event().wait()\n",
+        "    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})\n"
+        "    signal.pthread_kill(threading.get_ident(), signal.SIGINT)\n"
+        "    Event().wait()\n",
+    )
+    code, _, errors = run(sys.executable, "-c", f"import signal, threading\n{waits}", environ={})
+    assert (code, errors.splitlines()[-1]) == (130, "begun")
 
 
 def test_what_a_call_raises_is_raised_and_the_signals_are_blocked_as_before() -> None:

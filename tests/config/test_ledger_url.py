@@ -80,5 +80,8 @@ def test_the_ledger_of_a_file_is_read_without_the_accounts_keys(tmp_path: Path) 
     assert load_ledger_url(path, PROVIDERS) == PASSWORDS[0]
     with pytest.raises(ConfigError, match="NOT_SET is not set"):
         load(path, PROVIDERS, {})
-    with pytest.raises(ConfigError, match=r"exporter.yml: ledger.url: not a URL of PostgreSQL"):
+    with pytest.raises(
+        ConfigError,
+        match=r"exporter.yml: line 2: ledger.url: a text of 35 characters is not a URL of PostgreSQL",
+    ):
         load_ledger_url(write(tmp_path, BAD[0]), PROVIDERS)

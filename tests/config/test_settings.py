@@ -30,113 +30,169 @@ ENVIRON = {
 }
 FILES = Path(__file__).parent / "files"
 ACCOUNT = ", ".join(sorted(config.common_keys() | {"query", "pricing"}))
-URL = "not http:// or https:// with a host, without user, password, query or fragment"
+URL = "is not http:// or https:// with a host, without user, password, query or fragment"
 SQLITE = (
-    "not a file of SQLite; allowed: sqlite:///relative/path, sqlite:////absolute/path, "
+    "is not a file of SQLite; allowed: sqlite:///relative/path, sqlite:////absolute/path, "
     "postgresql://USER@HOST/DATABASE"
 )
 NO_FILE = "cannot be read (No such file or directory); allowed: a file with the API key alone"
 UNSET = "environment variable UNSET is not set; set it to the API key"
 FILE_KEYS = "a mapping with accounts, ledger, scrape"
-SCRAPE_KEYS = "a mapping with max_response_bytes, min_interval, timeout, timeout_offset, or {} for none"
-ONE_SOURCE = "needs exactly one of api_key_env, api_key_file"
-LIMIT_KEYS = "budget_usd_per_hour", "budget_usd_per_month", "open_sessions", "session_age"
+SCRAPE_KEYS = "max_response_bytes, min_interval, timeout, timeout_offset"
+PRICE_KEYS = "browser_usd_per_hour, minimum_seconds, proxy_usd_per_gb"
+ONE_SOURCE = "allowed: exactly one of them"
+NO_DURATION = "is not a duration; allowed: such as 0s, 500ms, 10s, 1h30m"
+LIMIT_KEYS = "budget_usd_per_hour, budget_usd_per_month, open_sessions, session_age"
 BUDGET = "is not a number of at most 9 decimals from 0 to 1000000000"
 LIMITS = config.Limits(50 * 10**9, 10_000 * 10**9, 100, 6 * 3_600_000_000)
 PRICE = "is not a number of at most 9 decimals from 0 to 1000000"
 MINIMUM = "is not a number of at most 6 decimals from 0 to 86400"
 TAKEN = "is a label that metrics have already; choose another name"
 PROMETHEUS = "begins with __, as labels of Prometheus's own do; choose another name"
-NO_LABEL = "not the name of a label; allowed: 1 to 100 letters, digits and _, the first no digit"
-NO_KEY = "not one printable line of 1 to 100 characters without quotation marks and backslashes"
+NO_LABEL = "is not the name of a label; allowed: 1 to 100 letters, digits and _, the first no digit"
+NO_KEY = "is not one printable line of 1 to 100 characters without quotation marks and backslashes"
+
+TERM = "allowed: key=value, such as env=production"
+UNPRINTABLE = "not all of them printable, is not one printable line of 1 to 100 characters"
+PROVIDERS_ARE = "is not one of browserbase, browser_use"
+MISQUOTED = "holds more than one line of printable ASCII; allowed: the API key alone"
 
 BAD = {
     "accounts": (
-        "accounts[0].provider: 'foo' is not one of browserbase, browser_use",
-        f"accounts[0].labels: unknown key; allowed: {ACCOUNT}",
-        "accounts[1].name: not one printable line of 1 to 100 characters",
-        f"accounts[2].api_key: unknown key; allowed: {ACCOUNT}",
-        "accounts[2].name: missing; add this key",
-        "accounts[5].name: not a single value",
-        f"accounts[6]: not a mapping; allowed: a mapping with {ACCOUNT}",
-        f"accounts[7]: empty; allowed: a mapping with {ACCOUNT}",
-        "accounts[1].pricing: not for browser_use; allowed: with provider browserbase",
-        "accounts[1].query: not a term of metadata; allowed: key=value, such as env=production",
-        f"accounts[1].api_key_env: {UNSET}",
-        f"accounts[2]: {ONE_SOURCE}",
-        f"accounts[3]: {ONE_SOURCE}",
-        "accounts[3].api_key_env: environment variable EMPTY is empty; set it to the API key",
-        f"accounts[3].api_key_file: {NO_FILE}",
-        "accounts[4].name: 'b' is the name of another browserbase account; choose another",
-        f"accounts[4].api_key_file: {NO_FILE}",
-        "accounts[5].api_key_env: holds more than one line of printable ASCII; allowed: the API key alone",
+        "line 3: accounts[0].provider: 'foo' is not one of browserbase, browser_use",
+        f"line 5: accounts[0].labels: unknown key; allowed: {ACCOUNT}",
+        f"line 6: accounts[1].name: a text of 10 characters, {UNPRINTABLE}",
+        f"line 12: accounts[2].api_key: unknown key; did you mean api_key_env? allowed: {ACCOUNT}",
+        "line 11: accounts[2].name: missing; add this key",
+        "line 18: accounts[5].name: a list; allowed: a single value",
+        f"line 19: accounts[6]: a single value; allowed: a mapping with {ACCOUNT}",
+        f"line 20: accounts[7]: empty; allowed: a mapping with {ACCOUNT}",
+        "line 10: accounts[1].pricing: not for browser_use; allowed: with provider browserbase",
+        f"line 9: accounts[1].query: 'x' is not a term of metadata; {TERM}",
+        f"line 8: accounts[1].api_key_env: {UNSET}",
+        f"line 11: accounts[2]: has neither api_key_env nor api_key_file; {ONE_SOURCE}",
+        f"line 13: accounts[3]: has both api_key_env and api_key_file; {ONE_SOURCE}",
+        "line 15: accounts[3].api_key_env: environment variable EMPTY is empty; set it to the API key",
+        f"line 16: accounts[3].api_key_file: {NO_FILE}",
+        "line 17: accounts[4].name: 'b' is the name of another browserbase account; choose another",
+        f"line 17: accounts[4].api_key_file: {NO_FILE}",
+        f"line 18: accounts[5].api_key_env: {MISQUOTED}",
     ),
     "comment": (f"empty; allowed: {FILE_KEYS}",),
     "control": ("unacceptable character #x0000: special characters are not allowed; allowed: YAML in UTF-8",),
     "duplicate_key": (
-        "line 5, column 5: 'name' stands twice; remove one",
-        "line 6, column 5: 'provider' stands twice; remove one",
-        "accounts[0].provider: 'foo' is not one of browserbase, browser_use",
+        "line 6: accounts[0].provider: 'foo' is not one of browserbase, browser_use",
+        "line 5: accounts[0].name: stands twice, first in line 2; remove one",
+        "line 6: accounts[0].provider: stands twice, first in line 3; remove one",
     ),
     "empty": (f"empty; allowed: {FILE_KEYS}",),
     "latin": (
         "'utf-8' codec can't decode byte 0xff in position 10: invalid start byte; allowed: YAML in UTF-8",
     ),
     "limits": (
-        f"accounts[0].limits.budget_usd_per_hour: '-5' {BUDGET}",
-        f"accounts[0].limits.budget_usd_per_month: 'much' {BUDGET}",
-        "accounts[0].limits.open_sessions: '1.5' is not a whole number from 0 to 1000000",
-        "accounts[0].limits.session_age: '6 hours' is not a duration; allowed: such as 0s, 500ms, 10s, 1h30m",
-        f"accounts[1].limits.age: unknown key; allowed: {', '.join(LIMIT_KEYS)}",
-        "accounts[1].limits.session_age: 0 is no limit; leave the key out, or name a duration such as 6h",
+        f"line 5: accounts[0].limits.budget_usd_per_hour: '-5' {BUDGET}",
+        f"line 5: accounts[0].limits.budget_usd_per_month: 'much' {BUDGET}",
+        "line 5: accounts[0].limits.open_sessions: '1.5' is not a whole number from 0 to 1000000",
+        f"line 5: accounts[0].limits.session_age: '6 hours' {NO_DURATION}",
+        f"line 9: accounts[1].limits.age: unknown key; allowed: {LIMIT_KEYS}",
         (
-            f"accounts[2].limits: not a mapping; allowed: a mapping with {', '.join(LIMIT_KEYS)}, "
-            "or {} for none"
+            "line 9: accounts[1].limits.session_age: 0 is no limit; leave the key out, or name a duration"
+            " such as 6h"
+        ),
+        (
+            f"line 13: accounts[2].limits: a single value; allowed: a mapping with {LIMIT_KEYS}, or {{}} for"
+            " none"
         ),
     ),
-    "list": (f"not a mapping; allowed: {FILE_KEYS}",),
+    "list": (f"a list; allowed: {FILE_KEYS}",),
     "merge": (
-        f"accounts[1].<<: unknown key; allowed: {ACCOUNT}",
-        "accounts[1].provider: missing; add this key",
-        f"scrape: not a mapping; allowed: {SCRAPE_KEYS}",
-        "ledger: not a mapping; allowed: a mapping with history, settle_after, url, or {} for none",
-        f"accounts[1]: {ONE_SOURCE}",
+        f"line 3: accounts[1].<<: unknown key; allowed: {ACCOUNT}",
+        "line 3: accounts[1].provider: missing; add this key",
+        f"line 4: scrape: a single value; allowed: a mapping with {SCRAPE_KEYS}, or {{}} for none",
+        "line 5: ledger: an empty list; allowed: a mapping with history, settle_after, url, or {} for none",
+        f"line 3: accounts[1]: has neither api_key_env nor api_key_file; {ONE_SOURCE}",
     ),
     "metadata_labels": (
-        f"accounts[0].metadata_labels[0]: 'project' {TAKEN}",
-        f"accounts[0].metadata_labels[1]: 'le' {TAKEN}",
-        f"accounts[0].metadata_labels[2]: '__team' {PROMETHEUS}",
-        f"accounts[0].metadata_labels[3]: {NO_LABEL}",
-        f"accounts[0].metadata_labels[4]: {NO_LABEL}",
-        f"accounts[0].metadata_labels[5]: {NO_LABEL}",
-        f"accounts[0].metadata_labels[6]: {NO_LABEL}",
-        "accounts[1].metadata_labels.team: not a single value",
-        "accounts[1].metadata_labels.squad: not a single value",
-        f"accounts[1].metadata_labels.quoted: {NO_KEY}",
-        f"accounts[1].metadata_labels.lines: {NO_KEY}",
-        "accounts[2].metadata_labels: not a mapping of at least one",
+        f"line 6: accounts[0].metadata_labels[0]: 'project' {TAKEN}",
+        f"line 7: accounts[0].metadata_labels[1]: 'le' {TAKEN}",
+        f"line 8: accounts[0].metadata_labels[2]: '__team' {PROMETHEUS}",
+        f"line 9: accounts[0].metadata_labels[3]: a text of 3 characters {NO_LABEL}",
+        f"line 10: accounts[0].metadata_labels[4]: a text of 11 characters {NO_LABEL}",
+        f"line 11: accounts[0].metadata_labels[5]: a text of 20 characters {NO_LABEL}",
+        f"line 12: accounts[0].metadata_labels[6]: an empty text {NO_LABEL}",
+        "line 17: accounts[1].metadata_labels.team: empty; allowed: a single value",
+        "line 18: accounts[1].metadata_labels.squad: a list; allowed: a single value",
+        f"line 19: accounts[1].metadata_labels.quoted: a text of 3 characters {NO_KEY}",
+        (
+            "line 20: accounts[1].metadata_labels.lines: a text of 3 characters, not all of them printable,"
+            f" {NO_KEY}"
+        ),
+        "line 21: accounts[2].metadata_labels: a list; allowed: a mapping",
     ),
     "missing_accounts": ("accounts: missing; add this key",),
-    "no_accounts": ("accounts: not a list of at least one; begin each entry with a dash",),
+    "misspelt": (
+        "line 1: account: unknown key; did you mean accounts? allowed: accounts, ledger, scrape",
+        f"line 3: accounts[0].nmae: unknown key; did you mean name? allowed: {ACCOUNT}",
+        f"line 4: accounts[0].provider: 'browser-use' {PROVIDERS_ARE}; did you mean browser_use?",
+        f"line 6: accounts[0].colectors: unknown key; did you mean collectors? allowed: {ACCOUNT}",
+        (
+            "line 7: accounts[0].collectors[0]: 'session' is not one of sessions, account"
+            "; did you mean sessions?"
+        ),
+        "line 7: accounts[0].collectors[1]: 'quota' is not one of sessions, account",
+        (
+            "line 8: accounts[0].limits.open_session: unknown key"
+            f"; did you mean open_sessions? allowed: {LIMIT_KEYS}"
+        ),
+        (
+            "line 8: accounts[0].limits.session-age: unknown key"
+            f"; did you mean session_age? allowed: {LIMIT_KEYS}"
+        ),
+        "line 3: accounts[0].name: missing; add this key",
+        f"line 10: accounts[1].provider: 'Browserbase' {PROVIDERS_ARE}; did you mean browserbase?",
+        "line 11: accounts[1].api_key_file: a mapping; allowed: a single value",
+        (
+            "line 13: accounts[1].pricing.browser_usd: unknown key"
+            f"; did you mean browser_usd_per_hour? allowed: {PRICE_KEYS}"
+        ),
+        f"line 13: accounts[1].pricing.browser_usd_per_hour: 'free' {PRICE}",
+        "line 14: scrapes: unknown key; did you mean scrape? allowed: accounts, ledger, scrape",
+        f"line 17: scrape.timout: unknown key; did you mean timeout? allowed: {SCRAPE_KEYS}",
+        f"line 18: scrape.min-interval: unknown key; did you mean min_interval? allowed: {SCRAPE_KEYS}",
+        "line 20: ledger.uri: unknown key; did you mean url? allowed: history, settle_after, url",
+        "line 21: ledger.history: 'imports' is not one of import, skip; did you mean import?",
+        f"line 22: ledger.settle_after: '15 min' {NO_DURATION}",
+    ),
+    "no_accounts": (
+        "line 1: accounts: an empty list; allowed: a list of at least one; begin each entry with a dash",
+    ),
     "numbers": (
-        f"accounts[0].pricing.browser_usd_per_hour: '-1' {PRICE}",
-        f"accounts[0].pricing.proxy_usd_per_gb: '1e3' {PRICE}",
-        f"accounts[0].pricing.minimum_seconds: '86400.000001' {MINIMUM}",
-        f"accounts[1].pricing.browser_usd_per_hour: '0.0000000001' {PRICE}",
-        f"accounts[1].pricing.proxy_usd_per_gb: '1000000.01' {PRICE}",
-        f"accounts[1].pricing.minimum_seconds: '.nan' {MINIMUM}",
-        "scrape.timeout: '0s' is out of range; allowed: 1ms to 1d",
-        "scrape.timeout_offset: '-1s' is not a duration; allowed: such as 0s, 500ms, 10s, 1h30m",
-        "scrape.min_interval: '25h' is out of range; allowed: 0s to 1d",
-        "scrape.max_response_bytes: '0' is not a whole number from 1 to 1000000000000",
-        f"ledger.url: {SQLITE}",
-        "ledger.history: 'later' is not one of import, skip",
-        "ledger.settle_after: '101y' is too long; allowed: at most 100y",
-        "collectors: unknown key; allowed: accounts, ledger, scrape",
+        f"line 5: accounts[0].pricing.browser_usd_per_hour: '-1' {PRICE}",
+        f"line 5: accounts[0].pricing.proxy_usd_per_gb: '1e3' {PRICE}",
+        f"line 5: accounts[0].pricing.minimum_seconds: '86400.000001' {MINIMUM}",
+        f"line 9: accounts[1].pricing.browser_usd_per_hour: '0.0000000001' {PRICE}",
+        f"line 9: accounts[1].pricing.proxy_usd_per_gb: '1000000.01' {PRICE}",
+        f"line 9: accounts[1].pricing.minimum_seconds: '.nan' {MINIMUM}",
+        "line 11: scrape.timeout: '0s' is out of range; allowed: 1ms to 1d",
+        f"line 12: scrape.timeout_offset: '-1s' {NO_DURATION}",
+        "line 13: scrape.min_interval: '25h' is out of range; allowed: 0s to 1d",
+        "line 14: scrape.max_response_bytes: '0' is not a whole number from 1 to 1000000000000",
+        f"line 16: ledger.url: a text of 9 characters {SQLITE}",
+        "line 17: ledger.history: 'later' is not one of import, skip",
+        "line 18: ledger.settle_after: '101y' is too long; allowed: at most 100y",
+        "line 19: collectors: unknown key; allowed: accounts, ledger, scrape",
     ),
     "syntax": ("line 3, column 4: expected <block end>, but found '<block mapping start>'",),
     "two_documents": ("line 2, column 1: but found another document",),
-    "urls": (*(f"accounts[{number}].base_url: {URL}" for number in range(6)), f"ledger.url: {SQLITE}"),
+    "urls": (
+        f"line 2: accounts[0].base_url: a text of 38 characters {URL}",
+        f"line 3: accounts[1].base_url: a text of 10 characters {URL}",
+        f"line 4: accounts[2].base_url: a text of 8 characters {URL}",
+        f"line 5: accounts[3].base_url: a text of 37 characters {URL}",
+        f"line 6: accounts[4].base_url: a text of 18 characters {URL}",
+        f"line 7: accounts[5].base_url: a text of 15 characters {URL}",
+        f"line 9: ledger.url: a text of 41 characters {SQLITE}",
+    ),
 }
 
 
@@ -233,8 +289,9 @@ def test_browser_use_takes_no_other_query(tmp_path: Path, query: str) -> None:
     assert with_query(tmp_path, "browserbase", query).accounts[0].options == Options(query)
     with pytest.raises(config.ConfigError) as caught:
         with_query(tmp_path, "browser_use", query)
-    fault = "not a term of metadata; allowed: key=value, such as env=production"
-    assert caught.value.faults == (f"{tmp_path}/config.yml: accounts[0].query: {fault}",)
+    (fault,) = caught.value.faults
+    assert fault.startswith(f"{tmp_path}/config.yml: line 1: accounts[0].query: ")
+    assert fault.endswith(f" is not a term of metadata; {TERM}")
 
 
 def test_what_is_not_given_has_its_default() -> None:
@@ -299,7 +356,9 @@ def test_the_flag_goes_before_the_file() -> None:
 def test_a_ledger_that_is_no_file_is_refused(url: str) -> None:
     with pytest.raises(config.ConfigError) as caught:
         config.from_environment(PROVIDERS, ENVIRON, url)
-    assert caught.value.faults == (f"--ledger.url: {SQLITE}",)
+    (fault,) = caught.value.faults
+    assert fault.startswith("--ledger.url: ")
+    assert fault.endswith(SQLITE)
 
 
 def test_the_environment_alone_gives_an_account_for_each_key() -> None:
@@ -318,7 +377,7 @@ def test_the_environments_faults_name_the_variables() -> None:
         config.from_environment(PROVIDERS, environ)
     assert caught.value.faults == (
         "BROWSERBASE_API_KEY: holds more than one line of printable ASCII; allowed: the API key alone",
-        f"BROWSERBASE_BASE_URL: {URL}",
+        f"BROWSERBASE_BASE_URL: a text of 32 characters {URL}",
     )
 
 

@@ -9,73 +9,78 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.loader import ConfigError
-from exporter.config.web import TlsConfig, load
+from exporter.config.web import HttpConfig, TlsConfig, load
 from tests.support.examples import examples
 
 FILES = Path(__file__).parent / "web_files"
 SECRET = "hunter2hunter2hunter2"
 HASH = "$2y$10$X0h1gDsPszWURQaxFh.zoubFi6DXncSjhoQNJgRrnGs7EsimhC7zG"
 NO_HASH = "not a bcrypt hash; allowed: what `htpasswd -nB NAME` prints after the colon"
-NO_NAME = "not a name of 1 to 100 printable characters without a colon"
-NO_LINE = "not one printable line of 1 to 1000 characters"
-TLS = ("cert_file", "client_auth_type", "client_ca_file", "key_file", "max_version", "min_version")
+NO_NAME = "is not a name of 1 to 100 printable characters without a colon"
+NO_LINE = "is not one printable line of 1 to 1000 characters"
+TLS = "cert_file, client_auth_type, client_ca_file, key_file, max_version, min_version"
+SECTIONS = "basic_auth_users, http_server_config, tls_server_config"
+MISSING = "missing; add this key"
+UNSUPPORTED = "not supported by this exporter; remove it"
 VERIFIED = "VerifyClientCertIfGiven, RequireAndVerifyClientCert"
 UNVERIFIED = "'RequireAnyClientCert' verifies nothing, and is not supported"
-TLS_MISSING = (
-    "tls_server_config.cert_file: missing; add this key",
-    "tls_server_config.key_file: missing; add this key",
-)
-UNSUPPORTED = (
-    "http_server_config",
-    "rate_limit",
-    "tls_server_config.cert",
-    "tls_server_config.key",
-    "tls_server_config.client_ca",
-    "tls_server_config.cipher_suites",
-    "tls_server_config.curve_preferences",
-    "tls_server_config.prefer_server_cipher_suites",
-    "tls_server_config.client_allowed_sans",
-)
 
 BAD = {
-    "client_auth": (f"tls_server_config.client_ca_file: {NO_LINE}",),
+    "client_auth": (f"line 1: tls_server_config.client_ca_file: an empty text {NO_LINE}",),
     "client_ca": (
-        f"tls_server_config.client_ca_file: needs client_auth_type; allowed: {VERIFIED}",
-        "tls_server_config.max_version: below min_version",
+        f"line 1: tls_server_config.client_ca_file: needs client_auth_type; allowed: {VERIFIED}",
+        "line 1: tls_server_config.max_version: below min_version",
     ),
-    "no_client_ca": ("tls_server_config.client_auth_type: RequireAndVerifyClientCert needs client_ca_file",),
-    "comment": ("empty; allowed: a mapping with basic_auth_users, tls_server_config, or {} for none",),
-    "empty_tls": (*TLS_MISSING, "basic_auth_users: not a mapping of at least one"),
+    "empty_tls": (
+        f"line 1: tls_server_config.cert_file: {MISSING}",
+        f"line 1: tls_server_config.key_file: {MISSING}",
+    ),
+    "http": (
+        "line 2: http_server_config.http2: '2' is not one of true, false",
+        "line 3: http_server_config.http_2: unknown key; did you mean http2? allowed: http2",
+        f"line 4: http_server_config.headers: {UNSUPPORTED}",
+    ),
+    "no_client_ca": (
+        "line 1: tls_server_config.client_auth_type: RequireAndVerifyClientCert needs client_ca_file",
+    ),
     "tls": (
-        "tls_server_config.cert_file: not a single value",
-        f"tls_server_config.key_file: {NO_LINE}",
-        f"tls_server_config.client_auth_type: {UNVERIFIED}; allowed: NoClientCert, {VERIFIED}",
-        "tls_server_config.min_version: 'TLS11' is not one of TLS12, TLS13",
-        "tls_server_config.max_version: 'SSL30' is not one of TLS12, TLS13",
-        f"tls_server_config.certfile: unknown key; allowed: {', '.join(TLS)}",
+        "line 2: tls_server_config.cert_file: a list; allowed: a single value",
+        f"line 3: tls_server_config.key_file: a text of 9 characters, not all of them printable, {NO_LINE}",
+        f"line 5: tls_server_config.client_auth_type: {UNVERIFIED}; allowed: NoClientCert, {VERIFIED}",
+        "line 6: tls_server_config.min_version: 'TLS11' is not one of TLS12, TLS13; did you mean TLS13?",
+        "line 7: tls_server_config.max_version: 'SSL30' is not one of TLS12, TLS13",
+        f"line 8: tls_server_config.certfile: unknown key; did you mean cert_file? allowed: {TLS}",
     ),
-    "twice": ("line 3, column 3: 'prometheus' stands twice; remove one",),
+    "twice": ("line 3: basic_auth_users.prometheus: stands twice, first in line 2; remove one",),
     "unsupported": (
-        *(f"{key}: not supported by this exporter; remove it" for key in UNSUPPORTED),
-        *TLS_MISSING,
+        f"line 1: rate_limit: {UNSUPPORTED}",
+        f"line 3: tls_server_config.cert: {UNSUPPORTED}",
+        f"line 5: tls_server_config.key: {UNSUPPORTED}",
+        f"line 6: tls_server_config.client_ca: {UNSUPPORTED}",
+        f"line 7: tls_server_config.cipher_suites: {UNSUPPORTED}",
+        f"line 8: tls_server_config.curve_preferences: {UNSUPPORTED}",
+        f"line 9: tls_server_config.prefer_server_cipher_suites: {UNSUPPORTED}",
+        f"line 10: tls_server_config.client_allowed_sans: {UNSUPPORTED}",
+        f"line 2: tls_server_config.cert_file: {MISSING}",
+        f"line 2: tls_server_config.key_file: {MISSING}",
     ),
     "user_list": (
-        "basic_auth_users: not a mapping of at least one",
-        "basic_auth_user: unknown key; allowed: basic_auth_users, tls_server_config",
+        "line 1: basic_auth_users: a list; allowed: a mapping",
+        f"line 3: basic_auth_user: unknown key; did you mean basic_auth_users? allowed: {SECTIONS}",
     ),
     "users": (
-        f"basic_auth_users.plain: {NO_HASH}",
-        "basic_auth_users.weak: a bcrypt hash of cost 3; allowed: 4 to 14",
-        "basic_auth_users.slow: a bcrypt hash of cost 15; allowed: 4 to 14",
-        f"basic_auth_users.salt: {NO_HASH}",
-        f"basic_auth_users.short: {NO_HASH}",
-        f"basic_auth_users.old: {NO_HASH}",
-        f"basic_auth_users.sha: {NO_HASH}",
-        "basic_auth_users.empty: not a single value",
-        "basic_auth_users.list: not a single value",
-        f"basic_auth_users[9]: {NO_NAME}",
-        f"basic_auth_users[10]: {NO_NAME}",
-        "basic_auth_users[11]: not a single value",
+        f"line 2: basic_auth_users.plain: {NO_HASH}",
+        "line 3: basic_auth_users.weak: a bcrypt hash of cost 3; allowed: 4 to 14",
+        "line 4: basic_auth_users.slow: a bcrypt hash of cost 15; allowed: 4 to 14",
+        f"line 5: basic_auth_users.salt: {NO_HASH}",
+        f"line 6: basic_auth_users.short: {NO_HASH}",
+        f"line 7: basic_auth_users.old: {NO_HASH}",
+        f"line 8: basic_auth_users.sha: {NO_HASH}",
+        "line 9: basic_auth_users.empty: empty; allowed: a single value",
+        "line 10: basic_auth_users.list: a list; allowed: a single value",
+        f"line 11: basic_auth_users[9]: a text of 27 characters {NO_NAME}",
+        f"line 12: basic_auth_users[10]: an empty text {NO_NAME}",
+        "line 13: basic_auth_users[11]: empty; allowed: a single value",
     ),
 }
 
@@ -125,10 +130,18 @@ def test_what_is_not_given_has_its_default() -> None:
     assert read.basic_auth_users == {}
 
 
-@pytest.mark.parametrize(("name", "users"), [("nothing", 0), ("users", 1)])
-def test_a_file_need_not_speak_of_tls(name: str, users: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "users"),
+    [("nothing", 0), ("users", 1), ("comment", 0), ("empty", 0), ("no_users", 0), ("http2", 1)],
+)
+def test_a_file_may_be_without_tls_and_without_users(name: str, users: int) -> None:
     read = load(FILES / f"{name}.good.yml")
     assert (read.tls_server_config, len(read.basic_auth_users)) == (None, users)
+
+
+def test_http2_is_read_though_it_has_no_effect() -> None:
+    assert load(FILES / "http2.good.yml").http_server_config == HttpConfig(http2=False)
+    assert load(FILES / "users.good.yml").http_server_config is None
 
 
 def test_the_example_of_the_documents_is_valid(tmp_path: Path) -> None:
@@ -147,7 +160,7 @@ def test_a_long_name_is_not_shown_for_it_may_be_a_misplaced_password(tmp_path: P
     path = write(tmp_path, json.dumps({"basic_auth_users": {SECRET: "x"}}).encode())
     with pytest.raises(ConfigError) as caught:
         load(path)
-    assert caught.value.faults == (f"{path}: basic_auth_users[0]: {NO_HASH}",)
+    assert caught.value.faults == (f"{path}: line 1: basic_auth_users[0]: {NO_HASH}",)
 
 
 def write(folder: Path, data: bytes) -> Path:

@@ -10,18 +10,17 @@ import msgspec
 
 from exporter.cli import main
 from exporter.client.api import Api
-from exporter.config.loader import parsed_by, printable
-from exporter.config.settings import Pricing
+from exporter.config.loader import printable
 from exporter.model import SECOND, Listing, ProviderTraits, ReadWindow, Series, Session, Usage
 from exporter.providers import PROVIDERS
-from exporter.providers.base import Provider
+from exporter.providers.base import Prices, Provider
 
 NOW = 1_800_000_000
 
 
 class Options(msgspec.Struct, frozen=True):
     zone: Annotated[str, printable(20)] = "north"
-    pricing: Annotated[Pricing | None, parsed_by(Pricing)] = None
+    pricing: Prices = None
 
 
 class FleetReader:

@@ -274,7 +274,7 @@ def test_an_invalid_configuration_ends_with_2_and_a_line_for_each_fault(tmp_path
     path.write_text("accounts: [{name: a, provider: netscape, api_key_env: NONE}]\nscrape: {timeout: -1s}\n")
     code, out, errors = run(COMMAND, "--config.file", path, "--ledger.url", "sqlite:///ledger.db")
     assert (code, out) == (2, "")
-    keys = "accounts[0].provider", "scrape.timeout", "accounts[0].api_key_env"
+    keys = "line 1: accounts[0].provider", "line 2: scrape.timeout", "line 1: accounts[0].api_key_env"
     for line, key in zip(errors.splitlines(), keys, strict=True):
         assert line.startswith(f"{path}: {key}: ")
 

@@ -130,6 +130,19 @@ def test_labels_may_change_between_restarts_and_totals_stay_right_in_sum(tmp_pat
     assert {value for value, n in began.items() if n} == TEAMS | {"production", "staging"}
 
 
+def test_labels_may_change_at_a_reload(tmp_path: Path) -> None:
+    with course() as run:
+        flags = run.flags(tmp_path)
+        with exporter(*flags, "--web.enable-lifecycle") as process:
+            for labels in ({}, both(team="team"), {BROWSER_USE: {"env": "env"}}, {}):
+                labelled(Path(flags[1]), labels)
+                assert process.get("/-/reload", method="POST").status_code == 200
+                names = {name for one in labels.values() for name in one}
+                for _ in range(2):
+                    _check(scraped(process), run, names)
+                    run.step(5 * MINUTE)
+
+
 def _check(shown: list[Sample], run: Course, names: set[str]) -> None:
     """The counters are right in sum, and all families of a series have the same labels."""
     assert summed(shown, names) == pytest.approx(run.counters(), rel=1e-12)

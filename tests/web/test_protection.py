@@ -176,8 +176,8 @@ def test_a_file_that_is_not_valid_ends_the_start_with_a_line_for_each_fault(hous
     assert (code, sorted(errors.splitlines())) == (
         2,
         [
-            f"{web}: basic_auth_users.anna: {fault}",
-            f"{web}: basic_auth_users.bert: {fault}",
-            f"{web}: tls_server_config.key_file: missing; add this key",
+            f"{web}: line 1: basic_auth_users.anna: {fault}",
+            f"{web}: line 1: basic_auth_users.bert: {fault}",
+            f"{web}: line 2: tls_server_config.key_file: missing; add this key",
         ],
     )

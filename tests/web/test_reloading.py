@@ -99,6 +99,20 @@ def test_a_file_written_by_half_opens_nothing_and_is_told_once(tmp_path: Path, b
         assert admits(web_config, password=b"wrong")
 
 
+def test_a_section_without_effect_is_noted(tmp_path: Path) -> None:
+    path = web_file(tmp_path, users={"anna": HASH})
+    path.write_text(path.read_text() + "http_server_config: {http2: true}\n")
+    with capture_logs() as lines:
+        assert admits(ReloadingWebConfig.open(path))
+    assert [line["event"] for line in lines] == ["http_server_config.http2 has no effect, HTTP/1.1 is served"]
+
+
+def test_an_empty_file_lets_everybody_in(tmp_path: Path) -> None:
+    (tmp_path / "web.yml").touch()
+    web_config = ReloadingWebConfig.open(tmp_path / "web.yml")
+    assert (web_config.context(), visit(web_config)) == (None, 200)
+
+
 def test_another_fault_is_told_again_and_the_same_is_not(tmp_path: Path) -> None:
     path = web_file(tmp_path, users={"anna": HASH})
     web_config = ReloadingWebConfig.open(path)
@@ -185,8 +199,8 @@ def test_what_is_wrong_at_the_start_is_raised(tmp_path: Path) -> None:
         ReloadingWebConfig.open(web_file(tmp_path, min_version="TLS12"))
     absent = "cannot be read (No such file or directory)"
     assert caught.value.faults == tuple(
-        f"{tmp_path}/web.yml: tls_server_config.{key}_file: {tmp_path}/server.{end} {absent}"
-        for key, end in (("cert", "pem"), ("key", "key"))
+        f"{tmp_path}/web.yml: line {line}: tls_server_config.{key}_file: {tmp_path}/server.{end} {absent}"
+        for line, key, end in ((2, "cert", "pem"), (3, "key", "key"))
     )
 
 
@@ -195,7 +209,7 @@ def test_faults_of_users_and_of_the_files_named_are_told_together(tmp_path: Path
     file.write_text("{basic_auth_users: {me: x}, tls_server_config: {cert_file: no.pem, key_file: no.key}}")
     with pytest.raises(ConfigError) as caught:
         ReloadingWebConfig.open(file)
-    assert [fault.split(": ")[1] for fault in caught.value.faults] == [
+    assert [fault.split(": ")[2] for fault in caught.value.faults] == [
         "basic_auth_users.me",
         "tls_server_config.cert_file",
         "tls_server_config.key_file",

@@ -99,7 +99,7 @@ def test_versions(
     expected: str | None,
 ) -> None:
     made = config(folder, min_version=allowed[0], max_version=allowed[1])
-    server = server_context(made, "web.yml")
+    server = server_context(made, place)
     server.set_ciphers("ALL:@SECLEVEL=0")  # that the version alone decides
     assert greeted(server, only(client(authority), version)) == expected
     able = only(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), version)
@@ -120,7 +120,7 @@ def test_client_certificates(
     folder: Path, authority: trustme.CA, policy: str, admitted: set[str], version: ssl.TLSVersion
 ) -> None:
     file = {} if policy == "NoClientCert" else {"client_ca_file": "ca.pem"}
-    server = server_context(config(folder, client_auth_type=policy, **file), "web.yml")
+    server = server_context(config(folder, client_auth_type=policy, **file), place)
     shown = {
         "none": None,
         "good": authority.issue_cert("client@test"),
@@ -129,6 +129,10 @@ def test_client_certificates(
     }
     clients = {name: only(client(authority, leaf), version) for name, leaf in shown.items()}
     assert {name for name, asking in clients.items() if greeted(server, asking)} == admitted
+
+
+def place(key: str) -> str:
+    return f"web.yml: tls.{key}"
 
 
 def encrypted(leaf: trustme.LeafCert) -> bytes:
@@ -141,7 +145,7 @@ def test_a_key_with_a_password_is_refused_and_nobody_is_asked(folder: Path, auth
     put(folder / "server.pem", pem(leaf))
     put(folder / "server.key", encrypted(leaf))
     with pytest.raises(ConfigError) as caught:
-        server_context(config(folder), "web.yml: tls")
+        server_context(config(folder), place)
     fault = "is encrypted; allowed: a key without a password"
     assert caught.value.faults == (f"web.yml: tls.key_file: {folder}/server.key {fault}",)
 
@@ -170,7 +174,7 @@ def test_every_fault_of_a_file_is_named(
     put_pair(folder, trustme.CA().issue_cert("localhost"), "other")
     policy = {"client_auth_type": "RequireAndVerifyClientCert"} if "client_ca_file" in files else {}
     with pytest.raises(ConfigError) as caught:
-        server_context(config(folder, **policy, **files), "web.yml: tls")
+        server_context(config(folder, **policy, **files), place)
     faults = faults or [(key, NO_CERTIFICATE) for key in files]
     expected = [f"web.yml: tls.{key}: {folder / files[key]} {fault}" for key, fault in faults]
     assert list(caught.value.faults) == expected
@@ -179,7 +183,7 @@ def test_every_fault_of_a_file_is_named(
 def test_a_pipe_is_not_waited_for(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     with pytest.raises(ConfigError, match="is not a file"):
-        server_context(config(folder, key_file="pipe"), "web.yml")
+        server_context(config(folder, key_file="pipe"), place)
 
 
 def test_a_live_context_is_what_it_stands_for_at_each_connection(tmp_path: Path) -> None:
@@ -187,7 +191,7 @@ def test_a_live_context_is_what_it_stands_for_at_each_connection(tmp_path: Path)
     for number, each in enumerate(authorities):
         put_pair(tmp_path, each.issue_cert("localhost"), str(number))
         keys = {"cert_file": f"{number}.pem", "key_file": f"{number}.key"}
-        contexts.append(server_context(config(tmp_path, **keys), "web.yml"))
+        contexts.append(server_context(config(tmp_path, **keys), place))
 
     async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"hello")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from exporter.config.loader import parsed_by
+from exporter.config.loader import parsed_by, quote
 from exporter.model import UNKNOWN, ProviderTraits
 from exporter.providers.base import Provider, Query
 from exporter.providers.browser_use.account import ACCOUNT_PATH, BrowserUseAccount
@@ -12,6 +12,8 @@ from exporter.providers.browser_use.pages import PATH
 from exporter.providers.browser_use.reader import BrowserUse
 from exporter.providers.browser_use.wire import OPEN, STOPPED, TIMED_OUT
 from exporter.providers.metadata import MetadataLabels
+
+TERM = r"^[^=]*[^=\s][^=]*=.*\S"  # in the JSON Schema
 
 
 def metadata_term(text: str) -> str:
@@ -24,7 +26,9 @@ def metadata_term(text: str) -> str:
     """
     key, _, value = text.partition("=")
     if not (key.strip() and value.strip()):
-        raise ValueError("not a term of metadata; allowed: key=value, such as env=production")
+        raise ValueError(
+            f"{quote(text)} is not a term of metadata; allowed: key=value, such as env=production"
+        )
     return text
 
 
@@ -34,7 +38,7 @@ class Options(msgspec.Struct, frozen=True):
     query: a term `key=value`, sent as `metadata`.
     """
 
-    query: Annotated[Query, parsed_by(metadata_term)] = None
+    query: Annotated[Query, parsed_by(metadata_term, pattern=TERM)] = None
 
 
 PROVIDER = Provider(

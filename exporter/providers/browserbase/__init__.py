@@ -1,13 +1,9 @@
 """Browserbase."""
 
-from typing import Annotated
-
 import msgspec
 
-from exporter.config.loader import parsed_by
-from exporter.config.settings import Pricing
 from exporter.model import UNKNOWN, ProviderTraits
-from exporter.providers.base import Provider, Query
+from exporter.providers.base import Prices, Provider, Query
 from exporter.providers.browserbase.account import PROJECTS_PATH, USAGE_PATH, BrowserbaseAccount
 from exporter.providers.browserbase.reader import PATH, BrowserbaseReader
 from exporter.providers.browserbase.wire import ENDED, OPEN
@@ -21,7 +17,7 @@ class Options(msgspec.Struct, frozen=True):
     """
 
     query: Query = None
-    pricing: Annotated[Pricing | None, parsed_by(Pricing)] = None
+    pricing: Prices = None
 
 
 PROVIDER = Provider(

@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 from hypothesis import given
 from msgspec.structs import replace
 
-from exporter.history.courses import OPEN, HistoryPolicy, SeriesHistory, add_session
+from exporter.history.series import OPEN, HistoryPolicy, SeriesHistory, add_session
 from exporter.history.steps import Steps, counted, ramped
 from exporter.ledger.accounting import AccountingPolicy, apply_listing
 from exporter.metrics.counters import COST, ENDED, PROXY_BYTES, STARTED, TIME, CounterKey
