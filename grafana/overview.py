@@ -148,7 +148,7 @@ _BANDS = (
             unit="none",
             none=UNRULED,
             width=12,
-            height=6,
+            height=7,
         ),
         query(series(STATE), legend(ACCOUNT)),
     ),
@@ -159,7 +159,7 @@ _BANDS = (
             unit="none",
             none="No alert fires, or there are no rules",
             width=12,
-            height=6,
+            height=7,
         ),
         ("severity", "alertname", *ACCOUNT),
         # All of them begin so.

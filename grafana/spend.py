@@ -63,10 +63,11 @@ _MONTH_SO_FAR = (
 )
 # As the rules have it; where they are too young, from what Prometheus itself has.
 _DAYS_LEFT = "scalar(days_in_month() + 1 - day_of_month() - hour() / 24)"
-_A_DAY = f"sum by (provider, account) (increase({gauge(COSTS)}[3d:$__interval])) / 3"
+_NOTHING = f"or on (provider, account) 0 * {series(COST_MONTH)}"
+_A_DAY = f"(sum by (provider, account) (increase({gauge(COSTS)}[3d:$__interval])) / 3 {_NOTHING})"
+_BEFORE = f"(clamp_min({_SEEN} - on (provider, account) {series(COST_MONTH)}, 0) {_NOTHING})"
 _FORECAST = (
-    f"({series(COST_FORECAST)} + on (provider, account) "
-    f"clamp_min({_SEEN} - on (provider, account) {series(COST_MONTH)}, 0) "
+    f"({series(COST_FORECAST)} + on (provider, account) {_BEFORE} "
     f"or on (provider, account) {_MONTH_SO_FAR} + on (provider, account) {_DAYS_LEFT} * {_A_DAY})"
 )
 _TOTAL_BUDGET = series(LIMIT_OF_ALL, 'limit="total_budget_usd_per_month"')
