@@ -18,7 +18,7 @@ help:
 	@echo "make soak             10,000 scrapes through faults, kills and restarts: eight minutes"
 	@echo "make coverage         branch coverage of all tests, with the lines that no test reaches"
 	@echo "make audit            look for known vulnerabilities in the dependencies; needs the internet"
-	@echo "make bench            measure speed and memory: six minutes; ONLY=PART one part; AGAINST=CHECKOUT compares"
+	@echo "make bench            measure speed and memory: twelve minutes; ONLY=PART one part; AGAINST=CHECKOUT compares"
 	@echo "make dashboards       write grafana/dashboards from grafana/*.py"
 	@echo "make rules            write deploy/prometheus/rules from deploy/mixin; needs Go 1.26"
 	@echo "make lint-dashboards  lint the dashboards and the alerting rules; needs Go 1.24"

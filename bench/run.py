@@ -1,4 +1,4 @@
-"""Prints what a scrape costs and what the exporter weighs, as tables of Markdown. Takes some ten minutes.
+"""Prints what a scrape costs and what the exporter weighs, as tables of Markdown. Takes some twelve minutes.
 
     python -m bench.run [--only (start | listed | accounts | many | ended)] [--against CHECKOUT]
 

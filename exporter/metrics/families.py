@@ -20,7 +20,15 @@ from exporter.metrics.definitions import (
     TOOK,
     UP,
 )
-from exporter.metrics.listed import add_limited, add_listed, add_open, add_open_ages, open_sessions
+from exporter.metrics.listed import (
+    Ages,
+    add_limited,
+    add_listed,
+    add_open,
+    add_open_ages,
+    open_ages,
+    open_sessions,
+)
 from exporter.metrics.parts import Part
 from exporter.metrics.reported import add_reported
 from exporter.metrics.results import AccountDescription, AccountResult
@@ -84,9 +92,12 @@ def _series_parts(
         yield "listed", (traits, listed), partial(add_listed, at, listed, traits)
         every, still_open = all_series(traits, seen), open_sessions(listing)
         yield "open", (traits, every, still_open), partial(add_open, at, every, still_open, traits)
-        # Of no open session the ages stay the same.
-        ages = traits, every, still_open, listing.time if still_open else None
-        yield "ages", ages, partial(add_open_ages, at, listing, traits)
+        # Those of a series without open sessions stay the same.
+        ages = open_ages(listing, every)
+        zero = {key: one for key, one in ages.items() if one == Ages()}
+        some = {key: one for key, one in ages.items() if key not in zero}
+        yield "ages", some, partial(add_open_ages, at, some)
+        yield "no ages", zero, partial(add_open_ages, at, zero)
     if result.totals is not None:
         yield from parts_of_totals(result.totals, result.last_sessions, seen, description, at)
 

@@ -76,25 +76,39 @@ def add_open(
             made.add(OPEN_COSTS, (*labels, "proxy"), sum(one.proxy_cost for one in sessions) / NANO_USD)
 
 
-def add_open_ages(at: SeriesLabels, listing: Listing, traits: ProviderTraits, made: Families) -> None:
-    """Adds the ages of the open sessions, by the provider's time; they change from scrape to scrape.
+class Ages(msgspec.Struct, frozen=True):
+    """How many open sessions are of each age, by bucket and not cumulative, and the sum of their ages."""
 
-    Those known in advance stand at 0 without `keep_alive`; with it, a series appears with its first session.
+    counts: tuple[int, ...] = (0,) * len(_AGE_NAMES)
+    sum: int = 0
+
+
+def open_ages(listing: Listing, every: Iterable[Series]) -> dict[tuple[Series, bool], Ages]:
+    """Returns the ages of the open sessions, by the provider's time, by series and whether kept alive.
+
+    Every series stands at 0 without `keep_alive`; with it, a series appears with its first session.
     """
-    seen = (series for series, _ in listing.listed)
-    counts = {(one, False): [0] * len(_AGE_NAMES) for one in all_series(traits, seen)}
-    sums = dict.fromkeys(counts, 0)
+    ages: dict[tuple[Series, bool], list[int]] = {(series, False): [] for series in every}
     for session in {one.id: one for one in listing.sessions if one.ended is None}.values():
-        key = session.series, session.keep_alive
-        if key not in counts:
-            counts[key], sums[key] = [0] * len(_AGE_NAMES), 0
         age = max(0, listing.time - (session.started or session.created))
-        counts[key][bisect_left(_AGE_BOUNDS, age)] += 1
-        sums[key] += age
-    for key in sorted(counts):
+        ages.setdefault((session.series, session.keep_alive), []).append(age)
+    return {key: _ages(each) if each else Ages() for key, each in ages.items()}
+
+
+def _ages(each: Iterable[int]) -> Ages:
+    counts, total = [0] * len(_AGE_NAMES), 0
+    for age in each:
+        counts[bisect_left(_AGE_BOUNDS, age)] += 1
+        total += age
+    return Ages(tuple(counts), total)
+
+
+def add_open_ages(at: SeriesLabels, ages: Mapping[tuple[Series, bool], Ages], made: Families) -> None:
+    """Adds the ages of the open sessions."""
+    for key in sorted(ages):
         labels = (*at.of(key[0]), "true" if key[1] else "false")
-        buckets = list(zip(_AGE_NAMES, accumulate(counts[key]), strict=True))
-        made.add(OPEN_AGES, labels, buckets, sums[key] / SECOND)
+        buckets = list(zip(_AGE_NAMES, accumulate(ages[key].counts), strict=True))
+        made.add(OPEN_AGES, labels, buckets, ages[key].sum / SECOND)
 
 
 def add_limited(account: Account, limited: Mapping[str, int], labels: Iterable[str], made: Families) -> None:

@@ -411,7 +411,7 @@ def test_figures_are_others_when_another_account_has_other_labels() -> None:
         {part.name: part.figures for part in page_parts([result(BB)], labelled(BU, *names))}
         for names in ((), ("team",), ("squad", "team"))
     ]
-    of_series = "listed", "open", "ages", "usage", "counts"
+    of_series = "listed", "open", "ages", "no ages", "usage", "counts"
     assert all(len({str(one[name]) for one in kept}) == 3 for name in of_series)
 
 
