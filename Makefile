@@ -6,7 +6,7 @@ BIN := .venv/bin
 # --upgrade would let pip choose; the lock files choose.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo stack test check soak coverage audit bench dashboards lint-dashboards \
+.PHONY: help demo stack test check soak coverage audit bench dashboards rules lint-dashboards \
 	check-dashboards preview tools docs package chart manifests lock clean
 .DEFAULT_GOAL := help
 
@@ -20,11 +20,12 @@ help:
 	@echo "make audit            look for known vulnerabilities in the dependencies; needs the internet"
 	@echo "make bench            measure speed and memory: six minutes; ONLY=PART one part; AGAINST=CHECKOUT compares"
 	@echo "make dashboards       write grafana/dashboards from grafana/*.py"
+	@echo "make rules            write deploy/prometheus/rules from deploy/mixin; needs Go 1.26"
 	@echo "make lint-dashboards  lint the dashboards and the alerting rules; needs Go 1.24"
 	@echo "make check-dashboards check the dashboards against the types that Grafana publishes; needs Node 20"
 	@echo "make preview          draw the dashboards with Grafana's components over make stack's Prometheus, or another:"
 	@echo "                      FLAGS='--prometheus URL'; needs Node 20 and Chromium"
-	@echo "make tools            build promtool 3, Helm and linters for the tests: minutes, once; needs Go 1.26"
+	@echo "make tools            build promtool 3, jsonnet, Helm and linters for the tests: minutes, once; needs Go 1.26"
 	@echo "make docs             the documents as a site, in dist/site"
 	@echo "make package          wheel and sdist, checked, in dist/package"
 	@echo "make chart manifests  the Helm chart, and plain manifests made from it, in dist/kubernetes; needs Go 1.26"
@@ -84,6 +85,10 @@ bench: .venv/dev
 dashboards: .venv/dev
 	$(BIN)/python -m grafana
 
+# deploy/mixin is the source; what is made of it is committed, so that nobody needs jsonnet to use it.
+rules: .tools/jsonnet
+	$< --string deploy/mixin/rules.jsonnet > deploy/prometheus/rules/cloud-browser.yml
+
 # grafana/lint/go.sum pins the linter and all that it is made of; building it takes minutes, once.
 lint-dashboards:
 	for file in grafana/dashboards/*.json; do \
@@ -103,10 +108,10 @@ check-dashboards: grafana/schema/node_modules/.package-lock.json
 preview: .venv/dev grafana/preview/node_modules/.package-lock.json
 	$(BIN)/python -m devtools.preview $(FLAGS)
 
-# What tests run that no Debian has: promtool 3 for the rules (it needs no service discovery), Helm and a strict
-# decoder for the chart, the Compose Specification's loader, actionlint. Each go.sum pins its program and all that it is
-# made of.
-tools: .tools/promtool3 .tools/helm .tools/manifest-lint .tools/compose-lint .tools/actionlint
+# What tests run that no Debian has: promtool 3 for the rules (it needs no service discovery), jsonnet for the
+# mixin, Helm and a strict decoder for the chart, the Compose Specification's loader, actionlint. Each go.sum pins its
+# program and all that it is made of.
+tools: .tools/promtool3 .tools/jsonnet .tools/helm .tools/manifest-lint .tools/compose-lint .tools/actionlint
 .tools/promtool3: deploy/prometheus/promtool/go.mod deploy/prometheus/promtool/go.sum
 	go -C deploy/prometheus/promtool build -tags remove_all_sd -o "$(CURDIR)/$@" github.com/prometheus/prometheus/cmd/promtool
 .tools/helm: deploy/helm/lint/go.mod deploy/helm/lint/go.sum
@@ -137,6 +142,9 @@ manifests: .tools/helm
 	mkdir -p dist/kubernetes
 	.tools/helm template cloud-browser-exporter $(CHART) --namespace monitoring --skip-tests \
 		--values $(CHART)/ci/sqlite-values.yaml > dist/kubernetes/cloud-browser-exporter.yaml
+
+.tools/jsonnet: deploy/mixin/jsonnet/go.mod deploy/mixin/jsonnet/go.sum
+	go -C deploy/mixin/jsonnet build -o "$(CURDIR)/$@" github.com/google/go-jsonnet/cmd/jsonnet
 
 # The lock files name no index, so that each machine uses its own.
 LOCK := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras \

@@ -1,14 +1,13 @@
 """The processes of a benchmark: providers, rivals, and the exporter as its users run it."""
 
+import re
 import sys
 import time
-from contextlib import closing
-from http.client import HTTPConnection
+from http.client import CannotSendRequest, HTTPConnection
 from pathlib import Path
 from typing import Self
 
 import msgspec
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from devtools.processes import COMMAND, TIMEOUT, ExporterProcess, Process
 
@@ -20,13 +19,15 @@ HEADERS = {
 }
 STEP = 15  # seconds between scrapes, as the provider's clock has it
 MEBIBYTE = 1 << 20
+_SAMPLE = re.compile(r"^([a-z_]+)(?:\{.*\})? (\S+)$", re.MULTILINE)
 CONFIG = """\
 accounts:
 {accounts}
-ledger: {{url: "sqlite:///{folder}/ledger.db"}}
+ledger: {{url: "{ledger}"}}
 """
-ACCOUNT = '  - {{name: bench-{number}, provider: {provider}, api_key_file: key, base_url: "{url}"{pricing}}}'
+ACCOUNT = '  - {{name: bench-{number}, provider: {provider}, api_key_file: key, base_url: "{url}"{options}}}'
 PRICING = ", pricing: {browser_usd_per_hour: 0.12, proxy_usd_per_gb: 12}"
+SESSIONS_ALONE = ", collectors: [sessions]"
 
 
 class Scrape(msgspec.Struct, frozen=True):
@@ -87,29 +88,49 @@ class Rival(Worker):
         return Scrape(float(self.ask("scrape")))
 
 
-class Exporter(ExporterProcess):
-    """`cloud-browser-exporter serve`, its ledger in a folder of its own.
+class Setup(msgspec.Struct, frozen=True):
+    """How an exporter is set up.
 
-    Args:
-        folder: for its configuration and its ledger.
-        provider: the accounts'.
-        command: the installed command of this checkout, or of another.
-        accounts: how many; all list the same sessions.
+    command: the installed command of this checkout, or of another.
+    accounts: how many; all list the same sessions.
+    options: of each account, as text that is added to its configuration.
+    ledger: its URL; of an SQLite file in the exporter's folder if empty.
     """
 
-    def __init__(self, folder: Path, provider: Provider, command: Path = COMMAND, accounts: int = 1) -> None:
-        self._folder, self._accounts, self._waited, self._requests = folder, accounts, 0.0, 0.0
-        (folder / "config.yml").write_text(_config(folder, provider, accounts))
+    command: Path = COMMAND
+    accounts: int = 1
+    options: str = ""
+    ledger: str = ""
+
+
+class Exporter(ExporterProcess):
+    """`cloud-browser-exporter serve`, with a folder of its own.
+
+    Args:
+        folder: for its configuration, and its ledger if that is a file.
+        provider: the accounts'.
+        setup: what else there is to say.
+    """
+
+    def __init__(self, folder: Path, provider: Provider, setup: Setup = Setup()) -> None:  # noqa: B008 - it is frozen
+        self._folder, self._accounts, self._waited, self._requests = folder, setup.accounts, 0.0, 0.0
+        (folder / "config.yml").write_text(_config(folder, provider, setup))
         (folder / "key").write_text("bench")
         flags = "--config.file", folder / "config.yml", "--web.listen-address", "127.0.0.1:0"
-        super().__init__(command, "serve", *flags, grace=TIMEOUT)
+        super().__init__(setup.command, "serve", *flags, grace=TIMEOUT)
 
     def __enter__(self) -> Self:
         begun = time.perf_counter()
         super().__enter__()
+        # Prometheus keeps its connection, too.
+        self._http = HTTPConnection("127.0.0.1", self.port, timeout=150)
         self._get("/-/healthy")
         self.start_seconds = time.perf_counter() - begun
         return self
+
+    def __exit__(self, *error: object) -> None:
+        self._http.close()
+        super().__exit__(*error)
 
     def scrape(self) -> Scrape:
         """One scrape, as Prometheus sees it."""
@@ -118,8 +139,8 @@ class Exporter(ExporterProcess):
         seconds = time.perf_counter() - begun
         values = _values(text)
         self.samples = {name: sum(each) for name, each in values.items()}
-        if self.samples["cloud_browser_up"] != self._accounts:
-            raise RuntimeError(f"the exporter could not read all its accounts: {self.log}")
+        if (up := self.samples["cloud_browser_up"]) != self._accounts:
+            raise RuntimeError(f"of {self._accounts} accounts {up:.0f} were read: {self.log}")
         waited = self.samples["cloud_browser_exporter_api_request_duration_seconds_sum"]
         requests = self.samples["cloud_browser_exporter_api_requests_total"]
         own, sent = seconds - waited + self._waited, round(requests - self._requests)
@@ -135,29 +156,34 @@ class Exporter(ExporterProcess):
         return (self._folder / f"ledger.db{ending}").stat().st_size / MEBIBYTE
 
     def _get(self, path: str) -> str:
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=150)) as http:
-            http.request("GET", path, headers=HEADERS)
-            response = http.getresponse()
-            body = response.read().decode()
-        if response.status != 200:
-            raise RuntimeError(f"{path} answers {response.status}: {body}")
+        try:
+            status, body = self._answer(path)
+        except (ConnectionError, CannotSendRequest):  # closed, because it was idle for long
+            self._http.close()
+            status, body = self._answer(path)
+        if status != 200:
+            raise RuntimeError(f"{path} answers {status}: {body}")
         return body
 
+    def _answer(self, path: str) -> tuple[int, str]:
+        self._http.request("GET", path, headers=HEADERS)
+        response = self._http.getresponse()
+        return response.status, response.read().decode()
 
-def _config(folder: Path, provider: Provider, accounts: int) -> str:
-    pricing = PRICING if provider.provider == "browserbase" else ""
+
+def _config(folder: Path, provider: Provider, setup: Setup) -> str:
+    options = (PRICING if provider.provider == "browserbase" else "") + setup.options
     each = (
-        ACCOUNT.format(number=number, provider=provider.provider, url=provider.url, pricing=pricing)
-        for number in range(accounts)
+        ACCOUNT.format(number=number, provider=provider.provider, url=provider.url, options=options)
+        for number in range(setup.accounts)
     )
-    return CONFIG.format(accounts="\n".join(each), folder=folder)
+    ledger = setup.ledger or f"sqlite:///{folder}/ledger.db"
+    return CONFIG.format(accounts="\n".join(each), ledger=ledger)
 
 
 def _values(text: str) -> dict[str, list[float]]:
-    """Each metric's values, whatever their labels."""
+    """Each metric's values, whatever their labels. The library's parser takes minutes for many."""
     values: dict[str, list[float]] = {}
-    families = text_string_to_metric_families(text)  # type: ignore[no-untyped-call]  # the library's own omission
-    for family in families:
-        for sample in family.samples:
-            values.setdefault(sample.name, []).append(sample.value)
+    for name, value in _SAMPLE.findall(text):
+        values.setdefault(name, []).append(float(value))
     return values

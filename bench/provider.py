@@ -12,7 +12,7 @@ import socketserver
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from email.utils import formatdate
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
@@ -48,6 +48,7 @@ class Source:
     def __init__(self, provider: str, size: int) -> None:
         self._provider, self._fleet = provider, fleet_of(provider, size)
         self._now, self._whole = ORIGIN, b""
+        self._beside = {path: self._answer(content) for path, content in self._accounts_own()}
         self.move(0)
 
     def move(self, seconds: int) -> None:
@@ -59,9 +60,9 @@ class Source:
             self._whole = self._answer(encoded_rows(self._fleet, facts, browserbase.row, listed, self._now))
 
     def answer(self, path: str) -> bytes:
-        """The HTTP answer to `GET path`: of a list of sessions; other endpoints are not there."""
+        """The HTTP answer to `GET path`; what there is beside the sessions stays as it was at first."""
         if not urlsplit(path).path.endswith(("/sessions", "/browsers")):
-            return self._answer({"error": "Not Found"}, "404 Not Found")
+            return self._beside.get(path) or self._answer({"error": "Not Found"}, "404 Not Found")
         if self._provider == BROWSERBASE:
             return self._whole
         query = {name: values[0] for name, values in parse_qs(urlsplit(path).query).items()}
@@ -70,6 +71,20 @@ class Source:
         total, indices = browser_use.page(self._fleet, self._now, asked)
         items = encoded_rows(self._fleet, browser_use.FACTS, browser_use.row, indices, self._now)
         return self._answer({"items": items, "totalItems": total, "pageNumber": number, "pageSize": size})
+
+    def _accounts_own(self) -> Iterator[tuple[str, object]]:
+        """Yields the paths and contents of what there is beside the sessions."""
+        if self._provider == BROWSERBASE:
+            projects = [
+                browserbase.project(self._fleet, name) for name in dict.fromkeys(browserbase.FACTS.projects)
+            ]
+            yield browserbase.PROJECTS_PATH, projects
+            for name in browserbase.FACTS.projects:
+                usage = {"browserMinutes": 12_345, "proxyBytes": 1_234_567_890}
+                yield f"{browserbase.PROJECTS_PATH}/{name}/usage", usage
+        else:
+            reply = browser_use.PROVIDER.account(self._fleet, "/api/v3/billing/account", ORIGIN)
+            yield "/billing/account", reply and reply.body
 
     def _answer(self, content: object, status: str = "200 OK") -> bytes:
         body = msgspec.json.encode(content)

@@ -1,6 +1,6 @@
-"""Prints what a scrape costs and what the exporter weighs, as tables of Markdown. Takes some six minutes.
+"""Prints what a scrape costs and what the exporter weighs, as tables of Markdown. Takes some ten minutes.
 
-    python -m bench.run [--only (start | listed | accounts | ended)] [--against CHECKOUT]
+    python -m bench.run [--only (start | listed | accounts | many | ended)] [--against CHECKOUT]
 
 Floor, naive exporter, this exporter and provider are processes of their own on this machine. They scrape in
 turns, the same bytes each, then the provider's clock moves on. Ratios are of medians; nothing here passes or
@@ -19,9 +19,11 @@ from statistics import median
 from typing import Any
 
 from bench.contest import Contestant, Times, in_turns
-from bench.processes import Exporter, Provider, Rival
-from bench.report import Accounts, Ended, Listed, Report, Start
+from bench.measured import Accounts, Ended, Listed, Many, Start
+from bench.processes import SESSIONS_ALONE, Exporter, Provider, Rival, Setup
+from bench.report import Report
 from devtools.processes import COMMAND
+from tests.support.postgres import running as postgres
 
 LISTED = {100: 100, 1_000: 100, 10_000: 60, 100_000: 9}  # sessions: rounds
 ENDED = (1_000, 100_000, 1_000_000)
@@ -31,6 +33,8 @@ ACCOUNTS = (1, 10, 50)
 ACCOUNT_SESSIONS = 100  # that each of them lists
 ACCOUNT_ROUNDS = 30
 LATENCY = 0.2  # seconds, of every request of theirs
+MANY = (1, 50, 500)
+MANY_ROUNDS = 10
 STARTS = 5
 WARMING = 3
 SETTLING = 40  # scrapes, in the first of which the ledger gives back what an import took
@@ -73,15 +77,17 @@ def measure_listed(other: Path | None = None) -> dict[int, Listed]:
 
 def _measure_list(size: int, rounds: int, other: Path | None) -> Listed:
     _say(f"Browserbase: {size:,} sessions")
+    setups = Setup(options=SESSIONS_ALONE), Setup()
+    theirs = [Setup(other, options=SESSIONS_ALONE)] if other else []
     with ExitStack() as stack:
         provider = stack.enter_context(Provider("browserbase", size))
         rivals = [stack.enter_context(Rival(kind, provider)) for kind in ("floor", "naive")]
-        exporters = [stack.enter_context(_exporter(provider, one)) for one in (COMMAND, other) if one]
+        exporters = [stack.enter_context(_exporter(provider, one)) for one in (*setups, *theirs)]
         contestants: list[Contestant] = [*rivals, *exporters]
         in_turns(WARMING, [provider], contestants)
-        floor, naive, ours, *theirs = (one.seconds for one in in_turns(rounds, [provider], contestants))
-        memory = exporters[0].mebibytes(), exporters[0].mebibytes("VmHWM")
-        return Listed(floor, naive, ours, *memory, theirs[0] if theirs else None)
+        floor, naive, ours, whole, *old = (one.seconds for one in in_turns(rounds, [provider], contestants))
+        memory = exporters[1].mebibytes(), exporters[1].mebibytes("VmHWM")
+        return Listed(floor, naive, ours, whole, *memory, old[0] if old else None)
 
 
 def measure_accounts(other: Path | None = None) -> dict[int, Accounts]:
@@ -90,7 +96,11 @@ def measure_accounts(other: Path | None = None) -> dict[int, Accounts]:
     with ExitStack() as stack:
         provider = stack.enter_context(Provider("browserbase", ACCOUNT_SESSIONS, LATENCY))
         exporters, others = (
-            [stack.enter_context(_exporter(provider, command, count)) for count in ACCOUNTS if command]
+            [
+                stack.enter_context(_exporter(provider, Setup(command, count, SESSIONS_ALONE)))
+                for count in ACCOUNTS
+                if command
+            ]
             for command in (COMMAND, other)
         )
         contestants = (*exporters, *others)
@@ -105,13 +115,36 @@ def measure_accounts(other: Path | None = None) -> dict[int, Accounts]:
         }
 
 
+def measure_many(_other: Path | None = None) -> dict[str, dict[int, Many]]:
+    """Exporters with few and many accounts on each kind of ledger, with all their collectors."""
+    with ExitStack() as stack:
+        provider = stack.enter_context(Provider("browserbase", ACCOUNT_SESSIONS, LATENCY))
+        ledgers = {"SQLite": lambda: "", "PostgreSQL": stack.enter_context(postgres()).empty}
+        return {
+            kind: {
+                count: _measure_many(provider, kind, Setup(accounts=count, ledger=new())) for count in MANY
+            }
+            for kind, new in ledgers.items()
+        }
+
+
+def _measure_many(provider: Provider, kind: str, setup: Setup) -> Many:
+    _say(f"{setup.accounts} accounts on {kind}")
+    with _exporter(provider, setup) as exporter:
+        in_turns(WARMING, [provider], [exporter])
+        before = exporter.cpu_seconds()
+        (ours,) = in_turns(MANY_ROUNDS, [provider], [exporter])
+        cpu = (exporter.cpu_seconds() - before) / MANY_ROUNDS
+        return Many(ours, cpu, exporter.mebibytes(), exporter.mebibytes("VmHWM"))
+
+
 def measure_ended(other: Path | None = None) -> dict[int, Ended]:
     """Browser Use's histories, imported one after the other, then scraped in turns."""
     with ExitStack() as stack:
         providers = [stack.enter_context(Provider("browser_use", size)) for size in ENDED]
         floor = stack.enter_context(Rival("floor", providers[0]))
         exporters = [stack.enter_context(_exporter(provider)) for provider in providers]
-        others = [stack.enter_context(_exporter(provider, other)) for provider in providers if other]
+        others = [stack.enter_context(_exporter(provider, Setup(other))) for provider in providers if other]
         for exporter in (*exporters, *others):
             _import(exporter)
         _say("Browser Use: steady scrapes")
@@ -155,10 +188,10 @@ def _against_naive(provider: Provider, exporter: Exporter) -> float | None:
 
 
 @contextmanager
-def _exporter(provider: Provider, command: Path = COMMAND, accounts: int = 1) -> Iterator[Exporter]:
+def _exporter(provider: Provider, setup: Setup = Setup()) -> Iterator[Exporter]:  # noqa: B008 - it is frozen
     with (
         tempfile.TemporaryDirectory(prefix="bench-", dir=DISK) as folder,
-        Exporter(Path(folder), provider, command, accounts) as exporter,
+        Exporter(Path(folder), provider, setup) as exporter,
     ):
         yield exporter
 
@@ -167,6 +200,7 @@ PARTS: dict[str, Callable[[Path | None], Any]] = {
     "start": measure_start,
     "listed": measure_listed,
     "accounts": measure_accounts,
+    "many": measure_many,
     "ended": measure_ended,
 }
 

@@ -171,6 +171,11 @@ class Process:
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.split(f"\n{kind}:")[1].split()[0]) << 10
 
+    def cpu_seconds(self) -> float:
+        """Seconds of processor time that it has taken, its threads' included, its children's not."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def wait_for_log(self, pattern: str, seconds: float = TIMEOUT) -> re.Match[str]:
         """Returns the first match of a pattern in what has been captured.
 

@@ -145,8 +145,8 @@ _OBJECTIVE = (
     graph(
         About(
             title="Burn rates",
-            text="How many times faster than the objective allows the error budget is used: over an hour, "
-            "six hours and a day. On the dashed line the budget is gone just when its 14 days are.",
+            text="How many times faster than the objective allows the error budget is used: over an hour and "
+            "over six. On the dashed line the budget is gone just when its 14 days are.",
             unit="none",
             none=UNRULED,
             width=12,

@@ -5,7 +5,7 @@ from typing import Any
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import Panel
 
-from exporter.metrics.definitions import KEEP_ALIVE, OLDEST, SESSIONS
+from exporter.metrics.definitions import KEEP_ALIVE, OLDEST, SESSIONS, UP
 from grafana.board import ALERTS, Board, Row
 from grafana.limits import ANY, SHARE
 from grafana.links import ERRORS, EXPORTER, SPEND, of_rows
@@ -80,7 +80,7 @@ _TILES = (
             height=4,
             limits=ANY,
         ),
-        query(f"count({ALERTS}) or 0 * count({series(STATE)})"),
+        query(f"count({ALERTS}) or 0 * count({gauge(UP)})"),
     ),
     number(
         About(
@@ -88,7 +88,7 @@ _TILES = (
             text="Accounts whose sessions could not be read at the last scrape, or never yet. What is shown "
             "of open sessions lacks theirs; their counters stand still.",
             unit="none",
-            none=UNWATCHED,
+            none=UNRULED,
             width=4,
             height=4,
             limits=ANY,
@@ -148,7 +148,7 @@ _BANDS = (
             unit="none",
             none=UNRULED,
             width=12,
-            height=6,
+            height=7,
         ),
         query(series(STATE), legend(ACCOUNT)),
     ),
@@ -159,7 +159,7 @@ _BANDS = (
             unit="none",
             none="No alert fires, or there are no rules",
             width=12,
-            height=6,
+            height=7,
         ),
         ("severity", "alertname", *ACCOUNT),
         # All of them begin so.

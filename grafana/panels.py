@@ -57,7 +57,7 @@ UNWATCHED = "No exporter"
 UNREAD = "No account is read"
 UNCOUNTED = "No counters yet"
 UNENDED = "Too few sessions ended"
-UNRULED = "No data, or the rules are not installed"
+UNRULED = "No data, or no rules"
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):

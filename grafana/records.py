@@ -26,5 +26,5 @@ COST_HOUR_OF_ALL = Spec("cloud_browser:cost_usd:timely1h", "gauge", "")
 COST_MONTH = _account("cost_usd:month_to_date")
 COST_FORECAST = _account("cost_usd:month_forecast")
 CREDIT_HOURS = _account("credit_hours:left")
-BURN_RATES = {span: _account(f"slo_burn_rate:ratio{span}") for span in ("1h", "6h", "1d")}
+BURN_RATES = {span: _account(f"slo_burn_rate:ratio{span}") for span in ("1h", "6h")}
 DEADLINE_RATIO = Spec("target:cloud_browser_scrape_deadline:ratio", "gauge", "", ("job", "instance", *_A))

@@ -11,7 +11,19 @@ from grafana.board import Board, Row
 from grafana.limits import SHARE
 from grafana.links import ERRORS, of_rows, of_series
 from grafana.panels import CALM, UNCOUNTED, UNRULED, About, Query, bars, graph, line, number, query
-from grafana.promql import an_hour, increase, legend, limit, named, of_limit, rate, ratio, series, total
+from grafana.promql import (
+    an_hour,
+    gauge,
+    increase,
+    legend,
+    limit,
+    named,
+    of_limit,
+    rate,
+    ratio,
+    series,
+    total,
+)
 from grafana.records import COST_FORECAST, COST_MONTH, LIMIT_OF_ALL
 from grafana.tables import TITLES, Value, table
 
@@ -49,9 +61,14 @@ _SEEN = total(increase(COSTS), _ACCOUNT)
 _MONTH_SO_FAR = (
     f'max by (provider, account) (label_replace({_SEEN}, "of", "range", "", "") or {series(COST_MONTH)})'
 )
+# As the rules have it; where they are too young, from what Prometheus itself has.
+_DAYS_LEFT = "scalar(days_in_month() + 1 - day_of_month() - hour() / 24)"
+_NOTHING = f"or on (provider, account) 0 * {series(COST_MONTH)}"
+_A_DAY = f"(sum by (provider, account) (increase({gauge(COSTS)}[3d:$__interval])) / 3 {_NOTHING})"
+_BEFORE = f"(clamp_min({_SEEN} - on (provider, account) {series(COST_MONTH)}, 0) {_NOTHING})"
 _FORECAST = (
-    f"({series(COST_FORECAST)} + on (provider, account) "
-    f"clamp_min({_SEEN} - on (provider, account) {series(COST_MONTH)}, 0))"
+    f"({series(COST_FORECAST)} + on (provider, account) {_BEFORE} "
+    f"or on (provider, account) {_MONTH_SO_FAR} + on (provider, account) {_DAYS_LEFT} * {_A_DAY})"
 )
 _TOTAL_BUDGET = series(LIMIT_OF_ALL, 'limit="total_budget_usd_per_month"')
 _OF_BUDGETS = (

@@ -90,6 +90,7 @@ def names(about: About, labels: Sequence[str], expression: str) -> Builder[Panel
     panel.min_width(_NARROW)
     if "severity" in labels:
         panel.override_by_name(TITLES["severity"], [*_SEVERITY])
+        panel.sort_by([common.TableSortByFieldState().display_name(TITLES["severity"]).desc(False)])
         for label in ("provider", "account"):
             panel.override_by_name(TITLES[label], [DynamicConfigValue("custom.width", 110)])
     return panel

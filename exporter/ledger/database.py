@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
@@ -36,6 +36,12 @@ class Database(Protocol):
 
     def ping(self, seconds: float) -> None:
         """Raise LedgerError if the database does not answer."""
+
+    def watch(self, query: str, seconds: float) -> list[tuple[Any, ...]] | None:
+        """Returns what a query finds; the same object as before where nobody has committed since.
+
+        None where that cannot be told. Raises LedgerError.
+        """
 
     def verify(self, db: Connection) -> None:
         """Raise LedgerRefusedError if the database is damaged; called once, before it is used."""

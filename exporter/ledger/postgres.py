@@ -120,6 +120,9 @@ class PostgresDatabase:
         with self.reading(seconds):
             pass
 
+    def watch(self, query: str, seconds: float) -> None:
+        """Return None: a server does not tell whether somebody has committed."""
+
     def verify(self, db: Connection) -> None:
         """Do nothing: the server verifies its files itself."""
 

@@ -36,6 +36,9 @@ _PROGRESS = [accounts.c[field] for field in AccountProgress.__struct_fields__]
 _NAMED = (accounts.c.provider == bindparam("provider")) & (accounts.c.name == bindparam("name"))
 
 FIND = select(accounts.c.id, accounts.c.changes, accounts.c.listings).where(_NAMED)
+FIND_ALL = str(
+    select(accounts.c.provider, accounts.c.name, accounts.c.id, accounts.c.changes, accounts.c.listings)
+)
 # SQLite locks the file, and ignores FOR UPDATE.
 LOCK = FIND.with_for_update()
 # An account without a row cannot be locked: its row is made by one process at a time.

@@ -9,16 +9,20 @@ in memory, and read again when the account's number of changes shows that anothe
 a listing adds is computed while the account is locked, or was computed from the same commit.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 from sqlalchemy import Connection
 
 from exporter.ledger.accounting import AccountingPolicy, LedgerUpdate
 from exporter.ledger.committed import Committed, RecordedListing
-from exporter.ledger.database import BUSY_SECONDS, database_at
+from exporter.ledger.database import BUSY_SECONDS, Database, database_at
 from exporter.ledger.errors import LedgerError, LedgerRefusedError
 from exporter.ledger.last_sessions import last_sessions
 from exporter.ledger.migrations import ForeignDatabaseError, check, migrate
 from exporter.ledger.queries import (
+    FIND_ALL,
     AccountKey,
     AccountState,
     add_label_values,
@@ -48,6 +52,7 @@ class Ledger:
         self._database = database_at(url)
         self._open = False
         self._committed: dict[Account, Committed] = {}
+        self._keys = _Keys(self._database)
 
     @property
     def is_shared(self) -> bool:
@@ -102,8 +107,11 @@ class Ledger:
 
     def _read(self, account: Account, seconds: float) -> Committed:
         self._ensure_open(seconds)
+        keys, committed = self._keys.read(seconds), self._committed.get(account)
+        if keys is not None and committed is not None and committed.key == keys.get(account):
+            return committed
         with self._database.reading(seconds) as db:
-            key, committed = find(db, account), self._committed.get(account)
+            key = find(db, account)
             if committed is None or committed.key != key:
                 committed = self._committed[account] = _load(db, key, committed)
         return committed
@@ -131,6 +139,28 @@ class Ledger:
                 after = _write(db, account, before, update, recorded, policy)
         self._committed[account] = after
         return after.state
+
+
+class _Keys:
+    """All accounts' keys, read once for all of them, and again when somebody has committed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: tuple[list[tuple[Any, ...]], Mapping[Account, AccountKey]] = [], {}
+
+    def read(self, seconds: float) -> Mapping[Account, AccountKey] | None:
+        """Returns the keys; None where it cannot be told whether they are current.
+
+        Raises:
+            LedgerError: when the ledger cannot be read.
+        """
+        found, (before, keys) = self._database.watch(FIND_ALL, seconds), self._known
+        if found is None:
+            return None
+        if found is not before:
+            keys = {Account(*one[:2]): AccountKey(*one[2:]) for one in found}
+            self._known = found, keys
+        return keys
 
 
 def _load(db: Connection, key: AccountKey | None, before: Committed | None) -> Committed:

@@ -8,22 +8,18 @@ from exporter.metrics.definitions import (
     QUOTA_LIMIT,
     QUOTA_USED,
     SUCCESS,
-    TOOK,
     USAGE_BYTES,
     USAGE_SECONDS,
     Spec,
 )
-from exporter.metrics.results import ReportResult
 from exporter.metrics.samples import Families
 from exporter.model import Account, AccountReport
 
 
-def add_reported(account: Account, result: ReportResult, made: Families) -> None:
-    """Adds the account collector's outcome, and what it read."""
+def add_reported(account: Account, report: AccountReport, success: bool, made: Families) -> None:  # noqa: FBT001 - of a part's figures
+    """Adds what the account collector read, and whether that was all."""
     labels = account.provider, account.name
-    made.add(SUCCESS, (*labels, ACCOUNT_COLLECTOR), result.error is None)
-    made.add(TOOK, (*labels, ACCOUNT_COLLECTOR), result.seconds)
-    report = result.report
+    made.add(SUCCESS, (*labels, ACCOUNT_COLLECTOR), success)
     for spec, project, value in _of_projects(report):
         if value is not None:
             made.add(spec, (*labels, project), value)

@@ -34,6 +34,11 @@ class SeriesLabels:
     def __init__(self, account: Account, names: Iterable[str], own: Collection[str]) -> None:
         self._account, self._names, self._own = account, tuple(names), frozenset(own)
 
+    @property
+    def account(self) -> tuple[str, str]:
+        """The values of the labels that all metrics of the account have."""
+        return self._account.provider, self._account.name
+
     def of(self, series: Series) -> tuple[str, ...]:
         """Returns the values of the labels; empty ones where a session has none."""
         metadata = dict(series.metadata)

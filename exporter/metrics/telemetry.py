@@ -1,6 +1,6 @@
 """The exporter's metrics about itself. Its counters begin with the process."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from platform import python_version
 
@@ -15,13 +15,13 @@ from prometheus_client import (
     disable_created_metrics,
     values,
 )
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from exporter import __revision__, __version__
 from exporter.metrics import definitions
 from exporter.metrics.definitions import SESSIONS_COLLECTOR, Spec
-from exporter.metrics.samples import merged
+from exporter.metrics.parts import Part, given
 from exporter.model import REJECTIONS, Account
 
 REASONS = (
@@ -56,18 +56,18 @@ class Telemetry:
     def _gauge(self, spec: Spec) -> Gauge:
         return Gauge(spec.name, spec.text, spec.labels, registry=self._process)
 
-    def collect(self, accounts: Collection[Account]) -> Iterator[Metric]:
-        """Yields the metrics of the process, and those of these accounts."""
-        yield from self._process.collect()
-        yield from self.of_accounts(accounts)
+    def of_process(self) -> Iterator[Part]:
+        """Yields the metrics of the process."""
+        return given(None, self._process.collect())
 
-    def of_accounts(self, accounts: Collection[Account]) -> Iterable[Metric]:
-        """Returns the metrics of these accounts alone.
+    def of_accounts(self, accounts: Iterable[Account]) -> Iterator[Part]:
+        """Yields the metrics of these accounts.
 
         Those of others are kept, so that their counters do not fall if a reload brings the account back.
         """
-        known = [one for account, one in [*self._accounts.items()] if account in accounts]
-        return merged(one.registry.collect() for one in known)
+        for account in accounts:
+            if (known := self._accounts.get(account)) is not None:
+                yield from given(account, known.registry.collect())
 
     def for_account(
         self,

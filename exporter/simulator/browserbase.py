@@ -93,7 +93,7 @@ def _list_sessions(fleet: Fleet, params: Params, t: int) -> Reply:
 def _account(fleet: Fleet, path: str, t: int) -> Reply | None:
     """Answer `/v1/projects` and `/v1/projects/{id}/usage`."""
     if path == PROJECTS_PATH:
-        return Reply([_project(fleet, name) for name in dict.fromkeys(FACTS.projects)])
+        return Reply([project(fleet, name) for name in dict.fromkeys(FACTS.projects)])
     match = re.fullmatch(rf"{PROJECTS_PATH}/([^/]+)/usage", path)
     if match is None or match[1] not in FACTS.projects:
         return None
@@ -103,8 +103,8 @@ def _account(fleet: Fleet, path: str, t: int) -> Reply | None:
     return Reply({"browserMinutes": minutes, "proxyBytes": sum(one.proxy_bytes(t) for one in own)})
 
 
-def _project(fleet: Fleet, name: str) -> dict[str, object]:
-    """A `Project` of the SDK's model."""
+def project(fleet: Fleet, name: str) -> dict[str, object]:
+    """Returns a `Project` of the SDK's model."""
     stamp = timestamp(fleet.origin, "milliseconds")
     return {
         "id": name,

@@ -1,6 +1,7 @@
 """Content negotiation: the form and encoding of the metrics that a client accepts (RFC 9110, 12.5)."""
 
 from collections.abc import Callable, Container, Iterator
+from functools import lru_cache
 from itertools import product
 from typing import Any, TypeAlias
 
@@ -23,6 +24,7 @@ _FORMS = {
 }
 
 
+@lru_cache(maxsize=64)  # Prometheus sends the same header at each scrape
 def negotiate(accept: str) -> Form:
     """Returns the known form that an Accept header weighs highest; the text format if it names none.
 

@@ -1,4 +1,4 @@
-// What Grafana does between Prometheus's answer and a panel: frames of data, and thresholds that a query gives.
+// What Grafana does between Prometheus's answer and a panel: frames of data, with names from the legend.
 import { FieldType, toDataFrame, type DataFrame } from '@grafana/data';
 
 type Labels = Record<string, string>;
@@ -75,18 +75,4 @@ function table(refId: string, { times, series }: Answer, name: string): DataFram
       { name, type: FieldType.number, values: series.map(({ values }) => values[values.length - 1]) },
     ],
   });
-}
-
-/** Grafana's transformation 'config from query results', as far as it is used: steps from a query's last values. */
-export function thresholdsFromQuery(frames: DataFrame[], fieldConfig: any, options: any): [DataFrame[], any] {
-  const steps = [...fieldConfig.defaults.thresholds.steps];
-  for (const frame of frames.filter(({ refId }) => refId === options.configRefId)) {
-    const { values } = frame.fields[1];
-    steps.push({ value: values[values.length - 1], color: options.mappings[0].handlerArguments.threshold.color });
-  }
-  const thresholds = { mode: 'absolute', steps };
-  return [
-    frames.filter(({ refId }) => refId !== options.configRefId),
-    { ...fieldConfig, defaults: { ...fieldConfig.defaults, thresholds } },
-  ];
 }

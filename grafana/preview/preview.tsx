@@ -22,7 +22,7 @@ import { BarGauge, BigValue, GlobalStyles, PanelChrome, TimeSeries, VizRepeater 
 import { TableNG } from '@grafana/ui/unstable';
 import { firstValueFrom } from 'rxjs';
 import { createRoot } from 'react-dom/client';
-import { lineDefaults, prometheusFrames, thresholdsFromQuery, type Answer } from './frames';
+import { lineDefaults, prometheusFrames, type Answer } from './frames';
 
 interface Panel {
   id: number;
@@ -84,12 +84,8 @@ async function prepared(panel: Panel, answers: Record<string, Answer>): Promise<
   if (panel.type === 'timeseries') {
     fieldConfig = { ...fieldConfig, defaults: lineDefaults(fieldConfig.defaults) };
   }
-  for (const { id, options } of panel.transformations ?? []) {
-    if (id === 'configFromData') {
-      [frames, fieldConfig] = thresholdsFromQuery(frames, fieldConfig, options);
-    } else {
-      frames = await firstValueFrom(transformDataFrame([{ id, options }], frames));
-    }
+  if (panel.transformations) {
+    frames = await firstValueFrom(transformDataFrame(panel.transformations, frames));
   }
   const fieldConfigRegistry = registry(fieldConfig);
   const replaceVariables = (text: string) => text;

@@ -95,7 +95,7 @@ class Webhook:
             thread.join()
             self._server.server_close()
 
-    def alert(self, status: str, **labels: str) -> dict[str, Any]:
+    def alert(self, status: str, /, **labels: str) -> dict[str, Any]:
         """The first alert with this status and labels; waited for."""
 
         def found() -> dict[str, Any] | None:
@@ -140,8 +140,10 @@ def test_a_wave_is_told_of_and_so_is_its_end(webhook: Webhook, name: str, severi
     labels, annotations = alert["labels"], alert["annotations"]
     assert labels["provider"] in ("browserbase", "browser_use")
     assert (labels["account"], labels["severity"]) == ("ours", severity)
-    assert f"account ours, {labels['region']}" in annotations["summary"]
+    assert annotations["summary"].endswith("account ours")
+    assert re.search(r"By region: [\w-]+ \d+;", annotations["description"])
     assert re.match(r"\d+(\.\d+)?% of sessions (fail|time out): ", annotations["summary"])
     assert "<no value>" not in "".join(annotations.values())
-    assert annotations["runbook"] == f"docs/runbooks.md#{name.lower()}"
+    assert annotations["runbook_url"].endswith(f"/docs/runbooks/#{name.lower()}")
+    assert annotations["dashboard_url"].endswith(f"?var-provider={labels['provider']}&var-account=ours")
     assert webhook.alert("resolved", **labels)["endsAt"] > alert["startsAt"]

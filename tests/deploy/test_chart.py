@@ -206,12 +206,30 @@ def test_the_database_password_and_authority_come_from_secrets() -> None:
     assert not any("persistentVolumeClaim" in volume for volume in pod["volumes"])
 
 
-def test_every_host_of_the_database_may_be_reached() -> None:
-    url = "postgresql://exporter@db1,db2:6432/ledger?target_session_attrs=read-write"
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        ("postgresql://exporter@db1,db2:6432/ledger?target_session_attrs=read-write", {5432, 6432}),
+        ("postgresql://exporter@[::1]/ledger", {5432}),
+        ("postgresql:///ledger?host=db1&port=6432", {6432}),
+        ("postgresql:///ledger?host=db1,db2&port=6432,6433&user=exporter", {6432, 6433}),
+    ],
+)
+def test_every_host_of_the_database_may_be_reached(url: str, wanted: set[int]) -> None:
     given = ACCOUNTS | {"ledger": {"postgresql": {"url": url}}, "networkPolicy": {"enabled": True}}
     (policy,) = of_kind("NetworkPolicy", resources(given=given))
     ports = {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]}
-    assert ports == {53, 443, 5432, 6432}
+    assert ports == {53, 443} | wanted
+
+
+def test_the_pod_of_helm_test_may_connect_where_not_everybody_may() -> None:
+    found = resources(CHART / "ci" / "postgresql-values.yaml")
+    (policy,), (test,) = of_kind("NetworkPolicy", found), of_kind("Pod", found)
+    (rule,) = policy["spec"]["ingress"]
+    allowed = [one["podSelector"]["matchLabels"] for one in rule["from"] if one.keys() == {"podSelector"}]
+    assert any(labels.items() <= test["metadata"]["labels"].items() for labels in allowed)
+    (policy,) = of_kind("NetworkPolicy", resources(CHART / "ci" / "tls-values.yaml"))
+    assert "from" not in policy["spec"]["ingress"][0], "it would shut out Prometheus"
 
 
 @pytest.mark.parametrize(
@@ -221,7 +239,12 @@ def test_every_host_of_the_database_may_be_reached() -> None:
         ({"accounts": ACCOUNTS["accounts"] * 2}, "browserbase/a is there twice"),
         (ACCOUNTS | {"replicas": 2}, "/ledger/postgresql/url"),
         (ACCOUNTS | {"ledger": {"postgresql": {"url": "postgresql://u:hidden@db/l"}}}, "holds a password"),
+        (
+            ACCOUNTS | {"ledger": {"postgresql": {"url": "postgresql://db/l?sslpassword=hidden"}}},
+            "holds a password",
+        ),
         (ACCOUNTS | {"ledger": {"postgresql": {"url": "mysql://db/l"}}}, "/ledger/postgresql/url"),
+        (ACCOUNTS | {"ledger": {"postgresql": {"url": "postgres://db/l"}}}, "/ledger/postgresql/url"),
         (ACCOUNTS | {"ledger": {"url": "postgresql://db/l"}}, "'url' not allowed"),
         (
             ACCOUNTS | {"serviceMonitor": {"enabled": True}, "scrapeConfig": {"enabled": True}},

@@ -1,15 +1,26 @@
-"""The shipped rules: sound, documented, and of metrics, labels and thresholds that there are."""
+"""The shipped rules: sound, documented, and of metrics, labels and limits that there are."""
 
 import re
+import tomllib
 
 import pytest
-import yaml
 
 from exporter.metrics.definitions import TABLE
 from tests.support.processes import run
-from tests.support.rules import ALERTS, GROUPS, OF_EXPORTER, RECORDS, ROOT, RULES, VERSIONS, promtool
+from tests.support.rules import (
+    ALERTS,
+    EVERY_RULE,
+    OVERRIDES,
+    RECORDED,
+    ROOT,
+    RULES,
+    VERSIONS,
+    promtool,
+)
 
 RUNBOOKS = ROOT / "docs" / "runbooks.md"
+EXPRESSIONS = [rule["expr"] for rule in EVERY_RULE]
+SUFFIXES = ("_bucket", "_count", "_sum", "")
 
 
 @pytest.mark.slow
@@ -24,55 +35,84 @@ def test_every_alert_tells_what_to_do() -> None:
     assert headings == set(ALERTS)
     for name, rule in ALERTS.items():
         assert rule["labels"]["severity"] in ("critical", "warning"), name
-        assert rule["annotations"].keys() == {"summary", "description", "runbook"}, name
-        assert rule["annotations"]["runbook"] == f"docs/runbooks.md#{name.lower()}"
+        assert rule["annotations"].keys() == {"summary", "description", "runbook_url", "dashboard_url"}, name
         assert "for" in rule, name
 
 
-def test_annotations_and_groupings_name_labels_that_there_are() -> None:
-    """Those of an alert are all that its expression leaves, so that no text has a hole."""
-    known = {"job", "instance", "provider", "account", "region", "reason"}
+def test_links_are_absolute_and_lead_to_a_section_and_a_dashboard_that_are_there() -> None:
+    bases = set()
+    for name, rule in ALERTS.items():
+        base, _, section = rule["annotations"]["runbook_url"].partition("#")
+        assert section == name.lower()
+        bases.add(base)
+        found = re.fullmatch(
+            r"https://grafana\.example\.com/d/([\w-]+)(\?.*)?", rule["annotations"]["dashboard_url"]
+        )
+        assert found, name
+        assert (ROOT / "grafana" / "dashboards" / f"{found[1]}.json").is_file()
+    (base,) = bases
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert base == f"{project['urls']['Documentation']}docs/{RUNBOOKS.stem}/"
+
+
+def test_annotations_name_labels_that_the_expression_leaves() -> None:
+    of_target = {"job", "instance"}
+    of_account = {"provider", "account"}
+    more = {
+        "CloudBrowserRegionErrorRatioHigh": {"region"},
+        "CloudBrowserQuotaNearlyUsed": {"project"},
+        "CloudBrowserReplicaCannotRead": of_target,
+        "CloudBrowserScrapeSlow": of_target,
+    }
     for name, rule in ALERTS.items():
         told = set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"])))
-        of_exporter = name in OF_EXPORTER
-        of_account = {"provider", "account"} | ({"region"} if "region:" in rule["expr"] else set())
-        assert told <= ({"instance"} if of_exporter else of_account), name
-    for expression in [*RECORDS.values(), *(rule["expr"] for rule in ALERTS.values())]:
-        for labels in re.findall(r"(?:by|on|group_left) \(([^()]*)\)", expression):
-            assert {label.strip() for label in labels.split(",") if label} <= known, expression
+        known = of_account | more.get(name, set()) if "account" in told else of_target
+        assert told <= known, name
 
 
-def test_every_threshold_is_used_by_the_alert_that_its_comment_names() -> None:
-    thresholds = [rule["record"] for rule in GROUPS[0]["rules"]]
-    expressions = " ".join(rule["expr"] for rule in ALERTS.values())
-    assert thresholds
-    assert all(f"scalar({name})" in expressions for name in thresholds)
-    named = re.findall(r"# (\w+):", RULES.read_text().split("cloud-browser-sums", maxsplit=1)[0])
-    assert {f"CloudBrowser{name}" for name in named if name != "Both"} <= set(ALERTS)
+def test_every_limit_has_one_default_and_is_used() -> None:
+    defaults = [
+        (rule["labels"]["limit"], rule["labels"].get("provider"))
+        for rule in EVERY_RULE
+        if rule.get("record") == "cloud_browser:limit:default"
+    ]
+    assert len(defaults) == len(set(defaults))
+    alerts = " ".join(
+        rule["expr"] for rule in EVERY_RULE if rule.get("record") != "account:cloud_browser_limit:effective"
+    )
+    assert {name for name, _ in defaults} == set(re.findall(r'limit:effective\{limit="(\w+)"', alerts))
 
 
-def test_records_are_named_for_their_level_metric_and_operation() -> None:
-    for name in RECORDS:
-        assert re.fullmatch(
-            r"(cloud_browser|region|account):\w+:(threshold|((ratio_)?increase|max)\d+[mhd])", name
-        ), name
+def test_the_exporters_limits_are_among_them() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    (row,) = re.findall(r"^\| `cloud_browser_limit` .*$", page, re.MULTILINE)
+    named = {rule["labels"]["limit"] for rule in EVERY_RULE if "limit" in rule.get("labels", {})}
+    assert set(re.findall(r"`(\w+)`", row)) & named == {
+        "budget_usd_per_hour",
+        "budget_usd_per_month",
+        "open_sessions",
+        "session_age_seconds",
+    }
+
+
+def test_series_are_named_for_their_level_metric_and_operation_and_documented() -> None:
+    page = (ROOT / "docs" / "alerts.md").read_text()
+    for name in RECORDED:
+        assert re.fullmatch(r"(cloud_browser|account|region|project|job|target):\w+:\w+", name), name
+        level_and_metric, _, operation = name.rpartition(":")
+        assert level_and_metric.replace("region:", "account:") in page, name
+        assert f":{operation}`" in page, name
 
 
 def test_rules_use_metrics_and_labels_that_are_there() -> None:
-    known = {spec.name: {*spec.labels, "job", "instance"} for spec in TABLE} | {"up": {"job", "instance"}}
-    for expression in [*RECORDS.values(), *(rule["expr"] for rule in ALERTS.values())]:
-        plain = re.sub(r"by \([^)]*\)|on \([^)]*\)", "", expression)
-        for name, matchers in re.findall(r"\b(cloud_browser_\w+|up)\b(?!:)(?:\{([^}]*)\})?", plain):
-            if f":{name}:" not in plain:
-                assert set(re.findall(r"(\w+)=", matchers)) <= known[name], expression
-
-
-def test_the_job_and_its_timeout_are_the_same_everywhere() -> None:
-    shipped = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
-    block = (ROOT / "README.md").read_text().split("```yaml\nscrape_configs:", 1)[1].split("```", 1)[0]
-    (shown,) = yaml.safe_load(f"scrape_configs:{block}")["scrape_configs"]
-    (job,) = shipped["scrape_configs"]
-    assert (shown["job_name"], shown["scrape_timeout"]) == (job["job_name"], job["scrape_timeout"])
-    assert f'up{{job="{job["job_name"]}"}}' in ALERTS["CloudBrowserExporterGone"]["expr"]
-    seconds = int(job["scrape_timeout"].removesuffix("s"))
-    assert RECORDS["cloud_browser:pull_seconds:threshold"] == f"vector({seconds * 4 // 5})"
+    known = {
+        spec.name + suffix: {*spec.labels, "job", "instance", "le"} for spec in TABLE for suffix in SUFFIXES
+    }
+    known |= {"up": {"job", "instance"}}
+    for expression in EXPRESSIONS:
+        plain = re.sub(r"(?:by|on|without|group_left|group_right) \([^)]*\)|\"[^\"]*\"", '""', expression)
+        series = set(re.findall(r"\b(?:cloud_browser|account|region|project|job|target):\w+:\w+", plain))
+        assert series <= RECORDED | OVERRIDES, expression
+        rest = re.sub(r"\b\w+:\w+:\w+(\{[^}]*\})?", "", plain)
+        for name, matchers in re.findall(r"\b(cloud_browser_\w+|up)\b(?:\{([^}]*)\})?", rest):
+            assert set(re.findall(r"(\w+)[=!]", matchers)) <= known[name], expression

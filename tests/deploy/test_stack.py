@@ -45,7 +45,7 @@ def test_all_parts_come_up_and_all_end() -> None:
         targets = wait_until(lambda: scraped(f"{api}/targets"), "a first scrape")
         assert [one["labels"]["job"] for one in targets] == ["cloud-browser-exporter"]
         groups = answer(f"{api}/rules")["data"]["groups"]
-        assert {group["name"] for group in groups} >= {"cloud-browser-thresholds", "cloud-browser-sums"}
+        assert {group["name"] for group in groups} >= {"cloud-browser-limits", "cloud-browser-providers"}
         managers = wait_until(lambda: active(f"{api}/alertmanagers"), "Alertmanager to be discovered")
         assert [one["url"] for one in managers] == [f"{pages['Alertmanager']}/api/v2/alerts"]
         wait_until(lambda: hours_of_history(api) > 12, "history")

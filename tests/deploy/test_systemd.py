@@ -39,6 +39,16 @@ def test_the_unit_is_hardened() -> None:
     assert "Overall exposure level" in out
 
 
+def test_an_invalid_configuration_is_not_tried_again_and_again(tmp_path: Path) -> None:
+    code, _, errors = run(COMMAND, f"--config.file={tmp_path / 'none.yml'}")
+    assert "none.yml" in errors
+    assert settings("RestartPreventExitStatus") == [str(code)]
+
+
+def test_a_file_for_secrets_of_the_environment_may_be_absent() -> None:
+    assert settings("EnvironmentFile") == ["-/etc/cloud-browser-exporter/environment"]
+
+
 def test_the_ledger_and_the_keys_are_where_the_unit_says() -> None:
     (command,) = settings("ExecStart")
     assert re.findall(r"--[\w.]+", command) == ["--config.file"]

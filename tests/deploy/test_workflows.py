@@ -57,6 +57,15 @@ def test_checkouts_keep_no_credentials(file: Path) -> None:
     assert all(step["with"] == {"persist-credentials": False} for step in checkouts)
 
 
+@each_file
+def test_what_fails_before_a_pipe_fails_the_step(file: Path) -> None:
+    """GitHub sets `pipefail` only where a workflow names bash."""
+    workflow = yaml.safe_load(file.read_text())
+    scripts = [step.get("run", "") for job in jobs(file).values() for step in job.get("steps", ())]
+    if any(re.search(r"[^|]\|[^|]", script) for script in scripts):
+        assert workflow["defaults"]["run"]["shell"] == "bash"
+
+
 def test_the_quick_tests_run_on_the_pythons_of_the_classifiers() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     stated = {found[1] for one in project["classifiers"] if (found := re.search(r":: (3\.\d+)$", one))}

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from itertools import combinations, pairwise, product
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.metrics.definitions import Spec
+from exporter.providers import PROVIDERS
 from grafana import records
 from grafana.build import FOLDER, files
 from grafana.promql import REPLICAS, VARIABLES
@@ -307,7 +309,8 @@ def test_replicas_are_taken_as_one(query: Query) -> None:
 
 @each_query
 def test_counters_are_read_through_rate_or_increase_over_grafanas_windows(query: Query) -> None:
-    read = {(None, None), ("rate", RATE_INTERVAL), ("increase", RANGE), ("increase", RATE_INTERVAL)}
+    read = {(None, None), ("rate", RATE_INTERVAL)}
+    read |= {("increase", window) for window in (RANGE, RATE_INTERVAL, timedelta(days=3))}
     for selector in selectors(query.expr):
         if selector.function == "last_over_time":
             assert selector.metric == "cloud_browser_project_info"
@@ -378,3 +381,9 @@ def test_provisioning_names_the_variables_that_the_readme_does() -> None:
     named = set(re.findall(r": \$(\w+)", "".join(texts)))
     assert named == {"CLOUD_BROWSER_DASHBOARDS", "PROMETHEUS_URL"}
     assert all(f"{name}=" in (FOLDER.parent / "README.md").read_text() for name in named)
+
+
+def test_exemplars_lead_to_the_page_that_the_provider_is_registered_with() -> None:
+    text = (FOLDER.parent / "provisioning" / "datasources" / "prometheus.yml").read_text()
+    (link,) = yaml.safe_load(text)["datasources"][0]["jsonData"]["exemplarTraceIdDestinations"]
+    assert link["url"].replace("$${__value.raw}", "{id}") == PROVIDERS["browserbase"].traits.session_page

@@ -32,6 +32,7 @@ NANO = 10**9
 ALL = {"job": ".+", "instance": ".+", "provider": ".+", "account": ".+", "project": ".*", "region": ".*"}
 WINDOWS = {"__rate_interval": "5m", "__range": "300s", "__interval": "1s"}
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules" / "cloud-browser.yml"
+BOTH = ("browserbase", "browser_use")
 UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 JOBS: Mapping[str, Mapping[str, Any]] = {"exporter": {}, "replica": {}}
 # What is there only in some cases, which the simulator does not have: its credit does not fall.
@@ -104,10 +105,18 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
         clock.run()
         clock.pass_by(origin + LASTS)
         stood = time.time()
-        # The first of them may share what was asked before the clock stood still.
-        wait_until(lambda: len(good_scrapes(monitor, stood)) >= 2, "scrapes of the end")
-        at = max(good_scrapes(monitor, stood))
+        at = wait_until(lambda: settled(monitor, stood), "scrapes of the end")
         yield Course(monitor, first, told(simulator), at, command.port)
+
+
+def settled(monitor: Prometheus, stood: float) -> float | None:
+    """A good scrape since the clock stood still at which the rules, too, know that all accounts are read."""
+    # The first of them may share what was asked before the clock stood still.
+    for at in sorted(good_scrapes(monitor, stood))[1:]:
+        read = monitor.query("count(account:cloud_browser_account_state:code == 1)", at)
+        if read and float(read[0]["value"][1]) == len(BOTH):
+            return at
+    return None
 
 
 def configured(folder: Path, simulator: str) -> Path:

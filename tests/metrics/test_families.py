@@ -28,11 +28,12 @@ from exporter.metrics.counters import (
     LastSession,
 )
 from exporter.metrics.definitions import Spec
-from exporter.metrics.families import AccountCache, families
+from exporter.metrics.families import families, page_parts
 from exporter.metrics.results import AccountDescription, AccountResult
 from exporter.metrics.telemetry import Telemetry
 from exporter.model import SECOND, Account, Listing, Series, Usage
 from tests.support.listings import EAST, MINUTE, T0, WEST, listing, session
+from tests.support.own_metrics import own_families
 from tests.support.providers import BROWSERBASE, description
 
 BB, BU = Account("browserbase", "production"), Account("browser_use", "production")
@@ -181,13 +182,11 @@ def test_the_exporters_own_metrics_are_those_of_the_accounts_there_are() -> None
     telemetry = Telemetry()
     for account in (BB, BU, Account(BROWSERBASE, "gone")):
         telemetry.for_account(account, ["/path"])
-    shown = list(telemetry.collect({BB, BU}))
-    samples = [sample for family in shown for sample in family.samples]
+    samples = [sample for family in own_families(telemetry, [BB, BU]) for sample in family.samples]
     named = {(one.labels["provider"], one.labels["account"]) for one in samples if "account" in one.labels}
     assert named == {(BB.provider, BB.name), (BU.provider, BU.name)}
     names = {sample.name for sample in samples}
     assert {"cloud_browser_exporter_build_info", "process_resident_memory_bytes"} <= names
-    assert len(shown) == len({family.name for family in shown})
 
 
 def test_before_anything_is_known_nothing_is_claimed() -> None:
@@ -286,32 +285,57 @@ def test_rejected_rows_that_are_remembered_are_shown_where_that_is_known() -> No
     assert held not in page(result(rejected_held=None))
 
 
-def test_what_has_not_changed_since_an_accounts_last_result_is_not_made_anew() -> None:
-    cache = AccountCache()
-    first, second = (
-        {one.name: one.samples for one in families([result(seconds=took)], DESCRIPTIONS, cache)}
-        for took in (0.25, 0.5)
-    )
-    for name in ("cloud_browser_sessions", "cloud_browser_sessions_started"):
-        assert all(one is other for one, other in zip(first[name], second[name], strict=True))
-    assert [one.value for one in second["cloud_browser_collector_duration_seconds"]] == [0.5]
+def figures(**changed: Any) -> dict[str, object]:
+    """Those of each part of an account's page, by its name."""
+    return {part.name: part.figures for part in page_parts([result(**changed)], DESCRIPTIONS)}
+
+
+RUNNING = session(id="a", started=T0)
+LONGER = session(id="a", started=T0, usage=Usage(time=2 * MINUTE))
+COUNTS = {(WEST, "running"): 1}
+
+
+@pytest.mark.parametrize(
+    ("changed", "anew"),
+    [
+        ({}, set()),
+        ({"seconds": 0.5}, {"times"}),
+        ({"rows": 3}, {"health"}),
+        ({"totals": {**TOTALS, CounterKey(WEST, STARTED): 4}}, {"counts"}),
+        ({"totals": {**TOTALS, CounterKey(WEST, TIME): SECOND * 100}}, {"usage"}),
+        ({"listing": listing(LONGER, time=T0 + 2 * MINUTE, listed=COUNTS)}, {"ages"}),
+        ({"listing": listing(RUNNING, listed={**COUNTS, (WEST, "error"): 1})}, {"listed"}),
+    ],
+    ids=str,
+)
+def test_what_changes_at_each_scrape_is_apart_from_what_seldom_does(
+    changed: dict[str, Any], anew: set[str]
+) -> None:
+    shown = listing(RUNNING, listed=COUNTS)
+    before, after = figures(listing=shown), figures(**{"listing": shown, **changed})
+    assert {name for name in before if before[name] != after[name]} == anew
 
 
 @pytest.mark.parametrize(
     "changed",
     [
         {"totals": {**TOTALS, CounterKey(WEST, STARTED): 4}},
-        {"totals": None},
+        {"totals": {**TOTALS, CounterKey(EAST, COST, "proxy"): 4}},
         {"listing": listing(session(id="new", series=EAST))},
-        {"listing": None},
-        {"account": FREE},
+        {"listing": listing(session(id="a", expires=T0 + MINUTE))},
+        {"complete": False},
+        {"last_success": 11.0},
+        {"error": "timeout"},
     ],
+    ids=str,
 )
-def test_what_has_changed_since_an_accounts_last_result_is_shown(changed: dict[str, Any]) -> None:
-    cache = AccountCache()
-    [*families([result(), result(BU)], DESCRIPTIONS, cache)]
-    results = [result(**changed), result(BU)]
-    assert [*families(results, DESCRIPTIONS, cache)] == [*families(results, DESCRIPTIONS)]
+def test_parts_with_equal_figures_have_equal_families(changed: dict[str, Any]) -> None:
+    before, after = (
+        {part.name: part for part in page_parts([one], DESCRIPTIONS)} for one in (result(), result(**changed))
+    )
+    same = {name for name, part in before.items() if part.figures == after[name].figures}
+    assert all([*before[name].make()] == [*after[name].make()] for name in same)
+    assert same != before.keys()
 
 
 TEAM, SQUAD = (("team", "Checkout"),), (("squad", "s1"),)
@@ -382,12 +406,13 @@ def test_totals_under_labels_that_are_not_configured_any_more_keep_their_sum() -
         assert sum(counts.values()) == 4
 
 
-def test_a_cached_result_is_made_anew_when_another_account_has_other_labels() -> None:
-    cache = AccountCache()
-    results = [result(BB), result(BU)]
-    for names in ((), ("team",), ("squad", "team")):
-        described = labelled(BU, *names)
-        assert [*families(results, described, cache)] == [*families(results, described)]
+def test_figures_are_others_when_another_account_has_other_labels() -> None:
+    kept = [
+        {part.name: part.figures for part in page_parts([result(BB)], labelled(BU, *names))}
+        for names in ((), ("team",), ("squad", "team"))
+    ]
+    of_series = "listed", "open", "ages", "usage", "counts"
+    assert all(len({str(one[name]) for one in kept}) == 3 for name in of_series)
 
 
 def test_values_that_are_shown_as_other_are_counted_for_each_label() -> None:

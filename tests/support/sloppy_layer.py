@@ -23,11 +23,19 @@ SHARE = 0.1  # of the rows, in any spell
 SPELL = 2 * MINUTE  # for so long a row is sloppy in the same way
 FINAL = 10 * MINUTE  # after its end, a row is sound for good
 LAGS = 0, 0, 0, 5 * SECOND, 60 * SECOND  # of the replica that answers a request
-# Always allowed; only of what may be unknown yet, or is known already; only of an end that has been counted.
+# Always allowed; of what is unknown yet, or is known already; of an end that has been counted; of open ones.
 USABLE = "needless", "form", "figure", "twice"
 UNUSABLE = "malformed", "times"
-CONTRARY = "reopened", "backwards"
-KINDS = *USABLE, *UNUSABLE, *CONTRARY, "both", "lag"
+CONTRARY = "reopened", "backwards", "endless", "unknown"
+OPEN = ("zero",)
+# Of one row of Browser Use's pages there is one, with the status that was asked for; its lists are two.
+PLURAL = "twice", "reopened", "unknown"
+KINDS = {
+    "browserbase": (*USABLE, *UNUSABLE, *CONTRARY, *OPEN, "lag"),
+    "browser_use": tuple(
+        kind for kind in (*USABLE, *UNUSABLE, *CONTRARY, *OPEN, "both", "lag") if kind not in PLURAL
+    ),
+}
 
 
 class SloppyLayer:
@@ -40,7 +48,7 @@ class SloppyLayer:
 
     Attributes:
         serial: of the last answer.
-        done: how often each of `KINDS` was.
+        done: how often each of `KINDS` was, by provider and kind.
     """
 
     def __init__(
@@ -52,7 +60,7 @@ class SloppyLayer:
         self._shown: dict[str, tuple[int, Row]] = {}  # by id: when first shown ended for good, and the row
         self._confirmed = 0
         self.serial = 0
-        self.done: Counter[str] = Counter()
+        self.done: Counter[tuple[str, str]] = Counter()
 
     def clock(self) -> int:
         """The time at the replica that answers the request."""
@@ -65,13 +73,14 @@ class SloppyLayer:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         self.serial += 1
         lag = random.Random(f"{self._seed}/{self.serial}").choice(LAGS)
-        self.done["lag"] += bool(lag)
         self._lag.set(lag)
         response = await self._app(request)
         if not isinstance(response, web.Response) or response.status != 200:
             return response
         assert isinstance(response.body, bytes)
         answer = msgspec.json.decode(response.body)
+        if isinstance(answer, list) or "items" in answer:
+            self.done["browserbase" if isinstance(answer, list) else "browser_use", "lag"] += bool(lag)
         if isinstance(answer, list):
             answer = [shown for row in answer for shown in self._shown_as(row)]
         elif "items" in answer:
@@ -95,7 +104,7 @@ class SloppyLayer:
             if self.clock() - ended_at(row) > FINAL:
                 del self._shown[name]
             elif "finishedAt" in row and serial <= self._confirmed and self._dice(row).random() < SHARE / 2:
-                self.done["both"] += 1
+                self.done["browser_use", "both"] += 1
                 found.append(row)
         return found
 
@@ -113,18 +122,19 @@ class SloppyLayer:
         kind = dice.choice(self._allowed(row, single=single)) if dice.random() < SHARE else ""
         if over and age > max(LAGS) and kind not in UNUSABLE:  # whichever replica is asked next
             self._shown.setdefault(row["id"], (self.serial, row))
-        self.done[kind] += 1
+        self.done["browserbase" if "proxyBytes" in row else "browser_use", kind] += 1
         return MADE[kind](row, dice) if kind else [row]
 
     def _allowed(self, row: Row, *, single: bool) -> list[str]:
-        kinds = [kind for kind in USABLE if not (single and kind == "twice")]
+        return [kind for kind in self._fitting(row) if not (single and kind in PLURAL)]
+
+    def _fitting(self, row: Row) -> tuple[str, ...]:
         if not is_over(row):
-            return [*kinds, "malformed"]
+            return *USABLE, *OPEN, "malformed"
         if row["id"] not in self._shown:
-            return [*kinds, *UNUSABLE]
-        if self._shown[row["id"]][0] > self._confirmed:
-            return kinds
-        return [*kinds, *UNUSABLE, *[kind for kind in CONTRARY if not (single and kind == "reopened")]]
+            return *USABLE, *UNUSABLE
+        is_counted = self._shown[row["id"]][0] <= self._confirmed
+        return (*USABLE, *UNUSABLE, *CONTRARY) if is_counted else USABLE
 
 
 def is_over(row: Row) -> bool:
@@ -176,6 +186,23 @@ def backwards(row: Row, _dice: random.Random) -> list[Row]:
     return [_ended(row, timedelta(milliseconds=40))]
 
 
+def endless(row: Row, _dice: random.Random) -> list[Row]:
+    """An end without its time, last updated later than that."""
+    name = "finishedAt" if "finishedAt" in row else "endedAt"
+    later = datetime.fromisoformat(row[name]) + timedelta(minutes=3)
+    return [row | {name: None} | ({"updatedAt": later.isoformat()} if name == "endedAt" else {})]
+
+
+def unknown(row: Row, _dice: random.Random) -> list[Row]:
+    """A status that the API does not name, with an end."""
+    return [row | {"status": "RELEASING"}]
+
+
+def zero(row: Row, _dice: random.Random) -> list[Row]:
+    """An end of year 1 of a session that is open."""
+    return [row | {"endedAt" if "proxyBytes" in row else "finishedAt": "0001-01-01T00:00:00Z"}]
+
+
 def twice(row: Row, dice: random.Random) -> list[Row]:
     """The same row twice, or, of an ended session, open as well, in either order."""
     rows = [row, opened(row) if is_over(row) and dice.random() < 0.5 else row]
@@ -192,6 +219,9 @@ MADE: dict[str, Callable[[Row, random.Random], list[Row]]] = {
     "times": times,
     "reopened": lambda row, _dice: [opened(row)],
     "backwards": backwards,
+    "endless": endless,
+    "unknown": unknown,
+    "zero": zero,
 }
 
 

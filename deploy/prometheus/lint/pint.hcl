@@ -11,7 +11,11 @@ rule {
     severity = "bug"
     required = true
   }
-  annotation "runbook" {
+  annotation "runbook_url" {
+    severity = "bug"
+    required = true
+  }
+  annotation "dashboard_url" {
     severity = "bug"
     required = true
   }
@@ -19,14 +23,5 @@ rule {
     severity = "bug"
     value    = "(critical|warning)"
     required = true
-  }
-}
-rule {
-  match {
-    kind = "recording"
-  }
-  aggregate ".+" {
-    severity = "bug"
-    keep     = ["job", "instance"]
   }
 }

@@ -17,6 +17,12 @@ app.kubernetes.io/name: {{ include "exporter.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{- /* Not those of the Deployment: the Service would send scrapes to the pod of `helm test`. */ -}}
+{{- define "exporter.testLabels" -}}
+app.kubernetes.io/name: {{ include "exporter.name" . }}-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
 {{- define "exporter.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{ include "exporter.selectorLabels" . }}
@@ -48,6 +54,16 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{ ternary "https" "http" .Values.webConfig.tls }}
 {{- end }}
 
+{{- /* The ports of a PostgreSQL URL: of its hosts, else of the parameter `port`, which may be a list, else 5432. */ -}}
+{{- define "exporter.databasePorts" -}}
+{{- $given := regexFind "[?&]port=[0-9,]+" . | regexFind "[0-9,]+" | default "5432" }}
+{{- $ports := list }}
+{{- range regexReplaceAll "^[a-z]+://([^@/?]*@)?([^/?]*).*$" . "${2}" | splitList "," }}
+{{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default $given) }}
+{{- end }}
+{{- join "," $ports }}
+{{- end }}
+
 {{- define "exporter.claimName" -}}
 {{ default (include "exporter.fullname" .) .Values.ledger.persistence.existingClaim }}
 {{- end }}
@@ -58,7 +74,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- fail "accounts: none; name at least one, with its provider and apiKeySecret" }}
 {{- end }}
 {{- /* The schema's message would show the password. */ -}}
-{{- if regexMatch "^[a-z]+://[^@/?]*:[^@/?]*@|[?&]password=" .Values.ledger.postgresql.url }}
+{{- if regexMatch "^[a-z]+://[^@/?]*:[^@/?]*@|[?&](ssl)?password=" .Values.ledger.postgresql.url }}
 {{- fail "ledger.postgresql.url: holds a password; name a Secret in ledger.postgresql.passwordSecret" }}
 {{- end }}
 {{- $names := dict }}
