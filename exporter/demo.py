@@ -28,6 +28,7 @@ PRICES = Pricing(browser_per_hour=120_000_000, proxy_per_gb=12_000_000_000)
 WELCOME = """\
 A fleet of simulated browsers is running, and this exporter reads it at every scrape.
 
+  page             {pages}
   metrics          {metrics}
   expected totals  {simulator}/truth
   APIs             {apis}
@@ -135,11 +136,11 @@ def _welcome(simulator: str, path: str, served: list[str]) -> None:
     urls = [url + path for url in served]
     apis = "  ".join(f"{simulator}{one.base_path}{one.path}" for one in SIMULATED.values())
     target = served[0].partition("://")[2]
-    metrics = "  ".join(urls)
-    print(
-        WELCOME.format(metrics=metrics, url=urls[0], target=target, simulator=simulator, apis=apis),
-        flush=True,
+    pages, metrics = ("  ".join(found) for found in ((f"{url}/" for url in served), urls))
+    text = WELCOME.format(
+        pages=pages, metrics=metrics, url=urls[0], target=target, simulator=simulator, apis=apis
     )
+    print(text, flush=True)
 
 
 def accounts_of(url: str, providers: Mapping[str, Provider]) -> tuple[AccountConfig, ...]:

@@ -133,3 +133,16 @@ def test_a_demo_that_cannot_listen_welcomes_nobody() -> None:
     with demo("192.0.2.1:1") as process:
         assert process.wait() == 1
     assert process.log == ""
+
+
+def test_the_demo_prints_where_the_page_and_the_metrics_are() -> None:
+    flags = "--web.listen-address", f"{LOCAL}:0", "--listen-address", f"{LOCAL}:0", "--history", "7"
+    with subprocess.Popen((str(COMMAND), "demo", *flags), stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            lines = [process.stdout.readline() for _ in range(4)]
+            urls = dict(line.split() for line in lines if "://" in line)
+            assert "cloud_browser_up" in requests.get(urls["metrics"], timeout=60).text
+            assert "All is well" in requests.get(urls["page"], timeout=60).text
+        finally:
+            process.kill()

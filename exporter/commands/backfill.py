@@ -151,7 +151,7 @@ def _moment(text: str) -> int:
         moment = datetime.fromisoformat(text)
     except ValueError:
         allowed = "allowed: a duration before now, such as 3h, or a time, such as 2026-01-31T12:00:00Z"
-        raise argparse.ArgumentTypeError(f"{text!r} is neither; {allowed}") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; {allowed}") from None
     return micros(moment.astimezone(UTC) if moment.tzinfo else moment)
 
 

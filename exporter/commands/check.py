@@ -18,6 +18,7 @@ from exporter.providers.base import Provider
 OK, FAILED = 0, 1
 MAX_CLOCK_SECONDS = 600  # beyond it an open session's time may be counted late
 COLUMNS = ("account", "answer", "open", "listed", "latency", "clock", "limit left", "quota", "credit")
+ENDLESS = 10_000  # columns
 NUMBERS = {"open", "listed", "latency", "clock", "limit left", "credit"}
 CLOCKS = "the clocks are more than 10 minutes apart; set this machine's, or time may be counted late"
 
@@ -90,8 +91,7 @@ def _complaints(answers: Iterable[Answer]) -> list[str]:
 
 
 def _print(answers: Sequence[Answer]) -> None:
-    if is_terminal(sys.stdout):
-        _print_table(answers)
+    if is_terminal(sys.stdout) and _print_table(answers):
         _print_lines(_complaints(answers), sys.stdout)
     else:
         for answer in answers:
@@ -121,19 +121,41 @@ def _words(answer: Answer) -> list[str]:
     return [_state(answer), *(f"{name} {value}" for name, value in shown.items() if value is not None)]
 
 
-def _print_table(answers: Iterable[Answer]) -> None:
-    from rich import box, console, table, text  # noqa: PLC0415 - `serve` starts sooner without it
+def _print_table(answers: Iterable[Answer]) -> bool:
+    """Print a table. Returns whether the terminal is wide enough; nothing is printed where it is not."""
+    from rich import console  # noqa: PLC0415 - `serve` starts sooner without it
 
-    shown = table.Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    terminal = console.Console()
+    rows = [_cells(answer) for answer in answers]
+    for table in (_table(rows, narrow=narrow) for narrow in (False, True)):
+        if terminal.measure(table, options=terminal.options.update(width=ENDLESS)).maximum <= terminal.width:
+            terminal.print(table)
+            return True
+    return False
+
+
+def _table(rows: Iterable[Sequence[Any]], *, narrow: bool) -> Any:
+    from rich import box, table  # noqa: PLC0415 - as above
+
+    made = table.Table(
+        box=box.SIMPLE_HEAD, padding=(0, 0 if narrow else 1, 0, 0), pad_edge=False, show_edge=False
+    )
     for column in COLUMNS:
-        shown.add_column(column, justify="right" if column in NUMBERS else "left", overflow="fold")
-    for answer in answers:
-        style = {True: "green", False: "bold red", None: ""}[answer.up]
-        cells = (answer.open, answer.listed, _seconds(answer.latency), _offset(answer.clock_offset))
-        more = (answer.rate_limit_remaining, _quota(answer), _credit(answer.credit))
-        texts = ("-" if cell is None else str(cell) for cell in (*cells, *more))
-        shown.add_row(text.Text(_name(answer)), text.Text(_state(answer), style), *texts)
-    console.Console().print(shown)
+        header = column.replace(" ", "\n") if narrow else column
+        made.add_column(header, justify="right" if column in NUMBERS else "left", no_wrap=True)
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def _cells(answer: Answer) -> Sequence[Any]:
+    from rich import text  # noqa: PLC0415 - as above
+
+    style = {True: "green", False: "bold red", None: ""}[answer.up]
+    cells = (answer.open, answer.listed, _seconds(answer.latency), _offset(answer.clock_offset))
+    more = (answer.rate_limit_remaining, _quota(answer), _credit(answer.credit))
+    texts = ("-" if cell is None else str(cell) for cell in (*cells, *more))
+    return text.Text(_name(answer)), text.Text(_state(answer), style), *texts
 
 
 def _name(answer: Answer) -> str:

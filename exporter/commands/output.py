@@ -51,13 +51,16 @@ def whole_file(path: Path) -> Iterator[TextIO]:
     """Yields a file that takes the path's place when it is left, and vanishes if that is by an exception.
 
     Raises:
-        CommandError: for a path that is there and no file.
+        CommandError: for a path that is there and no file, and when the file cannot be opened.
         OSError: when it cannot be written.
     """
     if path.exists() and not path.is_file():
         raise CommandError(f"{path}: not a file; promtool reads none but files")
     partial = path.with_name(f".{path.name}.partial")
-    stream = partial.open("w", encoding="utf-8", buffering=BUFFER, newline="\n")
+    try:
+        stream = partial.open("w", encoding="utf-8", buffering=BUFFER, newline="\n")
+    except OSError as error:
+        raise CommandError(f"{path}: cannot be written ({error.strerror}); name another --output") from error
     try:
         yield stream
         stream.close()

@@ -10,6 +10,8 @@ from typing import Any, Protocol, TextIO
 import msgspec
 
 LINE_SECONDS = 10.0
+NARROW = 80  # columns; a terminal with fewer has no room for the bar itself
+FIGURES = 28  # columns that are kept for figures; names get the rest
 PLAIN_TERMINALS = ("", "dumb", "unknown")  # values of TERM; they cannot redraw a line
 
 
@@ -48,7 +50,13 @@ def is_terminal(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool
 
 
 def _rich_progress(stream: TextIO) -> Any:
-    from rich import console, progress  # noqa: PLC0415 - `serve` starts sooner without it
+    from rich import console, progress, table, text  # noqa: PLC0415 - `serve` starts sooner without it
+
+    terminal = console.Console(file=stream, force_terminal=True)
+    narrow = terminal.width < NARROW
+
+    def column() -> table.Column:
+        return table.Column(no_wrap=True)
 
     class Speed(progress.ProgressColumn):
         def render(self, task: progress.Task) -> str:
@@ -58,19 +66,29 @@ def _rich_progress(stream: TextIO) -> Any:
     class Amount(progress.ProgressColumn):
         def render(self, task: progress.Task) -> str:
             total = "" if task.total is None else f" of {task.total:,.0f}"
-            return f"{task.completed:,.0f}{total} {task.fields['unit']}"
+            unit = "" if narrow else f" {task.fields['unit']}"
+            return f"{task.completed:,.0f}{total}{unit}"
 
+    class Name(progress.ProgressColumn):
+        def render(self, task: progress.Task) -> text.Text:
+            return text.Text(_ending(task.description, terminal.width - FIGURES))
+
+    middle = [Amount(column())] if narrow else [progress.BarColumn(None), Amount(column()), Speed(column())]
     return progress.Progress(
-        progress.TextColumn("{task.description}", markup=False),
-        progress.BarColumn(),
-        Amount(),
-        Speed(),
-        progress.TimeRemainingColumn(elapsed_when_finished=True),
-        console=console.Console(file=stream, force_terminal=True),
+        Name(column()),
+        *middle,
+        progress.TimeRemainingColumn(elapsed_when_finished=True, table_column=column()),
+        console=terminal,
         # Nothing of this program writes to them meanwhile but log lines, which do not go through them.
         redirect_stdout=False,
         redirect_stderr=False,
     )
+
+
+def _ending(name: str, width: int) -> str:
+    """Returns the end of a name, which is the account's own; at least 8 characters of it."""
+    width = max(8, width)
+    return name if len(name) <= width else f"…{name[1 - width :]}"
 
 
 class _Bars:

@@ -225,7 +225,7 @@ class Validator:
             elif key not in fields:
                 near = _suggestion(str(key), fields)
                 self.add_error(place, f"unknown key{near or ';'} allowed: {', '.join(sorted(fields))}")
-            elif value is not None:
+            elif value is not None or fields[key].required:
                 taken[key] = self.load(value, place, fields[key].type.__metadata__[0].extra["by"])
         self._refuse_repeated(raw, prefix)
         for key, field in fields.items():

@@ -12,11 +12,15 @@ from exporter.model import Account, AccountReport, Listing, ProviderTraits
 
 
 class ReportResult(msgspec.Struct, frozen=True):
-    """What was read of an account beside its sessions: the report, the reason of a failure, the seconds."""
+    """What was read of an account beside its sessions: the report, the reason of a failure, the seconds.
+
+    detail: a sentence on the failure, with what to do, as it is logged.
+    """
 
     report: AccountReport
     error: str | None
     seconds: float
+    detail: str = ""
 
 
 class AccountResult(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from exporter.providers.base import AccountReader, AccountReading
 from exporter.threads import DaemonPool, ThreadStarter
 
 TIMEOUT, INTERNAL = "timeout", "internal"
+FAULT = "a fault of the exporter; please report it, with the log"
 NO_THREAD = "no thread for it; check the limit of processes"
 
 log = structlog.get_logger()
@@ -75,15 +76,16 @@ class ReportScraper:
         error = running.exception()
         if error is not None:
             log.error("account collector failed", **self._labels(), exc_info=error)
-            return self._failed(INTERNAL, str(error), begun)
+            return self._failed(INTERNAL, FAULT, begun)
         reading, seconds = running.result()
         reason = None if reading.failure is None else reading.failure.reason
-        self._log(reason, str(reading.failure or ""))
-        return ReportResult(reading.report, reason, seconds)
+        detail = str(reading.failure or "")
+        self._log(reason, detail)
+        return ReportResult(reading.report, reason, seconds, detail)
 
     def _failed(self, reason: str, detail: str, begun: float) -> ReportResult:
         self._log(reason, detail)
-        return ReportResult(AccountReport(), reason, self._clock() - begun)
+        return ReportResult(AccountReport(), reason, self._clock() - begun, detail)
 
     def _read(self, reader: AccountReader, deadline: float) -> tuple[AccountReading, float]:
         begun = self._clock()

@@ -156,6 +156,7 @@ PROVIDER = SimulatedProvider(
     facts=FACTS,
     title="Browser Use",
     base_path="/api/v3",
+    more_base_paths=("/api/v4",),
     path="/browsers",
     key_header="X-Browser-Use-API-Key",
     retry_after=RETRY_AFTER,

@@ -37,6 +37,7 @@ class SimulatedProvider(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     facts: what its sessions are like.
     title: its name as people write it.
     base_path: what its base URL adds to the simulator's; path: of its list of sessions, beneath that.
+    more_base_paths: of other versions of the API with the same list.
     key_header: names the header with the API key.
     retry_after: seconds, sent with 429 and 503.
     sends_rate_limit: whether every answer says what the rate limit leaves.
@@ -55,6 +56,7 @@ class SimulatedProvider(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     list_sessions: Callable[[Fleet, Params, int], Reply]
     error_body: Callable[[int, str], dict[str, object]]
     account: Callable[[Fleet, str, int], Reply | None]
+    more_base_paths: Sequence[str] = ()
 
 
 def last_values(params: Params) -> dict[str, str]:

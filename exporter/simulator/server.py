@@ -77,7 +77,11 @@ def create_app(
     """
     if fsum(fault.share for fault in faults) > 1:
         raise ValueError("the shares of all --fault must be at most 1 together")
-    paths = {provider.base_path + provider.path: provider for provider in providers}
+    paths = {
+        base + provider.path: provider
+        for provider in providers
+        for base in (provider.base_path, *provider.more_base_paths)
+    }
     return _Api(fleet, clock, frozenset(keys), tuple(faults), paths).answer
 
 
@@ -193,8 +197,9 @@ class _Api(msgspec.Struct, frozen=True):
 
     def _expected(self) -> web.Response:
         t = self.clock()
-        facts = [provider.facts for provider in self.paths.values()]
-        return _json(t, {"time": t} | {each.name: expected_totals(self.fleet, each, t) for each in facts})
+        facts = {provider.facts.name: provider.facts for provider in self.paths.values()}
+        told = {name: expected_totals(self.fleet, each, t) for name, each in facts.items()}
+        return _json(t, {"time": t} | told)
 
     def _refusal(self, status: int, **headers: str) -> web.Response:
         return _json(self.clock(), {"detail": HTTPStatus(status).phrase}, status, headers)

@@ -178,13 +178,17 @@ def _state(target: AccountTarget, result: AccountResult) -> tuple[str, str]:
 
 def _problems(result: AccountResult) -> Iterator[str]:
     if result.error is not None:
-        yield f"{result.error}: {result.detail}" if result.detail else result.error
+        yield _problem(result.error, result.detail)
     if result.listing is not None:
         rejected = sum(count for reason, count in result.listing.rejected.items() if reason != "field")
         if rejected:
             yield f"{rejected} sessions are left out: their rows make no sense"
     if result.reported is not None and result.reported.error is not None:
-        yield f"quota and credit: {result.reported.error}"
+        yield f"quota and credit: {_problem(result.reported.error, result.reported.detail)}"
+
+
+def _problem(reason: str, detail: str) -> str:
+    return f"{reason}: {detail}" if detail else reason
 
 
 def _with_report(view: AccountView, reported: ReportResult) -> AccountView:

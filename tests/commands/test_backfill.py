@@ -311,7 +311,7 @@ def test_an_account_that_cannot_be_read_fails_the_command_and_leaves_no_file(tmp
         (["--step", "1500ms"], "'1500ms' is out of range"),
         (["--step", "often"], "is not a duration; allowed: such as"),
         (["--until", "2h"], "--until: is less than 3 hours ago"),
-        (["--until", "yesterday"], "'yesterday' is neither; allowed: a duration before now, such as 3h"),
+        (["--until", "yesterday"], "'yesterday' is no time; allowed: a duration before now, such as 3h"),
         (["--config.file", "none.yml"], "none.yml"),
     ],
 )
@@ -323,13 +323,20 @@ def test_what_is_not_allowed_is_said(tmp_path: Path, more: list[str], words: str
     assert not any("history" in one.name for one in tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("name", "words"), [(".", "not a file"), ("none/history.om", "No such file")])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (".", "not a file"),
+        ("none/history.om", "none/history.om: cannot be written (No such file or directory); "),
+    ],
+)
 def test_an_output_that_cannot_be_written_ends_the_command(tmp_path: Path, name: str, words: str) -> None:
     config = configuration(tmp_path, f"http://{LOCAL}:1")
     code, _, errors = run(COMMAND, "backfill", "--config.file", config, "--labels", LABELS,
                           "--output", tmp_path / name)  # fmt: skip
     assert code == 1
     assert words in errors
+    assert ".partial" not in errors
 
 
 @pytest.fixture

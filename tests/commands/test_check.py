@@ -126,7 +126,7 @@ def test_on_a_terminal_a_table_is_printed(tmp_path: Path, providers: Providers) 
     header, row, other = (
         re.split(r"\s{2,}", line.strip())
         for line in terminal.text.splitlines()
-        if re.match(r" (account|browser)", line)
+        if re.match(r"(account|browser\w+/ours) ", line)
     )
     columns = ("account", "answer", "open", "listed", "latency", "clock", "limit left", "quota", "credit")
     assert header == [*columns]
@@ -135,6 +135,22 @@ def test_on_a_terminal_a_table_is_printed(tmp_path: Path, providers: Providers) 
     assert "browserbase/ours: auth: HTTP status 403: " in terminal.text
     assert "2 accounts: 1 of them failed" in terminal.text
     assert "\x1b[1;31mauth" in terminal.raw
+
+
+@pytest.mark.parametrize("columns", [88, 40])
+def test_a_narrow_terminal_cuts_no_word(tmp_path: Path, providers: Providers, columns: int) -> None:
+    providers.statuses["/v1/sessions"] = 403
+    with (
+        configured(tmp_path, providers) as config,
+        Terminal(COMMAND, "check", "--config.file", config, environ=KEYS, columns=columns) as terminal,
+    ):
+        assert terminal.wait() == 1
+    assert "…" not in terminal.text
+    table = "─" * 20 in terminal.text
+    assert table == (columns == 88)
+    row = r"browser_use/ours +ok +10 +60 " if table else r"browser_use/ours: ok, open 10, listed 60, "
+    assert re.search(f"(?m)^{row}", terminal.text)
+    assert "browserbase/ours: auth: HTTP status 403: " in terminal.text
 
 
 def test_json_has_what_is_known_and_null_for_what_is_not(tmp_path: Path, providers: Providers) -> None:

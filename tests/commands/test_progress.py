@@ -1,6 +1,7 @@
 """Progress on a terminal and elsewhere, and the signals that end a command."""
 
 import io
+import re
 import signal
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 from exporter.commands.interrupts import run_interruptibly
 from exporter.commands.progress import LINE_SECONDS, progress
 from tests.support.processes import Process, run
-from tests.support.terminals import CTRL_C, Terminal
+from tests.support.terminals import CONTROL, CTRL_C, Terminal
 
 WAITS = """
 import sys
@@ -77,6 +78,16 @@ def test_a_terminal_gets_a_bar() -> None:
     assert "[a]/b ━" in terminal.text
     assert "5,000 of 5,000 sessions" in terminal.text
     assert "\x1b[?25h" in terminal.raw, "the cursor is hidden still"
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_a_narrow_terminal_gets_one_line_for_a_task(columns: int) -> None:
+    task = "browserbase/production-of-the-north"
+    shows = SHOWS.replace("[a]/b", task)
+    with Terminal(sys.executable, "-c", shows, environ={}, columns=columns) as terminal:
+        assert terminal.wait() == 0
+    lines = re.split(r"[\r\n]+", CONTROL.sub("", terminal.raw))
+    assert re.search(r"the-north .*5,000 of 5,000 .*\d:\d\d:\d\d *$", [line for line in lines if line][-1])
 
 
 def test_ctrl_c_on_a_terminal_ends_what_waits_and_shows_the_cursor_again() -> None:

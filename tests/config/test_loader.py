@@ -78,7 +78,7 @@ def test_null_is_what_is_not_given(path: Path, null: str) -> None:
         ("", ["empty; allowed: a mapping with crown, kind, leaves"]),
         ("sk-secret", ["a single value; allowed: a mapping with crown, kind, leaves"]),
         ("{}", ["kind: missing; add this key"]),
-        ("kind: null", ["line 1: kind: missing; add this key"]),
+        ("kind: null", ["line 1: kind: empty; allowed: a single value"]),
         ("\n\nkind: ash", ["line 3: kind: 'ash' is not one of oak, elm"]),
         ("kind: oaks", ["line 1: kind: 'oaks' is not one of oak, elm; did you mean oak?"]),
         ("kind: [oak]", ["line 1: kind: a list; allowed: a single value"]),

@@ -129,6 +129,14 @@ BAD = {
         ),
         "line 21: accounts[2].metadata_labels: a list; allowed: a mapping",
     ),
+    "empty_values": (
+        "line 2: accounts[0].name: empty; allowed: a single value",
+        "line 6: accounts[1].provider: empty; allowed: a single value",
+        f"line 2: accounts[0]: has neither api_key_env nor api_key_file; {ONE_SOURCE}",
+    ),
+    "empty_accounts": (
+        "line 1: accounts: empty; allowed: a list of at least one; begin each entry with a dash",
+    ),
     "missing_accounts": ("accounts: missing; add this key",),
     "misspelt": (
         "line 1: account: unknown key; did you mean accounts? allowed: accounts, ledger, scrape",

@@ -199,6 +199,15 @@ def test_a_failure_is_told_and_asked_again_at_once(place: Place) -> None:
     assert place.asked["/api/v3/billing/account"] == 2
 
 
+def test_a_usage_that_cannot_be_used_leaves_out_no_other_projects(place: Place) -> None:
+    place.answers["/v1/projects"] = [{"id": name} for name in "abc"]
+    place.answers |= {f"/v1/projects/{name}/usage": {"browserMinutes": 1} for name in "ac"}
+    place.answers["/v1/projects/b/usage"] = []
+    reading = BrowserbaseAccount(place.api()).read(place.now + FAR)
+    assert reason(reading.failure) == "bad_payload"
+    assert [one.project for one in reading.report.usage] == ["a", "c"]
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"5", b"[[[[", b"\xff"])
 def test_a_body_that_is_no_object_is_a_bad_payload(place: Place, body: bytes) -> None:
     place.answers["/api/v3/billing/account"] = body

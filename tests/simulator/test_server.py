@@ -259,6 +259,12 @@ def test_there_is_nothing_else(url: str, method: str, path: str, status: int) ->
     assert response.json() == {"detail": response.reason}
 
 
+def test_version_4_of_browser_use_lists_the_same_sessions(url: str) -> None:
+    fourth = get(url + "/api/v4/browsers")
+    assert fourth.status_code == 200
+    assert fourth.json() == get(url + BROWSERS).json()
+
+
 def test_head_tells_the_length_without_the_body(url: str) -> None:
     for path in (SESSIONS, BROWSERS, "/truth"):
         answer = requests.head(url + path, headers=KEYS, timeout=10)
@@ -284,6 +290,7 @@ def test_a_further_provider_is_one_more_value() -> None:
         facts=facts,
         base_path="/toy",
         path="/list",
+        more_base_paths=(),
         key_header="X-Toy-Key",
         list_sessions=lambda fleet, params, t: Reply([params, len(fleet.listed(facts, t))]),
     )

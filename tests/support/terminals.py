@@ -15,7 +15,7 @@ from tests.support.processes import program
 
 ROWS, COLUMNS = 40, 120
 CTRL_C = b"\x03"
-CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\r")
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
 class Terminal:
@@ -24,18 +24,19 @@ class Terminal:
     Args:
         command: the program and its arguments.
         environ: its environment, beside what is inherited.
+        columns: how wide the terminal is.
     """
 
-    def __init__(self, *command: object, environ: Mapping[str, str]) -> None:
+    def __init__(self, *command: object, environ: Mapping[str, str], columns: int = COLUMNS) -> None:
         # setsid makes the terminal the session's own, so that Ctrl-C becomes SIGINT.
         self._command = [program("setsid", "util-linux"), "--ctty", *map(str, command)]
-        self._environ = {"TERM": "xterm", **environ}
+        self._environ, self._columns = {"TERM": "xterm", **environ}, columns
         self._changed = threading.Condition()
         self._raw = b""
 
     def __enter__(self) -> Self:
         self._keys, screen = os.openpty()
-        fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, self._columns, 0, 0))
         self._popen = subprocess.Popen(
             self._command, env=environment(self._environ), stdin=screen, stdout=screen, stderr=screen
         )
@@ -71,7 +72,7 @@ class Terminal:
     @property
     def text(self) -> str:
         """All that was written, without them."""
-        return CONTROL.sub("", self.raw)
+        return CONTROL.sub("", self.raw).replace("\r", "")
 
     def press(self, keys: bytes) -> None:
         """Press keys."""

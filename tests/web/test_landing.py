@@ -89,8 +89,12 @@ def test_a_failure_comes_first_with_what_to_do() -> None:
         ),
         (result(ONE, listing(rejected={"malformed": 2, "field": 5})), "2 sessions are left out"),
         (
-            result(ONE, LISTED, reported=ReportResult(AccountReport(), "auth", 1)),
-            "✓ up quota and credit: auth",
+            result(
+                ONE,
+                LISTED,
+                reported=ReportResult(AccountReport(), "auth", 1, "HTTP status 403: check the key"),
+            ),
+            "✓ up quota and credit: auth: HTTP status 403: check the key",
         ),
     ],
 )

@@ -59,16 +59,23 @@ class BrowserbaseAccount:
         return {name: named[name] for name in sorted(shown)}
 
     def _read_usage(self, projects: list[str], deadline: float) -> ApiError | None:
-        """Reads the usage of those that were asked for longest ago. Returns the failure that ended it."""
+        """Reads the usage of those that were asked for longest ago. Returns the first failure.
+
+        All but a body that cannot be used end it, for they may be those of all projects.
+        """
+        failure: ApiError | None = None
         for name in sorted(projects, key=lambda name: self._asked.get(name, 0.0))[:USAGES_PER_SCRAPE]:
             self._asked[name] = self._api.clock()
             path = USAGE_PATH.replace("{id}", quote(name, safe=""))
             try:
                 fields = decode_object(self._get(USAGE_PATH, path, deadline), "a project's usage")
+            except PayloadError as error:
+                failure = failure or error
+                continue
             except ApiError as error:
-                return error
+                return failure or error
             self._usage[name] = self._api.clock(), _usage(name, fields)
-        return None
+        return failure
 
     def _get(self, endpoint: str, path: str, deadline: float) -> bytes:
         self._refusals.check(endpoint)
