@@ -11,7 +11,7 @@ import pytest
 from exporter.ledger.store import Ledger
 from tests.support.disks import closable, disk, full, no_growth, read_only
 from tests.support.ledger_files import Course, Page, course, scraped
-from tests.support.processes import COMMAND, Exporter, exporter, run
+from tests.support.processes import COMMAND, Exporter, exporter, run, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -86,6 +86,7 @@ def test_while_the_ledger_cannot_be_written_gauges_go_on_and_afterwards_nothing_
                 assert page.counters == before.counters
                 assert page.errors == {"ledger": 2 * number}, "once a scrape, for each of two accounts"
                 assert page.write_errors == 2 * number
+            wait_until(lambda: len(lines(process)) >= 2, "lines of the log")
             assert len(lines(process)) == 2, "one line for each account, not for each scrape"
             assert all(str(path) in line for line in lines(process))
             after = pulled_later(world, process)

@@ -35,7 +35,7 @@ WINDOW = "31d"
 HISTOGRAM = "_bucket", "_count", "_sum"
 KEEP = "--storage.tsdb.retention.time=60d"
 ALL = {"job": ".+", "instance": ".+", "provider": ".+", "account": ".+", "project": ".*", "region": ".*"}
-# What the file holds; no metadata is a label here. Of the past nobody knows which sessions left the list unseen.
+# What the file holds; no metadata is a label here. Of the past nobody knows which sessions left unseen.
 IN_THE_FILE = {
     f"{spec.name}{suffix}" for family in FAMILIES for spec in (family.spec,) for suffix in ("", *HISTOGRAM)
 }
