@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 import msgspec
 from aiohttp import hdrs, web
@@ -12,7 +13,6 @@ from exporter.metrics.telemetry import Telemetry
 from exporter.scrape.scraper import Scraper
 from exporter.web.discovery import Refusal, find_account, target_groups
 from exporter.web.failures import RecentFailures
-from exporter.web.landing import html
 from exporter.web.pages import Pages
 
 PROBE, DISCOVERY = "/probe", "/sd"
@@ -106,12 +106,19 @@ class Front(msgspec.Struct, frozen=True):
             links[self.documentation] = "Documentation"
         plan, last = self.scraper.plan, self.scraper.last
         failures = request.app[FAILURES].newest(target.account for target in plan.targets)
-        page = await asyncio.to_thread(html, plan, last, failures, links, self.wall())
+        page = await asyncio.to_thread(_landing_page, plan, last, failures, links, self.wall())
         return web.Response(text=page, content_type="text/html")
 
 
 PAGES = web.AppKey("pages", Pages)
 FAILURES = web.AppKey("failures", RecentFailures)
+
+
+def _landing_page(*shown: Any) -> str:
+    """Returns the page; jinja2 takes 2 MiB, which a process whose page nobody opens need not have."""
+    from exporter.web.landing import html  # noqa: PLC0415
+
+    return html(*shown)
 
 
 def _joined(request: web.Request, name: str) -> str:
