@@ -136,7 +136,7 @@ def test_ctrl_c_ends_it_with_130_and_it_goes_on_where_it_was(tmp_path: Path, *, 
         command = COMMAND, "sync", "--config.file", config
         if is_terminal:
             with Terminal(*command, environ=KEYS) as terminal:
-                terminal.wait_for(r"browser_use/ours ━.* [1-9][\d,]+ of 20,000 sessions")
+                terminal.wait_for(r"browser_use/ours [━╸╺]+ +[1-9][\d,]+ of 20,000 sessions")
                 terminal.press(CTRL_C)
                 assert terminal.wait() == 130
                 said = terminal.text
