@@ -205,8 +205,16 @@ class Server:
             response = await self._handler(request)
         except web.HTTPException as error:
             return web.Response(status=error.status, body=error.body, headers=error.headers)
-        except Exception:  # the application's outermost edge: its fault ends no connection
-            log.exception("a request failed", path=request.path)
+        except Exception as error:  # the application's outermost edge: its fault ends no connection
+            if isinstance(error, ConnectionResetError) and _has_left(request):
+                log.debug("the client left", path=request.path)
+            else:
+                log.exception("a request failed", path=request.path)
             return web.Response(status=500)
         assert isinstance(response, web.Response)
         return response
+
+
+def _has_left(request: web.BaseRequest) -> bool:
+    """Whether the client closed the connection, as it may before it is told to go on (`Expect`)."""
+    return request.transport is None or request.transport.is_closing()

@@ -39,9 +39,12 @@ def good_scrapes(monitor: Prometheus, after: float = 0) -> set[float]:
 
 
 def extrapolated(monitor: Prometheus, at: float) -> float:
-    """By what share `increase` may exceed what its samples tell: it adds half an interval at both ends."""
+    """By what share `increase` may exceed what its samples tell.
+
+    It adds half an interval at the beginning, and up to 1.1 at the end where the last sample is older.
+    """
     counts = monitor.query(f"count_over_time(cloud_browser_up[{WINDOW}])", at)
-    return 1 / (min(float(one["value"][1]) for one in counts) - 1)
+    return 1.6 / (min(float(one["value"][1]) for one in counts) - 1)
 
 
 def samples(monitor: Prometheus, selector: str, at: float) -> dict[Key, Samples]:

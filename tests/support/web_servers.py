@@ -33,7 +33,9 @@ Made = TypeVar("Made", bound=App)
 
 
 class Site:
-    """An application: `/held` waits until `open`, `/big` is long, `/broken` raises, others answer their path.
+    """An application: `/held` waits until `open`, `/big` is long, others answer their path.
+
+    `/broken` raises; `/left` has lost its client, and writes to it.
 
     asked: methods and paths of all requests. waiting: released at each `/held`.
     """
@@ -52,6 +54,12 @@ class Site:
         self.asked.append((request.method, request.path))
         if request.path == "/broken":
             raise ValueError(request.path)
+        if request.path == "/left":
+            assert request.transport is not None
+            request.transport.abort()
+            await request.writer.write(
+                b"HTTP/1.1 100 Continue\r\n\r\n"
+            )  # as aiohttp does where it is expected
         if request.path == "/held":
             self.waiting.release()
             await self._gate.wait()

@@ -198,4 +198,4 @@ def test_counters_stay_exact_and_the_exporter_stays_small(tmp_path: Path) -> Non
     assert not wanted - {done for done, times in weather.sloppy.done.items() if times}
     assert nonzero(late.counters) == expected(FLEET, weather.clock())
     assert late.memory <= 1.1 * early.memory
-    assert late.files <= 1.1 * early.files
+    assert late.files <= early.files + 4, "beside the connections to providers, which come and go"

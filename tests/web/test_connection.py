@@ -79,6 +79,16 @@ def test_a_fault_of_the_application_is_500_and_logged() -> None:
     assert [(line["log_level"], line["path"]) for line in logs] == [("error", "/broken")]
 
 
+def test_that_a_client_left_within_its_request_is_no_fault() -> None:
+    with capture_logs() as logs, fronts() as front:
+        with front.client() as client:
+            client.request("/left")
+            assert client.ended()
+        with front.client() as client:
+            assert client.get() == 200
+    assert [(line["log_level"], line["path"]) for line in logs] == [("debug", "/left")]
+
+
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
