@@ -13,7 +13,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 help:
 	@echo "make demo             run the exporter on simulated providers; no keys needed"
 	@echo "make stack            the same with Prometheus, its rules, Alertmanager, and Grafana if installed"
-	@echo "make test             the quick tests: two minutes, needs Python alone"
+	@echo "make test             the quick tests: two and a half minutes, needs Python alone"
 	@echo "make check            linters, types, the quick and the slow tests, as CI runs them: ten minutes"
 	@echo "make soak             10,000 scrapes through faults, kills and restarts: eight minutes"
 	@echo "make coverage         branch coverage of all tests, with the lines that no test reaches"
